@@ -1,0 +1,39 @@
+# make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
+# make test   runs the test suite
+# Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+RUN := $(VENV)/bin/python -m
+DEMO ?= runs/demo
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check --progress-bar=off -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install
+	$(RUN) tfvideogan.train --flagfile=configs/mdgan_demo.flags --run_dir=$(DEMO)
+	$(RUN) tfvideogan.preview --data=synthetic:sky:test --num_clips=1 --frame_size=128 --output=$(DEMO)/still.png
+	$(RUN) tfvideogan.preview --data=synthetic:sky:test --num_clips=1 --num_frames=16 --output=$(DEMO)/real.mp4
+	$(RUN) tfvideogan.predict --run_dir=$(DEMO) --image=$(DEMO)/still.png --output=$(DEMO)/prediction.gif \
+		--scale=4 --sheet=$(DEMO)/sheet.png --real=$(DEMO)/real.mp4
+	@echo
+	@echo "The still picture:      $(DEMO)/still.png"
+	@echo "Its moving prediction:  $(DEMO)/prediction.gif"
+	@echo "Both stages over time:  $(DEMO)/sheet.png"
+	@echo "How the model learned:  $(DEMO)/samples/"
+
+test: install
+	$(RUN) pytest -n 2
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

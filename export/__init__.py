@@ -1,0 +1,1 @@
+"""Commands that turn a run folder into artefacts to serve. The library never imports this package."""

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+setup(
+    name="tfvideogan",
+    version="0.1.0",
+    description="Video-GAN and MD-GAN in Keras 3 on TensorFlow: train, generate, predict, evaluate",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["tfvideogan*", "export*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15.1,<4",
+        "absl-py>=2.1",
+        "numpy>=2.0",
+        "av>=14",
+        "pillow>=11",
+        "scikit-image>=0.24",
+        "tensorboard>=2.20",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
+    },
+)

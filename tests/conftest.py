@@ -1,0 +1,15 @@
+"""What every test process needs before its first test."""
+
+from absl import flags
+
+from tfvideogan import cli
+
+cli.load_tensorflow()  # without its start-up notes
+
+import tensorflow as tf  # noqa: E402
+
+# Two logical CPUs, so that two replicas can be tested on any machine.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+flags.FLAGS.mark_as_parsed()  # absl's create_tempdir() asks for flags, which pytest does not parse

@@ -1,0 +1,292 @@
+"""Every command as a user runs it: a process of its own, its files, its exit status, its one line of complaint."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tfvideogan import config
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
+SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
+
+
+def start(command: str, *arguments: str, package: str = "tfvideogan") -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"{package}.{command}", *map(str, arguments)],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(command: str, *arguments: str, package: str = "tfvideogan") -> subprocess.CompletedProcess:
+    process = start(command, *arguments, package=package)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+class CommandsTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.runs = Path(tempfile.mkdtemp(prefix="tfvideogan commands é "))
+        cls.addClassCleanup(shutil.rmtree, cls.runs)
+        for model in SIZE:
+            cls.train(model)
+
+    @classmethod
+    def train(cls, model: str, *more: str) -> subprocess.CompletedProcess:
+        stages = ["--refine_steps=2"] if model == "mdgan" else []
+        size = f"--frame_size={SIZE[model]}"
+        result = run(
+            "train", f"--model={model}", f"--run_dir={cls.runs / model}", "--steps=3", size, *stages, *TINY, *more
+        )
+        if result.returncode:
+            raise AssertionError(result.stderr)
+        return result
+
+    def succeed(self, command: str, *arguments: str) -> str:
+        result = run(command, *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def refuse(self, expected: str, command: str, *arguments: str) -> None:
+        """The command exits with status 2 and one line of standard error that holds `expected`."""
+        with self.subTest(command=command, expected=expected):
+            result = run(command, *arguments)
+            lines = [line for line in result.stderr.splitlines() if not line.startswith("INFO:")]
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertLen(lines, 1, result.stderr)
+            self.assertIn(expected, lines[0])
+            self.assertStartsWith(lines[0], f"{command}: error: ")
+            self.assertEqual(result.stdout, "")
+
+    def still(self, size: int = 40) -> Path:
+        path = self.runs / "still picture.jpg"
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, [size, 2 * size, 3], np.uint8)).save(path)
+        return path
+
+    def test_generate_writes_a_grid_of_every_stream(self):
+        output = self.runs / "generated"
+        run_dir = f"--run_dir={self.runs / 'vgan'}"
+        self.succeed("generate", run_dir, "--num_clips=5", "--seed=1", f"--output={output}")
+        names = {path.name for path in output.iterdir()}
+        self.assertEqual(names, {"clip.gif", "foreground.gif", "mask.gif", "masked_foreground.gif", "background.png"})
+        with Image.open(output / "clip.gif") as gif:
+            self.assertEqual((gif.n_frames, gif.size), (4, (3 * 66, 2 * 66)))  # 16 pixels four times, a gap
+        again, movies = self.runs / "again", self.runs / "movies"
+        self.succeed("generate", run_dir, "--num_clips=5", "--seed=1", f"--output={again}")
+        self.assertEqual((again / "clip.gif").read_bytes(), (output / "clip.gif").read_bytes())
+        self.succeed("generate", run_dir, "--num_clips=1", "--format=mp4", f"--output={movies}")
+        with av.open(str(movies / "clip.mp4")) as container:
+            self.assertLen(list(container.decode(video=0)), 4)
+
+    def test_predict_writes_a_clip_and_a_comparison_sheet(self):
+        still = self.still()
+        for stage in (1, 2):
+            clip, sheet = self.runs / f"clip{stage}.mp4", self.runs / f"sheet{stage}.png"
+            self.succeed(
+                "predict", f"--run_dir={self.runs / 'mdgan'}", f"--image={still}", f"--output={clip}",
+                f"--sheet={sheet}", f"--stage={stage}", *([f"--real={self.runs / 'clip1.mp4'}"] if stage == 2 else []),
+            )  # fmt: skip
+            with av.open(str(clip)) as container:
+                self.assertEqual([(f.width, f.height) for f in container.decode(video=0)], [(32, 32)] * 4)
+        heights = [np.asarray(Image.open(self.runs / f"sheet{stage}.png")).shape[0] for stage in (1, 2)]
+        self.assertEqual(heights, [24 + 2 * 130, 24 + 4 * 130])  # input, stage 1; and stage 2, real
+        gif = self.runs / "clip.gif"
+        self.succeed(
+            "predict", f"--run_dir={self.runs / 'vgan_conditional'}", f"--image={still}", f"--output={gif}",
+            "--batch_statistics",
+        )  # fmt: skip
+        with Image.open(gif) as picture:
+            self.assertEqual((picture.n_frames, picture.size), (4, (16, 16)))
+
+    def test_evaluate_prints_one_json_line_with_its_provenance(self):
+        for model, scored in {
+            "mdgan": {"persistence", "stage_1", "stage_2"},
+            "vgan_conditional": {"persistence", "stage_1"},
+            "vgan": {"generated", "real"},
+        }.items():
+            out = self.succeed("evaluate", f"--run_dir={self.runs / model}", "--num_clips=3")
+            self.assertLen(out.splitlines(), 1)
+            line = json.loads(out)
+            self.assertEqual(set(line["scores"]), scored)
+            self.assertEqual((line["model"], line["num_clips"]), (model, 3))
+            self.assertEndsWith(line["data"], ":test")
+            self.assertLen(line["weights_sha256"], 64)
+            self.assertEqual(line["protocol"]["data_range"], 2.0)
+            self.assertEqual(line["versions"]["tensorflow"], tf.__version__)
+            if model == "vgan":
+                self.assertIn("mask_iou_truth", line["scores"]["real"])
+        out = self.succeed(
+            "evaluate", f"--run_dir={self.runs / 'vgan_conditional'}", "--num_clips=2", "--data=synthetic:sprites:test"
+        )
+        self.assertIn("mask_iou_truth", json.loads(out)["scores"]["stage_1"])
+
+    def test_preview_shows_the_clips_of_a_folder(self):
+        folder, gif = self.runs / "clips", self.runs / "preview.gif"
+        for index in range(2):
+            self.succeed(
+                "preview",
+                "--num_clips=1",
+                "--num_frames=8",
+                f"--first_clip={index}",
+                f"--output={folder / f'{index}.mp4'}",
+            )
+        out = self.succeed("preview", f"--data={folder}", "--num_frames=4", "--frame_size=16", f"--output={gif}")
+        self.assertStartsWith(out, "4 clips")
+        with Image.open(gif) as picture:
+            self.assertEqual((picture.n_frames, picture.size), (4, (2 * 66, 2 * 66)))
+        self.succeed("preview", "--num_clips=1", f"--output={self.runs / 'still.png'}", "--frame_size=32")
+        self.assertEqual(Image.open(self.runs / "still.png").size, (32, 32))
+
+    def test_benchmark_reports_every_network_asked_for(self):
+        out = self.succeed(
+            "benchmark",
+            "--networks=vgan_two_stream",
+            "--models=mdgan",
+            "--base_width=1",
+            "--batch_size=1",
+            "--repeats=1",
+        )
+        for label in ("matrix product", "vgan_two_stream, forward", "mdgan stage 1, train", "mdgan stage 2, train"):
+            self.assertIn(label, out)
+
+    def test_training_again_goes_on_and_ctrl_c_leaves_a_checkpoint(self):
+        run_dir = self.runs / "interrupted"
+        arguments = [f"--run_dir={run_dir}", "--steps=100000", "--frame_size=16", "--sample_every=100000", *TINY]
+        process = start("train", *arguments)
+        early = run_dir / "checkpoints" / "stage1-step00000010"
+        deadline = time.monotonic() + 120
+        while not early.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertNotIn("Traceback", err)
+        newest = max(int(path.name[-8:]) for path in (run_dir / "checkpoints").iterdir())
+        self.assertGreater(newest, 10)
+        result = run("train", *[*arguments[:1], f"--steps={newest + 2}", *arguments[2:]])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn(f"goes on from step {newest}", result.stderr)
+
+    def test_help_is_readable_and_complete(self):
+        for command in ("train", "generate", "predict", "evaluate", "preview", "benchmark"):
+            result = run(command, "--helpshort")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertLess(max(map(len, result.stdout.splitlines())), 121)
+            self.assertNotIn("tf.", result.stdout)
+        shown = set(re.findall(r"^  --(?:\[no\])?(\w+):", run("train", "--helpshort").stdout, re.MULTILINE))
+        self.assertEqual(shown, {"run_dir", *(field.name for field in config.fields())})
+
+    def test_wrong_flags_are_refused(self):
+        nowhere = f"--run_dir={self.runs / 'nowhere'}"
+        self.refuse("modle", "train", nowhere, "--modle=vgan")
+        self.refuse("--run_dir is required", "train")
+        self.refuse("steps", "train", nowhere, "--steps=many")
+        self.refuse("--steps must be at least 1", "train", nowhere, "--steps=0")
+        self.refuse("--frame_size must be a power of two", "train", nowhere, "--frame_size=48")
+        self.refuse("--mask_prior has no meaning", "train", nowhere, "--model=mdgan", "--mask_prior=1")
+        self.refuse("precision", "train", nowhere, "--precision=float8")
+        self.refuse("flagfile", "train", nowhere, "--flagfile=configs/none.flags")
+        self.refuse("unexpected argument", "train", nowhere, "steps=3")
+        self.refuse("no such folder", "train", nowhere, "--data=/no/such/folder")
+        self.refuse("no built-in clips", "train", nowhere, "--data=synthetic:rain")
+        self.refuse("num_clips", "generate", nowhere, "--num_clips=0")
+        self.refuse(".gif or .mp4", "predict", nowhere, "--image=a.jpg", "--output=clip.avi")
+        self.refuse("among", "benchmark", "--networks=none_such")
+        self.assertFalse((self.runs / "nowhere").exists())
+
+    def test_wrong_folders_and_pictures_are_refused(self):
+        empty = self.runs / "empty"
+        empty.mkdir()
+        still, vgan, mdgan = self.still(), f"--run_dir={self.runs / 'vgan'}", f"--run_dir={self.runs / 'mdgan'}"
+        clip = self.runs / "never.mp4"
+        predict = ("predict", f"--output={clip}")
+        self.refuse("nothing usable", "train", f"--run_dir={self.runs / 'new'}", f"--data={empty}")
+        self.refuse("tfvideogan.train", "generate", f"--run_dir={empty}")
+        self.refuse("--model=vgan", "train", vgan, "--model=mdgan", "--frame_size=32", *TINY)
+        self.refuse("use tfvideogan.predict", "generate", mdgan)
+        self.refuse("use tfvideogan.generate", *predict, vgan, f"--image={still}")
+        self.refuse("no such file", *predict, mdgan, "--image=/no/such.jpg")
+        self.refuse("not a picture", *predict, mdgan, f"--image={ROOT / 'README.md'}")
+        still.write_bytes(still.read_bytes()[:500])
+        self.refuse("damaged picture", *predict, mdgan, f"--image={still}")
+        self.assertFalse(clip.exists())
+        self.assertFalse((self.runs / "new").exists())
+
+    def test_a_corrupt_checkpoint_is_refused_and_left_as_it_is(self):
+        run_dir = self.runs / "corrupt"
+        result = run("train", f"--run_dir={run_dir}", "--steps=2", "--frame_size=16", *TINY)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        data = next(run_dir.glob("checkpoints/*/variables.data*"))
+        content = bytearray(data.read_bytes())
+        content[len(content) // 2] ^= 1
+        data.write_bytes(content)
+        before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+        for command, more in (("generate", []), ("evaluate", []), ("train", ["--steps=4", "--frame_size=16", *TINY])):
+            result = run(command, f"--run_dir={run_dir}", *more)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertNotIn("Traceback", result.stderr)
+            self.assertIn("does not match its SHA-256", result.stderr)
+            self.assertIn("damaged", result.stderr.splitlines()[-1])
+        self.assertEqual(before, {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()})
+
+    def test_outputs_that_cannot_be_written_are_refused_before_anything_is(self):
+        taken, clip = self.runs / "taken.mp4", self.runs / "half.mp4"
+        taken.mkdir()
+        mdgan, vgan, image = (
+            f"--run_dir={self.runs / 'mdgan'}",
+            f"--run_dir={self.runs / 'vgan'}",
+            f"--image={self.still()}",
+        )
+        self.refuse("--output", "predict", mdgan, image, "--output=/dev/null/clip.mp4")
+        self.refuse("folder", "predict", mdgan, image, f"--output={taken}")
+        self.refuse("--sheet", "predict", mdgan, image, f"--output={clip}", "--sheet=/dev/null/sheet.png")
+        self.refuse("--output", "generate", vgan, "--output=/dev/null/clips")
+        self.refuse("--output", "preview", f"--output={taken}")
+        self.refuse("--run_dir", "train", "--run_dir=/dev/null/run")
+        self.assertFalse(clip.exists())
+
+    def test_a_resume_that_is_refused_leaves_the_options_as_they_were(self):
+        options = self.runs / "vgan" / "config.json"
+        before = options.read_bytes()
+        run_dir = f"--run_dir={self.runs / 'vgan'}"
+        self.refuse("--precision", "train", run_dir, "--frame_size=16", "--precision=mixed_float16", *TINY)
+        self.refuse("--steps", "train", run_dir, "--frame_size=16", "--steps=99999999999999999999", *TINY)
+        self.assertEqual(options.read_bytes(), before)
+
+    def test_export_writes_a_version_once(self):
+        output = self.runs / "exported"
+        arguments = [f"--run_dir={self.runs / 'mdgan'}", f"--output={output}"]
+        result = run("to_saved_model", *arguments, package="export")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual([path.name for path in output.iterdir()], ["1"])
+        signatures = tf.saved_model.load(str(output / "1")).signatures
+        self.assertEqual(set(signatures), {"predict", "serving_default"})
+        result = run("to_saved_model", *arguments, package="export")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("which exists", result.stderr)
+
+    def test_commands_run_from_any_folder(self):
+        result = subprocess.run(
+            [sys.executable, "-m", "tfvideogan.generate", "--run_dir=vgan", "--num_clips=1"],
+            cwd=self.runs, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((self.runs / "vgan" / "generated" / "seed-0" / "clip.gif").exists())
+
+
+if __name__ == "__main__":
+    tf.test.main()

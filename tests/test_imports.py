@@ -1,0 +1,86 @@
+"""Who may import whom: downward only, as BUILD.md draws it. Read from the sources, nothing is run."""
+
+import ast
+from pathlib import Path
+
+import tensorflow as tf
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = {"train", "generate", "predict", "evaluate", "benchmark", "preview"}
+# A module may import from lower floors only, and from its own floor inside its own package.
+FLOORS = [
+    {"config"},
+    {"losses", "runtime", "media"},
+    {"models", "data", "metrics"},
+    {"visuals", "checkpoints", "sampling", "serving"},
+    {"train_lib", "evaluation"},
+    {"cli"},
+    COMMANDS,
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names of this project's modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.split(".")[0] in ("tfvideogan", "export")}
+
+
+def part(name: str) -> str | None:
+    """`tfvideogan.models.vgan.VGAN` -> `models`."""
+    pieces = name.split(".")
+    return pieces[1] if len(pieces) > 1 else None
+
+
+class ImportsTest(tf.test.TestCase):
+    def test_every_module_has_a_floor(self):
+        parts = {path.relative_to(ROOT / "tfvideogan").parts[0] for path in (ROOT / "tfvideogan").rglob("*.py")}
+        self.assertEqual({name.removesuffix(".py") for name in parts} - {"__init__"}, set(FLOOR))
+
+    def test_imports_go_down(self):
+        for path in sorted((ROOT / "tfvideogan").rglob("*.py")):
+            own = path.relative_to(ROOT / "tfvideogan").parts[0].removesuffix(".py")
+            if own == "__init__":
+                continue
+            for name in imports(path):
+                other = part(name)
+                if other is None or other == own or other not in FLOOR:
+                    continue
+                self.assertLess(FLOOR[other], FLOOR[own], f"{path.relative_to(ROOT)} imports {name}")
+
+    def test_the_library_never_imports_export(self):
+        for path in (ROOT / "tfvideogan").rglob("*.py"):
+            self.assertEmpty([name for name in imports(path) if name.startswith("export")], path)
+
+    def test_config_needs_the_standard_library_only(self):
+        tree = ast.parse((ROOT / "tfvideogan" / "config.py").read_text())
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        self.assertEqual(names, {"__future__", "collections.abc", "dataclasses", "json", "typing"})
+
+    def test_export_uses_the_library_below_its_commands(self):
+        for path in (ROOT / "export").glob("*.py"):
+            self.assertEmpty({part(name) for name in imports(path)} & COMMANDS, path)
+
+    def test_no_relative_imports(self):
+        for path in (ROOT / "tfvideogan").rglob("*.py"):
+            relative = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.level]
+            self.assertEmpty(relative, path)
+
+    def test_importing_defines_no_flag(self):
+        for path in [*(ROOT / "tfvideogan").rglob("*.py"), *(ROOT / "export").glob("*.py")]:
+            top_level = [n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.FunctionDef | ast.If)]
+            self.assertNotIn("DEFINE_", "".join(map(ast.unparse, top_level)), path)
+
+    def test_no_export_script_bears_the_name_of_a_package(self):
+        names = {path.stem for path in (ROOT / "export").glob("*.py")}
+        self.assertEmpty(names & {"onnx", "tensorflow", "keras", "tf2onnx", "tflite", "numpy"})
+
+
+if __name__ == "__main__":
+    tf.test.main()

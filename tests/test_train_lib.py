@@ -1,0 +1,185 @@
+"""The loop: what it writes, that it resumes as it was, that it stops when asked."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tiny
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tfvideogan import checkpoints, train_lib
+
+
+class TrainTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+
+    def train(self, name: str, **options) -> Path:
+        run_dir = self.folder / name
+        defaults = {"model": "vgan", "steps": 4, "log_every": 2, "sample_every": 2, "checkpoint_every": 2}
+        self.assertEqual(train_lib.train(tiny.config(**(defaults | options)), run_dir), 0)
+        return run_dir
+
+    def digest(self, run_dir: Path) -> str:
+        return checkpoints.weights_sha256(checkpoints.load_model(run_dir)[0])
+
+    def test_every_model_trains_all_its_stages(self):
+        for name, stages in tiny.STAGES.items():
+            options = {"refine_steps": 3} if name == "mdgan" else {}
+            run_dir = self.train(name, model=name, **options)
+            model, checkpoint = checkpoints.load_model(run_dir)
+            self.assertEqual((checkpoint.stage, checkpoint.step), (stages[-1], 3 if name == "mdgan" else 4))
+            for variable in model.generator.variables:
+                self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
+
+    def test_stage_2_stands_on_stage_1s_frozen_base_net(self):
+        for ema in (0.0, 0.5):
+            run_dir = self.train(f"ema{ema}", model="mdgan", refine_steps=2, ema=ema)
+            first, _ = checkpoints.load_model(run_dir, stage=1)
+            second, _ = checkpoints.load_model(run_dir, stage=2)
+            for a, b in zip(first.sampling_generator.get_weights(), second.base_generator.get_weights(), strict=True):
+                self.assertAllEqual(a, b)
+
+    def test_the_same_command_again_does_nothing_more(self):
+        run_dir = self.train("again", model="mdgan", refine_steps=2)
+        before = self.digest(run_dir)
+        self.train("again", model="mdgan", refine_steps=2)
+        self.assertEqual(self.digest(run_dir), before)
+
+    def test_a_resumed_run_equals_an_undisturbed_one(self):
+        whole = self.train("whole", steps=6, ema=0.9)
+        with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --log_every
+            self.train("parts", steps=6, ema=0.9)
+            # As if killed after the checkpoint of step 4.
+            for checkpoint in checkpoints.RunFolder(self.folder / "parts").list():
+                if checkpoint.step > 4:
+                    for file in checkpoint.path.iterdir():
+                        file.unlink()
+                    checkpoint.path.rmdir()
+            self.train("parts", steps=6, ema=0.9, log_every=1)
+        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+
+    def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
+        whole = self.train("whole", model="mdgan", refine_steps=2)
+        self.train("parts", model="mdgan", refine_steps=0)
+        with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --refine_steps
+            self.train("parts", model="mdgan", refine_steps=2)
+        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+
+    def test_a_resumed_run_takes_the_new_learning_rate(self):
+        run_dir = self.train("slow", steps=2)
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.train("slow", steps=3, learning_rate=0.0, discriminator_learning_rate=0.0)
+        kernels = [
+            [v.numpy() for v in self.restored(run_dir, step).trainable_variables if "kernel" in v.path]
+            for step in (2, 3)
+        ]
+        for a, b in zip(*kernels, strict=True):
+            self.assertAllEqual(a, b)
+
+    def restored(self, run_dir: Path, step: int):
+        model = tiny.model("vgan")
+        checkpoint = next(c for c in checkpoints.RunFolder(run_dir).list() if c.step == step)
+        checkpoints.restore(checkpoint, {"generator": [v.value for v in model.generator.variables]})
+        return model.generator
+
+    def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(self):
+        run_dir = self.train("nan", steps=2)
+        run, model = checkpoints.RunFolder(run_dir), tiny.model("vgan")
+        model.compile()
+        checkpoints.restore(run.latest(), model.training_state())
+        model.discriminator.trainable_variables[0].assign_add(tf.fill([4, 4, 4, 3, 2], float("nan")))
+        run.save(1, 3, model.training_state(), keep=9)
+        with self.assertLogs("tfvideogan", "ERROR") as logs:
+            status = train_lib.train(tiny.config("vgan", steps=9, log_every=2, checkpoint_every=2), run_dir)
+        self.assertEqual(status, train_lib.NOT_FINITE)
+        self.assertIn("step 4: a loss is not finite", logs.output[0])
+        self.assertEqual(run.latest().step, 3)
+
+    def test_it_writes_pictures_that_move_and_scalars(self):
+        run_dir = self.train("pictures")
+        gifs = sorted((run_dir / "samples").glob("*.gif"))
+        self.assertEqual([g.name for g in gifs], ["stage1-step00000002.gif", "stage1-step00000004.gif"])
+        with Image.open(gifs[-1]) as gif:
+            self.assertEqual(gif.n_frames, tiny.FRAMES)
+        events = EventAccumulator(str(run_dir / "tensorboard" / "stage1"), {"tensors": 0, "images": 0})
+        events.Reload()
+        losses = {tag for tag in events.Tags()["tensors"] if tag.startswith("losses/")}
+        self.assertEqual(losses, {f"losses/{n}" for n in (
+            "d_loss", "g_loss", "d_real", "d_fake", "g_adversarial", "g_mask_prior")})  # fmt: skip
+        self.assertEqual([e.step for e in events.Tensors("losses/d_loss")], [2, 4])
+        picture = tf.make_ndarray(events.Tensors("samples")[-1].tensor_proto)
+        self.assertEqual(picture[2], gifs[-1].read_bytes())
+        with Image.open(gifs[-1]) as gif:
+            self.assertEqual((int(picture[0]), int(picture[1])), gif.size)
+
+    def test_an_early_checkpoint_then_regular_ones(self):
+        run_dir = self.train("regular", steps=25, checkpoint_every=20, keep=9, sample_every=99)
+        self.assertEqual([c.step for c in checkpoints.RunFolder(run_dir).list()], [10, 20, 25])
+
+    def test_inference_statistics_are_re_estimated_at_the_end(self):
+        run_dir = self.train("statistics", steps=2)
+        model, _ = checkpoints.load_model(run_dir)
+        before = [w.copy() for w in model.generator.get_weights()]
+        source = train_lib.open_source("synthetic:sprites", 16, tiny.FRAMES, 0)
+        model.compile()
+        batches = train_lib.pipeline.training_batches(source, 4, seed=0).take(train_lib.STATISTICS_BATCHES)
+        model.generator_optimizer.iterations.assign(2)
+        model.discriminator_optimizer.iterations.assign(2)
+        model.estimate_batch_statistics(batches)
+        for a, b in zip(before, model.generator.get_weights(), strict=True):
+            self.assertAllClose(a, b, atol=1e-6)
+
+    def test_two_replicas_train_both_stages_as_one_does(self):
+        options = {"model": "mdgan", "refine_steps": 2, "steps": 2, "sync_batch_norm": True, "ema": 0.5}
+        models = [
+            checkpoints.load_model(self.train(strategy, strategy=strategy, **options))[0]
+            for strategy in ("none", "mirrored")
+        ]
+        self.assertEqual(models[0].stage, 2)
+        for ours, theirs in zip(*[m.variables for m in models], strict=True):
+            if not ours.path.startswith(("conv", "bn", "logits")):  # the discriminator is not loaded
+                self.assertAllClose(ours, theirs, atol=1e-5, msg=ours.path)
+
+    def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_at(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            run_dir = self.folder / f"signal{number}"
+            config = tiny.config("vgan", steps=10**6, checkpoint_every=10**6)
+
+            def interrupt(run_dir=run_dir, number=number):
+                for _ in range(600):
+                    if (run_dir / "checkpoints" / "stage1-step00000010").exists():
+                        os.kill(os.getpid(), number)
+                        return
+                    time.sleep(0.1)
+
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with self.assertLogs("tfvideogan", "WARNING"):
+                self.assertEqual(train_lib.train(config, run_dir), 128 + number)
+            thread.join()
+            self.assertGreater(checkpoints.RunFolder(run_dir).latest().step, 10)
+
+    def test_the_first_batches_differ_with_the_seed_only(self):
+        runs = [self.train(f"seed{i}", steps=2, seed=seed) for i, seed in enumerate((1, 1, 2))]
+        digests = [self.digest(run_dir) for run_dir in runs]
+        self.assertEqual(digests[0], digests[1])
+        self.assertNotEqual(digests[0], digests[2])
+
+    def test_samples_show_every_stream(self):
+        run_dir = self.train("streams")
+        with Image.open(next((run_dir / "samples").glob("*.gif"))) as gif:
+            frame = np.asarray(gif.convert("RGB"))
+        rows = 5  # clip, foreground, mask, masked foreground, background
+        self.assertEqual(frame.shape[0] % rows, 0)
+        self.assertGreater(frame.shape[0] // rows, 90)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,48 @@
+"""The smallest of everything: each network and model of the registry in a size that tests in a moment."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvideogan.config import Config
+from tfvideogan.models import registry
+from tfvideogan.models.adversarial import AdversarialModel
+
+FRAMES = 4
+WIDTH = 2
+STAGES = {"vgan": (1,), "vgan_one_stream": (1,), "vgan_conditional": (1,), "mdgan": (1, 2)}
+MODELS = [(model, stage) for model, stages in STAGES.items() for stage in stages]
+
+
+def frame_size(name: str) -> int:
+    return 32 if name.startswith("mdgan") else 16
+
+
+def network(name: str) -> keras.Model:
+    """A network of the registry, its weights large enough for differences to show."""
+    return registry.NETWORKS[name].build(WIDTH, frame_size(name), FRAMES, init_stddev=0.1)
+
+
+def network_input(network: keras.Model, batch: int, seed: int = 0) -> tf.Tensor:
+    return tf.random.stateless_uniform([batch, *network.input_shape[1:]], [seed, 1], -1.0, 1.0)
+
+
+def config(model: str, **options) -> Config:
+    sizes = {"base_width": WIDTH, "frame_size": frame_size(model), "num_frames": FRAMES, "init_stddev": 0.1}
+    return Config.create(**{"model": model, "batch_size": 4, "steps": 4} | sizes | options)
+
+
+def model(name: str, stage: int = 1, **options) -> AdversarialModel:
+    """A model with weights that depend on nothing but its name and stage."""
+    keras.utils.set_random_seed(7)
+    return registry.build_model(config(name).model, stage, seed=3, **options)
+
+
+def clips(model: str, batch: int, seed: int = 0) -> tf.Tensor:
+    size = frame_size(model)
+    return tf.random.stateless_uniform([batch, FRAMES, size, size, 3], [seed, 2], -1.0, 1.0)
+
+
+def weights(model: keras.Model) -> np.ndarray:
+    """All weights of both players, as one vector."""
+    return np.concatenate([np.ravel(w) for part in (model.generator, model.discriminator) for w in part.get_weights()])

@@ -1,0 +1,238 @@
+"""A run folder: what the run is, its checkpoints, and models loaded from it.
+
+    config.json                              the resolved options
+    checkpoints/stage1-step000500/           variables, and a manifest with their SHA-256
+    samples/  tensorboard/                   what the run shows while it trains
+
+A checkpoint is written under a temporary name and renamed when complete; the manifest
+is written last. A folder whose files do not match its manifest is never loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfvideogan.config import Config, UsageError
+from tfvideogan.media import write_bytes
+from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.registry import build_model, num_stages
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"stage(\d+)-step(\d+)")
+_FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folder cannot change
+
+State = dict[str, list[tf.Variable]]
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Checkpoint:
+    """A complete checkpoint; the newest is the largest."""
+
+    stage: int
+    step: int
+    path: Path
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.checkpoints_dir = self.path / "checkpoints"
+
+    @classmethod
+    def for_training(cls, path: str | Path, config: Config) -> RunFolder:
+        """A folder for a new run, or the folder of an earlier one of the same model. Writes nothing.
+
+        Raises:
+            UsageError: the folder is of another model, or holds other files.
+        """
+        run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise UsageError(f"--run_dir must be a folder. Received: {path}, which is a file")
+        if (run.path / "config.json").exists():
+            run._check_same_model(config)
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise UsageError(f"--run_dir must be new, empty or a run folder. Received: {path}, which holds other files")
+        return run
+
+    def write_config(self, config: Config) -> None:
+        """Makes these the run's options. Raises UsageError if the folder cannot be written."""
+        try:
+            write_bytes(self.path / "config.json", config.to_json().encode())
+        except OSError as error:
+            raise UsageError(f"--run_dir cannot be written: {error}") from error
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run folder. Raises UsageError if it is none."""
+        run = cls(path)
+        if not (run.path / "config.json").is_file():
+            what = "which holds no run" if run.path.exists() else "no such folder"
+            raise UsageError(f"--run_dir must be a folder made by tfvideogan.train. Received: {str(path)!r}, {what}")
+        run.config()
+        return run
+
+    def config(self) -> Config:
+        """The run's options. Raises UsageError if they cannot be read."""
+        try:
+            return Config.from_json((self.path / "config.json").read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise UsageError(f"--run_dir: {self.path / 'config.json'}: {error}") from error
+
+    def _check_same_model(self, config: Config) -> None:
+        earlier, now = self.config().flat(), config.flat()
+        different = [name for name in _FIXED if earlier[name] != now[name]]
+        if bool(earlier["ema"]) != bool(now["ema"]):
+            different.append("ema")
+        if (earlier["precision"] == "mixed_float16") != (now["precision"] == "mixed_float16"):
+            different.append("precision")  # only float16's optimizers keep a loss scale
+        if different:
+            was = ", ".join(f"--{name}={earlier[name]}" for name in different)
+            got = ", ".join(f"--{name}={now[name]}" for name in different)
+            raise UsageError(f"--run_dir {self.path} holds a run with {was}. Received: {got}")
+        for name in earlier:
+            if earlier[name] != now[name]:
+                logger.warning("this run had --%s=%s, now it has %s", name, earlier[name], now[name])
+
+    def save(self, stage: int, step: int, state: State, keep: int) -> Path:
+        """Writes a checkpoint, all of it or nothing, then drops the oldest ones of the stage beyond `keep`."""
+        final = self.checkpoints_dir / f"stage{stage}-step{step:08d}"
+        self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+        beside = self.checkpoints_dir / f".{final.name}.part"
+        for unfinished in self.checkpoints_dir.glob(".*.part"):  # of runs that were killed
+            shutil.rmtree(unfinished)
+        tf.train.Checkpoint(**state).write(str(beside / "variables"))
+        files = {path.name: _sha256(path) for path in sorted(beside.iterdir())}
+        manifest = {"stage": stage, "step": step, "files": files}
+        (beside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        for path in [*beside.iterdir(), beside]:
+            _fsync(path)
+        if final.exists():  # the same step again, after an interrupted run: never without one of the two
+            final.rename(self.checkpoints_dir / f".{final.name}.old.part")
+        beside.rename(final)
+        _fsync(self.checkpoints_dir)
+        of_stage = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage]
+        for old in of_stage[:-keep]:
+            shutil.rmtree(old.path)
+        return final
+
+    def list(self) -> list[Checkpoint]:
+        """All complete checkpoints, oldest first; their contents are not checked."""
+        found = self.checkpoints_dir.iterdir() if self.checkpoints_dir.is_dir() else []
+        named = [(match, path) for path in found if (match := _NAME.fullmatch(path.name))]
+        return sorted(Checkpoint(int(match[1]), int(match[2]), path) for match, path in named)
+
+    def latest(self, stage: int | None = None) -> Checkpoint | None:
+        """The newest checkpoint (of `stage`) whose files match its manifest, or None if there is none at all.
+
+        Raises:
+            UsageError: there are checkpoints, and every one is damaged.
+        """
+        candidates = [c for c in self.list() if stage in (None, c.stage)]
+        for checkpoint in reversed(candidates):
+            damage = _damage(checkpoint.path)
+            if damage is None:
+                return checkpoint
+            logger.warning("checkpoint %s is passed over: %s", checkpoint.path, damage)
+        if candidates:
+            raise UsageError(f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged")
+        return None
+
+
+def restore(checkpoint: Checkpoint, state: State) -> None:
+    """Fills every variable of `state` from a checkpoint, which may hold more.
+
+    Raises:
+        UsageError: the checkpoint is of another model.
+    """
+    try:
+        status = tf.train.Checkpoint(**state).read(str(checkpoint.path / "variables"))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {_first_line(error)}") from error
+    except tf.errors.OpError as error:
+        raise UsageError(f"{checkpoint.path} is damaged: {_first_line(error)}") from error
+
+
+def load_model(run_dir: str | Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
+    """The model of a run folder, ready to generate or predict, and the checkpoint it was loaded from.
+
+    Args:
+        stage: 1 for MD-GAN's Base-Net alone; the newest stage by default.
+
+    Raises:
+        UsageError: no run folder, no checkpoint (of that stage), or a damaged one.
+    """
+    run = RunFolder.open(run_dir)
+    config = run.config()
+    if stage and stage > num_stages(config.model.model):
+        raise UsageError(f"--stage must be 1 for --model={config.model.model}. Received: {stage}")
+    checkpoint = run.latest(stage)
+    if checkpoint is None:
+        of_stage = f" of stage {stage}" if stage else ""
+        raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
+    model = build_model(config.model, checkpoint.stage)
+    state = model.sampling_state()
+    if config.train.ema:  # what samples is the average, and the model has no other generator
+        state["ema_generator"] = state.pop("generator")
+    restore(checkpoint, state)
+    return model, checkpoint
+
+
+def load_generator(run_dir: str | Path, stage: int | None = None) -> AdversarialModel:
+    """The model of a run folder: call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1].
+
+    Arguments and errors are those of `load_model`.
+    """
+    return load_model(run_dir, stage)[0]
+
+
+def weights_sha256(model: AdversarialModel) -> str:
+    """A checksum over the weights that the model samples with, whatever file they came from."""
+    digest = hashlib.sha256()
+    for _, variables in sorted(model.sampling_state().items()):
+        for variable in variables:
+            digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None."""
+    try:
+        files: dict[str, Any] = json.loads((path / MANIFEST).read_text())["files"]
+        for name, expected in files.items():
+            if _sha256(path / name) != expected:
+                return f"{name} does not match its SHA-256"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None if files else "its manifest names no files"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

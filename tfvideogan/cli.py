@@ -1,0 +1,120 @@
+"""What every command does the same way: flags from options, one-line errors, exit statuses.
+
+Importing this defines no flag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from absl import app, flags
+from absl import logging as absl_logging
+from tqdm import tqdm
+
+from tfvideogan.config import UsageError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def run(define_flags: Callable[[], None], main: Callable[[], int | None]) -> None:
+    """Defines and parses a command's flags, runs it, and exits with its status.
+
+    Wrong flags, a UsageError and what the operating system refuses end in one line on
+    standard error and status 2, Ctrl-C in status 130.
+    """
+    define_flags()
+    app.run(lambda _: _run(main), flags_parser=_parse)
+
+
+def define(fields: Iterable[dataclasses.Field]) -> None:
+    """A flag for each field of a config. Defaults stay None: `Config.create` fills in the paper's."""
+    makers = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "str": flags.DEFINE_string}
+    for field in fields:
+        kind = field.type.removesuffix(" | None")
+        text = field.metadata["help"] + (
+            f" (default {field.default})" if field.default not in (None, "") and field.default is not False else ""
+        )
+        if kind == "bool":
+            flags.DEFINE_bool(field.name, None, text)
+        elif field.metadata["choices"]:
+            flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+        else:
+            makers[kind](field.name, None, text)
+
+
+def require(*names: str) -> None:
+    """Raises UsageError naming the first of these flags that was not given."""
+    for name in names:
+        if flags.FLAGS[name].value in (None, ""):
+            raise UsageError(f"--{name} is required: {flags.FLAGS[name].help}")
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and Keras without the notes that their C++ parts print at start-up.
+
+    Commands call it in their main(), so that wrong flags are told at once.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        tell = True
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+            importlib.import_module("keras")
+            found = tensorflow.config.list_physical_devices("GPU")
+            tell = not found and Path("/dev/nvidiactl").exists()  # a GPU that TensorFlow cannot use: they say why
+        finally:
+            if tell:
+                notes.seek(0)
+                os.write(terminal, notes.read())
+            os.dup2(terminal, 2)
+            os.close(terminal)
+    absl_logging.set_verbosity(absl_logging.WARNING)  # importing TensorFlow raises it
+
+
+def _run(main: Callable[[], int | None]) -> int:
+    _log_to_standard_error()
+    try:
+        return main() or 0
+    except (UsageError, OSError) as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+
+
+def _log_to_standard_error() -> None:
+    """The package's own notes, one line each, above a progress bar; other libraries' warnings only."""
+    handler = logging.StreamHandler()
+    handler.emit = lambda record: tqdm.write(handler.format(record), file=sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger("tfvideogan").addHandler(handler)
+    logging.getLogger("tfvideogan").setLevel(logging.INFO)
+    logging.getLogger("tfvideogan").propagate = False
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(arguments)
+    except (flags.Error, UnicodeDecodeError) as error:  # the latter of a --flagfile that is no text
+        sys.exit(_complain(str(error).removeprefix("ERROR:: ")))
+    except SystemExit:  # absl ends with 1 after it has printed the help that was asked for
+        sys.exit(0)
+    if len(rest) > 1:
+        sys.exit(_complain(f"unexpected argument {rest[1]!r}; flags are written --name=value"))
+    return rest
+
+
+def _complain(message: str) -> int:
+    command = Path(sys.argv[0]).stem
+    print(f"{command}: error: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,228 @@
+"""What a run is: frozen options with their defaults, help and checks. Standard library only.
+
+The fields here are the training flags: `train.py` makes one flag of each, so a flag
+and its meaning stand in one place, and `config.json` in the run folder holds the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+class UsageError(ValueError):
+    """Wrong input from a user. Commands print it as one line and exit with status 2."""
+
+
+def flag(default: Any, text: str, choices: Sequence[str] = (), low: float = 0, high: float = 2**31 - 1) -> Any:
+    """A field of a config with what its flag needs: help with the unit, and the values allowed."""
+    return dataclasses.field(
+        default=default, metadata={"help": text, "choices": tuple(choices), "low": low, "high": high}
+    )
+
+
+MODELS = ("vgan", "vgan_one_stream", "vgan_conditional", "mdgan")
+SMALLEST_FRAME = {"vgan": 16, "vgan_one_stream": 16, "vgan_conditional": 16, "mdgan": 32}
+LARGEST_FRAME = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which networks, and the weights of their losses. None means the paper's value."""
+
+    model: str = flag("vgan", "paper and variant to train", choices=MODELS)
+    base_width: int | None = flag(
+        None, "channels of the finest feature map (paper: 64; conditional 128; mdgan 32)", low=1, high=1024
+    )
+    frame_size: int | None = flag(None, "height and width of a frame, pixels, a power of two (paper: 64; mdgan 128)")
+    num_frames: int | None = flag(None, "frames in a clip, a power of two (paper: 32)")
+    init_stddev: float | None = flag(
+        None, "standard deviation of the initial convolution weights (paper: 0.01; mdgan 0.02)", low=1e-6
+    )
+    mask_prior: float | None = flag(None, "vgan: weight of the mask prior (paper: 0.1)")
+    first_frame_weight: float | None = flag(
+        None, "vgan_conditional: weight of the first-frame L1 loss (paper: 10)", low=0
+    )
+    adversarial_weight: float | None = flag(None, "mdgan: weight of the adversarial loss (paper: 1)")
+    ranking_weight: float | None = flag(None, "mdgan: weight of the ranking loss in stage 2 (default 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where the clips come from."""
+
+    data: str | None = flag(
+        None,
+        "folder of videos, frames or strips, a video, a list of strips, or synthetic:sky (default of mdgan and "
+        "vgan_conditional) or synthetic:sprites (of the others)",
+    )
+    batch_size: int | None = flag(
+        None, "clips a step, over all replicas (paper: 64; conditional 32; mdgan 16)", low=1, high=65536
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How long, how fast, on what, and what to write meanwhile."""
+
+    steps: int | None = flag(None, "training steps, of stage 1 for mdgan (default 100000; mdgan 66000)", low=1)
+    refine_steps: int | None = flag(None, "mdgan: training steps of stage 2, 0 to stop after stage 1 (default 148000)")
+    learning_rate: float = flag(2e-4, "Adam's learning rate", high=1)
+    discriminator_learning_rate: float | None = flag(
+        None, "Adam's learning rate of the discriminator (default: --learning_rate)", low=0
+    )
+    beta1: float = flag(0.5, "Adam's beta1", high=0.9999)
+    beta2: float | None = flag(None, "Adam's beta2 (paper: 0.999; mdgan 0.9)", high=0.99999)
+    ema: float = flag(0.0, "decay of the generator's moving average, used for sampling; 0 for none", high=0.99999)
+    seed: int = flag(0, "seed of weights, latents and the order of clips")
+    strategy: str = flag(
+        "auto",
+        "replicas: mirrored takes all GPUs (or logical CPUs), auto does with several GPUs, none takes one device",
+        choices=("auto", "none", "mirrored"),
+    )
+    sync_batch_norm: bool = flag(False, "batch normalisation over the clips of all replicas (not with XLA)")
+    xla: str = flag(
+        "auto", "XLA compilation of networks and losses; auto: on for GPU, off for CPU", choices=("auto", "on", "off")
+    )
+    precision: str = flag(
+        "float32",
+        "arithmetic of the networks; losses are always float32",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    checkpoint_every: int = flag(1000, "steps between checkpoints", low=1)
+    keep: int = flag(3, "newest checkpoints of each stage to keep", low=1)
+    sample_every: int = flag(500, "steps between moving-picture samples", low=1)
+    log_every: int = flag(20, "steps between logged losses", low=1)
+
+
+# The papers' values; a field that is None by default and not named here has no meaning for the model.
+_VGAN = {
+    "base_width": 64, "frame_size": 64, "num_frames": 32, "init_stddev": 0.01, "data": "synthetic:sprites",
+    "batch_size": 64, "steps": 100_000, "beta2": 0.999,
+}  # fmt: skip
+PAPER: dict[str, dict[str, Any]] = {
+    "vgan": {**_VGAN, "mask_prior": 0.1},
+    "vgan_one_stream": _VGAN,
+    "vgan_conditional": {
+        **_VGAN, "base_width": 128, "batch_size": 32, "data": "synthetic:sky", "first_frame_weight": 10.0,
+    },
+    "mdgan": {
+        "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
+        "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
+        "adversarial_weight": 1.0, "ranking_weight": 1.0,
+    },
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run. Make it with `Config.create`, which fills in the paper's values and checks."""
+
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+
+    @classmethod
+    def create(cls, **options: Any) -> Config:
+        """A checked config from flat options, those left out or None taking the paper's values.
+
+        Raises:
+            UsageError: an option that is unknown, out of range or without meaning for the model.
+        """
+        unknown = set(options) - {field.name for field in fields()}
+        if unknown:
+            raise UsageError(f"unknown options: {', '.join(sorted(unknown))}")
+        given = {name: value for name, value in options.items() if value is not None}
+        model = given.get("model", ModelConfig.model)
+        if model not in MODELS:
+            raise UsageError(f"--model must be one of {', '.join(MODELS)}. Received: {model!r}")
+        _refuse_meaningless(model, given)
+        merged = {**PAPER[model], "discriminator_learning_rate": given.get("learning_rate", TrainConfig.learning_rate)}
+        merged |= given
+        parts = [
+            part(**{f.name: merged[f.name] for f in dataclasses.fields(part) if f.name in merged})
+            for part in (ModelConfig, DataConfig, TrainConfig)
+        ]
+        config = cls(*parts)
+        config._check()
+        return config
+
+    def flat(self) -> dict[str, Any]:
+        """All options by name."""
+        return {f.name: getattr(part, f.name) for part in self._parts() for f in dataclasses.fields(part)}
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """The inverse of `to_json`. Raises UsageError for any text that is not a config."""
+        try:
+            parts = json.loads(text)
+            options = {name: value for part in ("model", "data", "train") for name, value in parts[part].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"not a run's config.json: {error}") from error
+        return cls.create(**options)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.model, self.data, self.train
+
+    def _check(self) -> None:
+        values = self.flat()
+        for field in fields():
+            _check_value(field, values[field.name])
+        model = self.model
+        check_networks(model.base_width, model.frame_size, model.num_frames, SMALLEST_FRAME[model.model])
+
+
+def fields() -> list[dataclasses.Field]:
+    """Every option of a run, in order."""
+    return [f for part in (ModelConfig, DataConfig, TrainConfig) for f in dataclasses.fields(part)]
+
+
+def check_networks(base_width: int, frame_size: int, num_frames: int, smallest: int) -> None:
+    """Raises UsageError unless networks made of halvings can be built of this width for this clip size."""
+    if not isinstance(base_width, int) or base_width < 1:
+        raise UsageError(f"--base_width must be a positive number of channels. Received: {base_width!r}")
+    if not _is_power_of_two(frame_size) or not smallest <= frame_size <= LARGEST_FRAME:
+        raise UsageError(
+            f"--frame_size must be a power of two from {smallest} to {LARGEST_FRAME} pixels. Received: {frame_size!r}"
+        )
+    if not _is_power_of_two(num_frames) or not 2 <= num_frames <= 128:
+        raise UsageError(f"--num_frames must be a power of two from 2 to 128. Received: {num_frames!r}")
+
+
+def _is_power_of_two(value: Any) -> bool:
+    return isinstance(value, int) and value > 0 and value & (value - 1) == 0
+
+
+def _refuse_meaningless(model: str, given: dict[str, Any]) -> None:
+    """A flag that would do nothing is an error, not a surprise."""
+    general = {f.name for f in fields() if f.default is not None} | {"discriminator_learning_rate"}
+    for name in given:
+        if name not in general and name not in PAPER[model]:
+            users = ", ".join(other for other in MODELS if name in PAPER[other])
+            raise UsageError(
+                f"--{name} has no meaning for --model={model}, only for {users}. Received: {given[name]!r}"
+            )
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
+    if value is None:
+        return
+    if choices and value not in choices:
+        raise UsageError(f"--{field.name} must be one of {', '.join(choices)}. Received: {value!r}")
+    kind = field.type.removesuffix(" | None")
+    allowed = {"int": int, "float": (int, float), "str": str, "bool": bool}[kind]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
+        raise UsageError(f"--{field.name} must be {'an' if kind == 'int' else 'a'} {kind}. Received: {value!r}")
+    if kind == "float" and not -1e30 < value < 1e30:
+        raise UsageError(f"--{field.name} must be a finite number. Received: {value!r}")
+    if value == "":
+        raise UsageError(f"--{field.name} must not be empty. Received: {value!r}")
+    if kind in ("int", "float") and not low <= value <= high:
+        bounds = f"at least {low}" if value < low else f"at most {high}"
+        raise UsageError(f"--{field.name} must be {bounds}. Received: {value!r}")

@@ -1,0 +1,173 @@
+"""Built-in clips, made on the fly from a seed: `sky` and `sprites`.
+
+Each source is a sequence of clips, uint8 [T, H, W, 3]; clip i is a function of
+(kind, split, seed, i) alone, so a run is repeatable and a held-out split ("test")
+never meets a training clip. All lengths are fractions of the frame, so that the same
+clip is seen at every `frame_size`.
+"""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+SPLITS = ("train", "test")
+KEPT_BYTES = 2 * 2**30
+
+
+class _Synthetic:
+    """The common part: length, indexing, one random generator a clip."""
+
+    kind: int
+
+    def __init__(self, frame_size: int, num_frames: int, split: str = "train", seed: int = 0, num_clips: int = 2000):
+        if split not in SPLITS:
+            raise ValueError(f"the split of synthetic clips must be one of {SPLITS}. Received: split={split!r}")
+        self.frame_size = frame_size
+        self.num_frames = num_frames
+        self.split = split
+        self._key = (self.kind, SPLITS.index(split), seed)
+        self._num_clips = num_clips
+        self._made: dict[int, np.ndarray] = {}
+        self._may_keep = num_clips * num_frames * frame_size**2 * 3 <= KEPT_BYTES
+
+    def __len__(self) -> int:
+        return self._num_clips
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Clip `index`, uint8 [T, H, W, 3], made once while all of them fit in memory."""
+        if index not in self._made:
+            clip = self._make(index)
+            if not self._may_keep:
+                return clip
+            self._made[index] = clip
+        return self._made[index]
+
+    def _make(self, index: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _rng(self, index: int) -> np.random.Generator:
+        if not 0 <= index < self._num_clips:
+            raise IndexError(index)
+        return np.random.default_rng([*self._key, index])
+
+
+class Sky(_Synthetic):
+    """Drifting multi-octave clouds over a gradient, with a still horizon.
+
+    One wind blows in all clips, from left to right: which way the clouds will go, and
+    how fast, can be told from one frame, so a predictor can beat copying it.
+    """
+
+    kind = 1
+    WIND = 0.012  # frame widths a frame, at 32 frames a clip
+
+    def _make(self, index: int) -> np.ndarray:
+        rng, size = self._rng(index), self.frame_size
+        drift = np.arange(self.num_frames) * self.WIND * 32 / self.num_frames  # [T]
+        y = (np.arange(size) + 0.5) / size
+        x = y[None, :] - drift[:, None] + self.WIND * 32  # [T, W], >= 0: upwind of the first frame
+
+        clouds = _fractal(rng, y * 1.6, x, octaves=5, scale=3.0, span=1.6)  # [T, H, W]
+        cover = rng.uniform(0.42, 0.55)
+        cloud = np.clip((clouds - cover) / 0.22, 0.0, 1.0)[..., None]
+
+        hue, warmth = rng.uniform(0.55, 0.64), rng.uniform(0.0, 1.0)
+        top = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.55, 0.8), rng.uniform(0.45, 0.8)))
+        bottom = (1 - warmth) * np.array([0.75, 0.86, 0.95]) + warmth * np.array([0.98, 0.72, 0.52])
+        sky = top + (bottom - top) * (y**1.5)[:, None, None]  # [H, 1, 3]
+        light = np.array([1.0, 0.98 - 0.08 * warmth, 0.96 - 0.18 * warmth])
+        shade = 0.72 + 0.28 * np.clip((clouds - cover) / 0.45, 0.0, 1.0)[..., None]
+        frames = sky + (light * shade - sky) * cloud * 0.9  # [T, H, W, 3]
+
+        ridge = 0.84 + 0.10 * (_fractal(rng, np.zeros(1), y[None], octaves=4, scale=3.0, span=1.0)[0, 0] - 0.5)
+        land = np.clip((y[:, None] - ridge[None]) * size + 0.5, 0.0, 1.0)[..., None]  # [H, W, 1], antialiased
+        earth = bottom * 0.22 * (1.3 - y[:, None, None])
+        return _to_uint8(frames + (earth - frames) * land)
+
+
+class Sprites(_Synthetic):
+    """A textured shape moving over a textured still background, with the true mask at hand."""
+
+    kind = 2
+
+    def _make(self, index: int) -> np.ndarray:
+        return self.clip_and_mask(index)[0]
+
+    def clip_and_mask(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Clip `index`, uint8 [T, H, W, 3], and where its shape covers it, bool [T, H, W]."""
+        rng, size = self._rng(index), self.frame_size
+        grid = (np.arange(size) + 0.5) / size
+        background = self._background(rng, grid)  # [H, W, 3]
+
+        radius, angle = rng.uniform(0.11, 0.15), rng.uniform(0, 2 * np.pi)
+        # So far that hardly any pixel is covered for half of the clip: the median is background.
+        step = np.array([np.sin(angle), np.cos(angle)]) * rng.uniform(0.33, 0.36)
+        centre = rng.uniform(0.42, 0.58, 2)
+        path = centre + np.linspace(-1.0, 1.0, self.num_frames)[:, None] * step  # [T, 2] (y, x)
+        dy = grid[None, :, None] - path[:, 0, None, None]  # [T, H, 1]
+        dx = grid[None, None, :] - path[:, 1, None, None]  # [T, 1, W]
+        cover = np.clip(0.5 - (_distance(rng, dy, dx) - radius) * size, 0.0, 1.0)  # [T, H, W], antialiased
+
+        hue, tilt = rng.uniform(), rng.uniform(0, np.pi)
+        bright = np.array(colorsys.hsv_to_rgb(hue, 0.85, 1.0))
+        pale = np.array(colorsys.hsv_to_rgb(hue, 0.25, 1.0))
+        wave = np.sin((dy * np.sin(tilt) + dx * np.cos(tilt)) * 2 * np.pi / (0.9 * radius))
+        shape = bright + (pale - bright) * np.clip(0.5 + 1.5 * wave, 0, 1)[..., None]  # moves with the shape
+        frames = background + (shape - background) * cover[..., None]
+        return _to_uint8(frames), cover > 0.5
+
+    @staticmethod
+    def _background(rng: np.random.Generator, grid: np.ndarray) -> np.ndarray:
+        texture = _fractal(rng, grid, grid[None], octaves=3, scale=4.0, span=1.0)[0][..., None]  # [H, W, 1]
+        hue = rng.uniform()
+        dark = np.array(colorsys.hsv_to_rgb(hue, 0.5, 0.15))
+        light = np.array(colorsys.hsv_to_rgb(hue + rng.uniform(-0.1, 0.1), 0.35, 0.5))
+        return dark + (light - dark) * np.clip((texture - 0.25) * 2.0, 0.0, 1.0)
+
+
+def _distance(rng: np.random.Generator, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
+    """Distance from the centre in the norm whose ball is a disc, a square or a diamond."""
+    norms = (
+        lambda: np.hypot(dy, dx),
+        lambda: np.maximum(np.abs(dy), np.abs(dx)) * 1.12,
+        lambda: (np.abs(dy) + np.abs(dx)) * 0.82,
+    )
+    return norms[rng.integers(len(norms))]()
+
+
+def _fractal(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, octaves: int, scale: float, span: float
+) -> np.ndarray:
+    """Multi-octave value noise, about 0.5 on average, sampled at rows y [H] and, frame by frame, columns x [T, W].
+
+    Args:
+        scale: lattice cells a frame width of the coarsest octave; each next one has twice as many.
+        span: no coordinate is larger. The lattice depends on it, not on the pixels asked for.
+    """
+    total = np.zeros([x.shape[0], y.size, x.shape[1]])
+    amplitudes = 0.5 ** np.arange(octaves)
+    for octave, amplitude in enumerate(amplitudes / amplitudes.sum()):
+        cells = scale * 2**octave
+        lattice = rng.random([int(span * cells) + 3] * 2)
+        total += amplitude * _smooth_lookup(lattice, y * cells, x * cells)
+    return total
+
+
+def _smooth_lookup(lattice: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Smoothstep interpolation of a lattice at rows y [H] and columns x [T, W] -> [T, H, W]."""
+    (row, fy), (column, fx) = _cell(y), _cell(x)
+    by_row = lattice[row] * (1 - fy[:, None]) + lattice[row + 1] * fy[:, None]  # [H, lattice]
+    left, right = by_row[:, column], by_row[:, column + 1]  # [H, T, W]
+    return np.moveaxis(left + (right - left) * fx, 0, 1)
+
+
+def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    cell = np.floor(position).astype(int)
+    fraction = position - cell
+    return cell, fraction * fraction * (3 - 2 * fraction)
+
+
+def _to_uint8(frames: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(frames * 255.0), 0, 255).astype(np.uint8)

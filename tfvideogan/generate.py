@@ -1,0 +1,49 @@
+"""Makes clips from noise with a trained Video-GAN: a grid, and its streams one by one.
+
+python -m tfvideogan.generate --run_dir=runs/vgan --num_clips=16 --seed=1
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfvideogan import cli
+from tfvideogan.config import UsageError
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    flags.DEFINE_integer("num_clips", 16, "clips to make", lower_bound=1, upper_bound=1024)
+    flags.DEFINE_integer("seed", 0, "seed of the latents; a clip depends on it and on its number only", lower_bound=0,
+                         upper_bound=2**31 - 1)  # fmt: skip
+    flags.DEFINE_string("output", None, "folder to write to (default: generated/seed-SEED in the run folder)")
+    flags.DEFINE_enum("format", "gif", ["gif", "mp4"], "format of the moving pictures")
+    flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
+
+
+def main() -> None:
+    cli.require("run_dir")
+    args = cli.flags.FLAGS
+    output = Path(args.output or Path(args.run_dir) / "generated" / f"seed-{args.seed}")
+    cli.load_tensorflow()
+    from tfvideogan import checkpoints, media, sampling, visuals
+
+    media.check_folder("output", output)
+    model, checkpoint = checkpoints.load_model(args.run_dir)
+    if model.predicts:
+        raise UsageError(f"--run_dir {args.run_dir} holds a predictor, not a generator: use tfvideogan.predict")
+    parts = [visuals.streams(part) for part in sampling.generate(model, args.num_clips, args.seed)]
+    for name in parts[0]:
+        grid = visuals.grid(np.concatenate([part[name] for part in parts]), width=800)
+        if name == "background":
+            media.write_image(output / "background.png", grid[0])
+        else:
+            media.write_clip(output / f"{name}.{args.format}", grid, args.fps)
+    print(f"{args.num_clips} clips of step {checkpoint.step}: {output}/ ({', '.join(parts[0])})")
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)

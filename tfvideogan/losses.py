@@ -1,0 +1,104 @@
+"""The losses of both papers, as pure functions of logits, clips and features.
+
+Every function computes in float32 whatever precision its arguments have, and
+returns a scalar averaged over the batch.
+
+Sources: Vondrick et al., NIPS 2016, arXiv 1609.02612 (Video-GAN);
+Xiong et al., CVPR 2018, arXiv 1709.07592 (MD-GAN).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+FAKE, REAL = 0, 1  # class indices of Video-GAN's two logits
+
+
+def softmax_adversarial(logits: tf.Tensor, target: int) -> tf.Tensor:
+    """Video-GAN's adversarial term: -log softmax(logits)[target].
+
+    The discriminator minimises it with REAL on real clips and FAKE on generated
+    ones; the generator minimises it with REAL on generated ones (the
+    non-saturating form).
+
+    Args:
+        logits: [N, 2], class 0 is fake and class 1 is real.
+        target: `REAL` or `FAKE`.
+    """
+    logits = tf.cast(logits, tf.float32)
+    return tf.reduce_mean(-tf.nn.log_softmax(logits)[:, target])
+
+
+def sigmoid_adversarial(logits: tf.Tensor, target: int) -> tf.Tensor:
+    """MD-GAN's adversarial term: the standard log loss, computed on logits.
+
+    -log D for a real target, -log(1 - D) for a fake one, D = sigmoid(logits).
+
+    Args:
+        logits: [N, 1], positive means real.
+        target: `REAL` or `FAKE`.
+    """
+    logits = tf.cast(logits, tf.float32)
+    return tf.reduce_mean(tf.nn.softplus(-logits if target == REAL else logits))
+
+
+def mask_prior(mask: tf.Tensor) -> tf.Tensor:
+    """Video-GAN's sparsity prior: the mean of the mask (a mean, not a sum).
+
+    Args:
+        mask: [N, T, H, W, 1] in [0, 1].
+    """
+    return tf.reduce_mean(tf.cast(mask, tf.float32))
+
+
+def content_l1(generated: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Mean absolute difference of two clips (or frames) of the same shape in [-1, 1].
+
+    MD-GAN's content loss on whole clips, and conditional Video-GAN's first-frame
+    loss on frames.
+    """
+    return tf.reduce_mean(tf.abs(tf.cast(generated, tf.float32) - tf.cast(real, tf.float32)))
+
+
+def gram_matrix(features: tf.Tensor) -> tf.Tensor:
+    """MD-GAN's motion features: g = H H^T / (M S), one matrix a clip.
+
+    The rows of H are the channels at each time, so g holds which features occur
+    together, within a frame and between frames.
+
+    Args:
+        features: [N, T, H, W, C], a layer of the discriminator.
+
+    Returns:
+        [N, M, M] in float32, M = C * T (channel-major), S = H * W.
+    """
+    features = tf.transpose(tf.cast(features, tf.float32), [0, 4, 1, 2, 3])  # [N, C, T, H, W]
+    _, channels, times, height, width = features.shape
+    rows, pixels = channels * times, height * width
+    features = tf.reshape(features, [-1, rows, pixels])  # [N, M, S]
+    return tf.matmul(features, features, transpose_b=True) / float(rows * pixels)
+
+
+def ranking_loss(refined: Any, real: Any, base: Any) -> tf.Tensor:
+    """MD-GAN's ranking loss: the refined clip's motion near the real one's, far from stage 1's.
+
+    With d(a, b) = ||g(a) - g(b)||_1, each layer gives
+    -log(exp(-d(Y2, Y)) / (exp(-d(Y2, Y)) + exp(-d(Y2, Y1)))), which is
+    softplus(d(Y2, Y) - d(Y2, Y1)): stable and exact. Summed over the layers.
+
+    Args:
+        refined, real, base: the discriminator's features of Y2, Y and Y1: a tensor
+            [N, T, H, W, C] of one layer, or a list or dict of several layers.
+            Gram matrices [N, M, M] are taken as they are.
+    """
+    layers = zip(tf.nest.flatten(refined), tf.nest.flatten(real), tf.nest.flatten(base), strict=True)
+    return tf.add_n([tf.reduce_mean(_ranking_of_layer(*layer)) for layer in layers])
+
+
+def _ranking_of_layer(refined: tf.Tensor, real: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
+    grams = [gram_matrix(x) if len(x.shape) == 5 else tf.cast(x, tf.float32) for x in (refined, real, base)]
+    to_real = tf.reduce_sum(tf.abs(grams[0] - grams[1]), axis=[1, 2])  # [N]
+    to_base = tf.reduce_sum(tf.abs(grams[0] - grams[2]), axis=[1, 2])
+    return tf.nn.softplus(to_real - to_base)

@@ -1,0 +1,100 @@
+"""What both papers' networks are made of: convolutions, batch normalisation, the size ladder.
+
+Functions on symbolic tensors: each adds layers to a functional Keras network.
+4x4x4 convolutions of stride 2 with padding 1 are Keras' "same" on even sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+LEAKY_SLOPE = 0.2
+SMALLEST_MAP = 4  # pixels a side where every ladder ends
+
+
+def temporal_strides(frame_size: int, num_frames: int, spatial_levels: int = 0) -> list[int]:
+    """Temporal stride of each spatial halving from `frame_size` down to 4x4, finest first.
+
+    Time is halved with space for as long as there is more than one frame left.
+    Other sizes than the papers' so drop or add levels at the coarse end.
+
+    Args:
+        spatial_levels: how many of the finest levels leave time alone (MD-GAN: 1).
+    """
+    levels = (frame_size // SMALLEST_MAP).bit_length() - 1
+    strides = []
+    for level in range(levels):
+        halve = level >= spatial_levels and num_frames > 1
+        strides.append(2 if halve else 1)
+        num_frames //= strides[-1]
+    return strides
+
+
+def cube(temporal_stride: int) -> dict[str, Any]:
+    """Kernel and strides of a level: 4x4x4 of stride 2, or 3x4x4 where time is left alone."""
+    return {"kernel": (4 if temporal_stride == 2 else 3, 4, 4), "strides": (temporal_stride, 2, 2)}
+
+
+def conv(x: Any, filters: int, kernel: int | Sequence[int], **options: Any) -> Any:
+    """A 2D or 3D convolution, by the rank of `x`; see `_convolution` for the options."""
+    layer = keras.layers.Conv2D if len(x.shape) == 4 else keras.layers.Conv3D
+    return _convolution(layer, x, filters, kernel, **options)
+
+
+def deconv(x: Any, filters: int, kernel: int | Sequence[int], **options: Any) -> Any:
+    """A 2D or 3D transposed convolution, by the rank of `x`; see `_convolution` for the options."""
+    layer = keras.layers.Conv2DTranspose if len(x.shape) == 4 else keras.layers.Conv3DTranspose
+    return _convolution(layer, x, filters, kernel, **options)
+
+
+def _convolution(
+    layer: type,
+    x: Any,
+    filters: int,
+    kernel: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "same",
+    stddev: float = 0.02,
+    use_bias: bool = True,
+    name: str | None = None,
+) -> Any:
+    init = keras.initializers.RandomNormal(stddev=stddev)
+    return layer(
+        filters, kernel, strides=strides, padding=padding, use_bias=use_bias, kernel_initializer=init, name=name
+    )(x)
+
+
+def batch_norm(x: Any, epsilon: float = 1e-5, name: str | None = None) -> Any:
+    """Batch normalisation as Torch had it: momentum 0.9 (Keras sense), gamma from N(1, 0.02)."""
+    gamma = keras.initializers.RandomNormal(mean=1.0, stddev=0.02)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, gamma_initializer=gamma, name=name)(x)
+
+
+def batch_norm_relu(x: Any, name: str | None = None) -> Any:
+    """Batch normalisation, then ReLU."""
+    return keras.layers.ReLU()(batch_norm(x, name=name))
+
+
+def leaky_relu(x: Any, slope: float = LEAKY_SLOPE) -> Any:
+    """LeakyReLU with the papers' slope."""
+    return keras.layers.LeakyReLU(negative_slope=slope)(x)
+
+
+def head(x: Any, activation: str, name: str) -> Any:
+    """A network's output: the activation, in float32 under every precision policy."""
+    return keras.layers.Activation(activation, dtype="float32", name=name)(x)
+
+
+def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch normalisation layers of a functional network, in call order."""
+    return [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def synchronize(*networks: keras.Model) -> None:
+    """Makes batch normalisation take its statistics over the clips of all replicas."""
+    for network in networks:
+        for layer in batch_norms(network):
+            layer.synchronized = True

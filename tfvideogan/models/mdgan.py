@@ -1,0 +1,233 @@
+"""MD-GAN: learning to generate time-lapse videos using multi-stage dynamic GANs.
+
+Xiong, Luo, Ma, Liu, Luo, CVPR 2018, arXiv 1709.07592, with
+the layer sizes of the released networks (generators and the stage-2 discriminator).
+
+    Y1 = G1(X)   Base-Net: X is the first frame repeated; content, L1
+    Y2 = G2(Y1)  Refine-Net: motion, Gram matrices and a ranking loss
+
+Deviations: no training code was released. D1 has the released D2's layers; the
+Base-Net is frozen in stage 2 and runs with inference statistics. Sizes other than
+128x128x32 are ours: levels are dropped or added at the coarse end, and the width
+stops growing at 16 * base_width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+
+from tfvideogan import config, losses
+from tfvideogan.models import blocks
+from tfvideogan.models.adversarial import AdversarialModel
+
+SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
+
+
+def base_generator(
+    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+) -> keras.Model:
+    """G1, the Base-Net: a 3D U-Net whose skips are additions.
+
+    Args:
+        base_width: channels of the finest feature map; the coarsest has up to 16 times as many.
+        frame_size: height and width in pixels, a power of two from 32.
+        num_frames: frames a clip, a power of two from 2.
+        init_stddev: standard deviation of the initial weights.
+
+    Returns:
+        clip [N, T, H, W, 3] (a frame repeated T times) -> clip of the same shape, both in [-1, 1].
+
+    Raises:
+        ValueError: a size that cannot be built.
+    """
+    return _u_net("base_generator", base_width, frame_size, num_frames, init_stddev, finest_skip=0)
+
+
+def refine_generator(
+    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+) -> keras.Model:
+    """G2, the Refine-Net: G1 without the skips from conv1 and conv2.
+
+    Arguments, result and errors are those of `base_generator`; the input is Y1.
+    """
+    return _u_net("refine_generator", base_width, frame_size, num_frames, init_stddev, finest_skip=2)
+
+
+def _u_net(
+    name: str, base_width: int, frame_size: int, num_frames: int, stddev: float, finest_skip: int
+) -> keras.Model:
+    strides = _check_and_strides(base_width, frame_size, num_frames)
+    widths = _widths(base_width, len(strides))
+    options = {"stddev": stddev, "use_bias": False}
+
+    x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    skips = []
+    for level, (width, stride) in enumerate(zip(widths, strides, strict=True)):
+        x = blocks.conv(x, width, **blocks.cube(stride), **options, name=f"down_conv{level + 1}")
+        if level > 0:
+            x = blocks.leaky_relu(blocks.batch_norm(x, name=f"down_bn{level + 1}"))
+        skips.append(x)
+
+    seed_shape = x.shape[1:4]  # (2, 4, 4) at the paper's size
+    x = blocks.conv(x, widths[-1], seed_shape, padding="valid", **options, name=f"down_conv{len(strides) + 1}")
+    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # from [N, 1, 1, 1, C]
+    x = blocks.batch_norm_relu(x, name="up_bn1")
+    for level in reversed(range(len(strides))):  # x is at the resolution of skips[level]
+        if level >= finest_skip:
+            x = keras.layers.Add()([x, skips[level]])
+        number = len(strides) - level + 1
+        width = widths[level - 1] if level else 3
+        x = blocks.deconv(x, width, **blocks.cube(strides[level]), **options, name=f"up_conv{number}")
+        if level > 0:
+            x = blocks.batch_norm_relu(x, name=f"up_bn{number}")
+    return keras.Model(clip, blocks.head(x, "tanh", "generated"), name=name)
+
+
+def discriminator(
+    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+) -> keras.Model:
+    """D1 and D2: a logit a clip, and the features whose Gram matrices describe motion.
+
+    Arguments and errors are those of `base_generator`.
+
+    Returns:
+        clip [N, T, H, W, 3] in [-1, 1] -> dict of `logits` [N, 1] (positive is real) and
+        `conv1`, `conv3`, the first and third level after their activation.
+    """
+    strides = _check_and_strides(base_width, frame_size, num_frames)
+    options = {"stddev": init_stddev, "use_bias": False}
+    x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    features = []
+    for level, (width, stride) in enumerate(zip(_widths(base_width, len(strides)), strides, strict=True)):
+        x = blocks.conv(x, width, **blocks.cube(stride), **options, name=f"conv{level + 1}")
+        if level > 0:
+            x = blocks.batch_norm(x, name=f"bn{level + 1}")
+        # The released network's last slope is 0.01, not 0.2.
+        x = blocks.leaky_relu(x, slope=0.01 if level == len(strides) - 1 else blocks.LEAKY_SLOPE)
+        features.append(x)
+    x = blocks.conv(x, 1, x.shape[1:4], padding="valid", **options, name="logits_conv")
+    logits = keras.layers.Reshape([1], dtype="float32", name="logits")(x)
+    return keras.Model(clip, {"logits": logits, "conv1": features[0], "conv3": features[2]}, name="discriminator")
+
+
+def _check_and_strides(base_width: int, frame_size: int, num_frames: int) -> list[int]:
+    """Temporal strides of the levels, finest first; conv1 halves space only."""
+    config.check_networks(base_width, frame_size, num_frames, SMALLEST_FRAME)
+    return blocks.temporal_strides(frame_size, num_frames, spatial_levels=1)
+
+
+def _widths(base_width: int, levels: int) -> list[int]:
+    """Channels of the feature maps, finest first: 1, 2, 4, 8, 16, 16, ... * base_width."""
+    return [base_width * 2 ** min(level, 4) for level in range(levels)]
+
+
+def repeat_frame(frame: tf.Tensor, num_frames: int) -> tf.Tensor:
+    """Frame [N, H, W, 3] -> clip [N, T, H, W, 3]: the Base-Net's input."""
+    return tf.repeat(frame[:, tf.newaxis], num_frames, axis=1)
+
+
+class MDGAN(AdversarialModel):
+    """MD-GAN as a Keras model: a frame to a time-lapse, one stage at a time.
+
+    Without a Refine-Net the model trains stage 1; with one it trains stage 2 on the
+    frozen Base-Net. Each stage has a discriminator of its own.
+
+    Args:
+        base_generator: G1.
+        discriminator: D1 or D2, for clips of the same size.
+        refine_generator: G2, for stage 2.
+        adversarial_weight: factor of the adversarial term (1 in the paper).
+        ranking_weight: lambda of the ranking loss (stage 2 only).
+        seed, ema: as for `AdversarialModel`.
+
+    Call arguments:
+        frames [N, H, W, 3] in [-1, 1] -> dict of `clip` [N, T, H, W, 3], and of `base`,
+        what stage 1 made of it, when there is a stage 2.
+
+    Example:
+        model = MDGAN(base_generator(8, 64), discriminator(8, 64))
+        model.compile()
+        model.fit(clips)  # float [N, 32, 64, 64, 3] in [-1, 1]
+
+    Reference: arXiv 1709.07592.
+    """
+
+    paper_adam: ClassVar = {"learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.9}
+    predicts = True
+
+    def __init__(
+        self,
+        base_generator: keras.Model,
+        discriminator: keras.Model,
+        refine_generator: keras.Model | None = None,
+        adversarial_weight: float = 1.0,
+        ranking_weight: float = 1.0,
+        **options: Any,
+    ):
+        super().__init__(refine_generator or base_generator, discriminator, **options)
+        self.base_generator = base_generator
+        self.stage = 1 if refine_generator is None else 2
+        self.adversarial_weight = adversarial_weight
+        self.ranking_weight = ranking_weight
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        names = ("d_real", "d_fake", "g_adversarial", "g_content")
+        return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
+
+    def sampling_state(self) -> dict[str, list[tf.Variable]]:
+        state = super().sampling_state()
+        return state if self.stage == 1 else state | {"base": [v.value for v in self.base_generator.variables]}
+
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - of noise only
+        return clips[:, 0]
+
+    def generate(
+        self, inputs: tf.Tensor, generator: keras.Model, training: bool, base_training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """X -> Y1 -> Y2, `generator` being the network of the last stage.
+
+        The frozen Base-Net takes inference statistics in stage 2, unless `base_training`.
+        """
+        repeated = repeat_frame(inputs, self.base_generator.input_shape[1])
+        if self.stage == 1:
+            return {"clip": generator(repeated, training=training)}
+        base = self.base_generator(repeated, training=base_training)
+        return {"clip": generator(base, training=training), "base": base}
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        return self.generate(inputs, self.sampling_generator, training, base_training=training)
+
+    def discriminator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        real = self.discriminator(clips, training=True)
+        fake = self.discriminator(generated["clip"], training=True)
+        terms = {
+            "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
+            "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
+        }
+        if self.stage == 2:  # D2 maximises what G2 minimises
+            base = self.discriminator(generated["base"], training=True)
+            terms["d_ranking"] = -self.ranking_weight * _ranking(fake, real, base)
+        return terms
+
+    def generator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        fake = self.discriminator(generated["clip"], training=True)
+        adversarial = losses.sigmoid_adversarial(fake["logits"], losses.REAL)
+        terms = {
+            "g_adversarial": self.adversarial_weight * adversarial,
+            "g_content": losses.content_l1(generated["clip"], clips),
+        }
+        if self.stage == 2:
+            real = self.discriminator(clips, training=True)
+            base = self.discriminator(generated["base"], training=True)
+            terms["g_ranking"] = self.ranking_weight * _ranking(fake, real, base)
+        return terms
+
+
+def _ranking(refined: dict[str, tf.Tensor], real: dict[str, tf.Tensor], base: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The ranking loss over the discriminator's conv1 and conv3, its three branches sharing weights."""
+    layers = [[branch["conv1"], branch["conv3"]] for branch in (refined, real, base)]
+    return losses.ranking_loss(*layers)

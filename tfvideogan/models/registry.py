@@ -1,0 +1,74 @@
+"""The one registry: which networks make a run's model, stage by stage, and what tests need of each network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from tfvideogan.config import ModelConfig
+from tfvideogan.models import mdgan, vgan
+from tfvideogan.models.adversarial import AdversarialModel
+
+VGAN_GENERATORS = {
+    "vgan": vgan.two_stream_generator,
+    "vgan_one_stream": vgan.one_stream_generator,
+    "vgan_conditional": vgan.conditional_generator,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network's constructor, its paper's width and size, and the trainable parameters it then has."""
+
+    build: Callable[..., keras.Model]
+    base_width: int
+    frame_size: int
+    parameters: int | None = None
+
+
+# The one-stream baseline's count is not in the specification; it is the video trunk and one head.
+NETWORKS = {
+    "vgan_two_stream": Network(vgan.two_stream_generator, 64, 64, 16_245_383),
+    "vgan_one_stream": Network(vgan.one_stream_generator, 64, 64),
+    "vgan_conditional": Network(vgan.conditional_generator, 128, 64, 68_216_455),
+    "vgan_discriminator": Network(vgan.discriminator, 64, 64, 11_057_858),
+    "vgan_conditional_discriminator": Network(vgan.discriminator, 128, 64, 44_135_810),
+    "mdgan_base": Network(mdgan.base_generator, 32, 128, 39_072_576),
+    "mdgan_refine": Network(mdgan.refine_generator, 32, 128, 39_072_576),
+    "mdgan_discriminator": Network(mdgan.discriminator, 32, 128, 11_164_032),
+}
+
+
+def num_stages(model: str) -> int:
+    """How many stages a run of this model has."""
+    return 2 if model == "mdgan" else 1
+
+
+def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float = 0.0) -> AdversarialModel:
+    """The model that a stage of a run trains, with fresh weights.
+
+    Raises:
+        UsageError: a size that cannot be built.
+    """
+    size = (config.base_width, config.frame_size, config.num_frames, config.init_stddev)
+    if config.model == "mdgan":
+        return mdgan.MDGAN(
+            mdgan.base_generator(*size),
+            mdgan.discriminator(*size),
+            mdgan.refine_generator(*size) if stage == 2 else None,
+            adversarial_weight=config.adversarial_weight,
+            ranking_weight=config.ranking_weight,
+            seed=seed,
+            ema=ema,
+        )
+    generator = VGAN_GENERATORS[config.model](*size)
+    return vgan.VGAN(
+        generator,
+        vgan.discriminator(*size),
+        mask_prior=config.mask_prior or 0.0,
+        first_frame_weight=config.first_frame_weight or 0.0,
+        seed=seed,
+        ema=ema,
+    )

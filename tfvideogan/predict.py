@@ -1,0 +1,74 @@
+"""Predicts a clip from a still picture with a trained MD-GAN or conditional Video-GAN.
+
+python -m tfvideogan.predict --run_dir=runs/mdgan --image=photo.jpg --output=clip.mp4 --sheet=sheet.png
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from tfvideogan import cli
+from tfvideogan.config import UsageError
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    flags.DEFINE_string("image", None, "the still picture, of any size; it is squashed to the model's frame")
+    flags.DEFINE_string("output", None, "the clip to write, .mp4 or .gif")
+    flags.DEFINE_integer(
+        "stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)", lower_bound=1, upper_bound=2
+    )
+    flags.DEFINE_string("sheet", None, "mdgan: comparison sheet to write, .png: input, stage 1, stage 2, over time")
+    flags.DEFINE_string("real", None, "the real clip (a video) for the sheet's last row")
+    flags.DEFINE_bool("batch_statistics", False, "batch normalisation in training mode, as in the authors' test script")
+    flags.DEFINE_integer(
+        "scale", 1, "enlarge the clip: each pixel so many times both ways", lower_bound=1, upper_bound=16
+    )
+    flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
+
+
+def main() -> None:
+    cli.require("run_dir", "image", "output")
+    args = cli.flags.FLAGS
+    if args.real and not args.sheet:
+        raise UsageError("--real is a row of the comparison sheet: it needs --sheet")
+    cli.load_tensorflow()
+    from tfvideogan import checkpoints, media, sampling, visuals
+    from tfvideogan.data import clips
+    from tfvideogan.models.mdgan import MDGAN
+
+    media.check_output("output", args.output)
+    if args.sheet:
+        media.check_output("sheet", args.sheet, (".png",))
+    model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
+    if not model.predicts:
+        raise UsageError(f"--run_dir {args.run_dir} holds a generator, not a predictor: use tfvideogan.generate")
+    if args.sheet and not isinstance(model, MDGAN):
+        raise UsageError("--sheet compares MD-GAN's stages; this run is a conditional Video-GAN")
+    num_frames, size = model.discriminator.input_shape[1:3]
+    image = media.read_image(args.image, size)
+    real = _read_real(args.real, num_frames, size) if args.real else None
+
+    outputs = next(sampling.sample(model, [clips.to_float(image)[None]], args.batch_statistics))
+    clip = visuals.enlarge(clips.to_uint8(outputs["clip"][0]), args.scale)
+    media.write_clip(args.output, clip, args.fps)
+    if args.sheet:
+        rows = visuals.stage_rows(outputs, image, real)
+        media.write_image(args.sheet, visuals.comparison_sheet(rows))
+    print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}{f', {args.sheet}' if args.sheet else ''}")
+
+
+def _read_real(path: str, count: int, size: int) -> np.ndarray:
+    from tfvideogan import media
+
+    frames = list(itertools.islice(media.read_video(path, size), count))
+    if len(frames) < count:
+        raise UsageError(f"--real must have {count} frames or more. Received: {path}, {len(frames)} frames")
+    return np.stack(frames)
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)

@@ -1,0 +1,48 @@
+"""Shows the clips that training would get: a moving grid, or their first frames as a picture.
+
+python -m tfvideogan.preview --data=my_videos --frame_size=64 --output=preview.gif
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfvideogan import cli
+from tfvideogan.config import UsageError
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_string("data", "synthetic:sky", "folder of videos, frames or strips; or synthetic:NAME[:test]")
+    flags.DEFINE_string("output", None, "file to write: .gif or .mp4 for moving clips, .png for their first frames")
+    flags.DEFINE_integer("frame_size", 64, "height and width of a frame, pixels", lower_bound=1, upper_bound=1024)
+    flags.DEFINE_integer("num_frames", 32, "frames in a clip", lower_bound=1, upper_bound=1024)
+    flags.DEFINE_integer("num_clips", 16, "clips to show", lower_bound=1, upper_bound=1024)
+    flags.DEFINE_integer("first_clip", 0, "number of the first one", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "seed of built-in clips", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
+
+
+def main() -> None:
+    cli.require("output")
+    args = cli.flags.FLAGS
+    cli.load_tensorflow()
+    from tfvideogan import media, visuals
+    from tfvideogan.data.sources import open_source
+
+    media.check_output("output", args.output, (*media.CLIP_SUFFIXES, ".png"))
+    source = open_source(args.data, args.frame_size, args.num_frames, args.seed)
+    chosen = range(args.first_clip, min(args.first_clip + args.num_clips, len(source)))
+    if not chosen:
+        raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
+    clips = np.stack([source[i] for i in chosen])
+    shown = visuals.grid(clips, width=800) if len(clips) > 1 else clips[0]
+    if args.output.lower().endswith(".png"):
+        media.write_image(args.output, shown[0])
+    else:
+        media.write_clip(args.output, shown, args.fps)
+    print(f"{len(source)} clips in {args.data}; {len(clips)} of them in {args.output}")
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)

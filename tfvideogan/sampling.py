@@ -1,0 +1,36 @@
+"""Clips from a trained model, as arrays, in batches that fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfvideogan.models import vgan
+from tfvideogan.models.adversarial import AdversarialModel
+
+BATCH_SIZE = 8
+
+
+def generate(model: AdversarialModel, num_clips: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+    """`num_clips` clips from noise, batch by batch: outputs [n, ...] in [-1, 1] (masks in [0, 1]).
+
+    Clip i depends on (seed, i) only.
+    """
+    latents = vgan.latents(seed, num_clips)
+    return sample(model, (latents[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE)))
+
+
+def sample(
+    model: AdversarialModel, batches: Iterable[tf.Tensor], batch_statistics: bool = False
+) -> Iterator[dict[str, np.ndarray]]:
+    """A model's outputs on batches of latents [n, 100] or frames [n, H, W, 3].
+
+    Args:
+        batch_statistics: batch normalisation in training mode, as in the MD-GAN authors' test
+            script: a clip then depends on its neighbours in the batch.
+    """
+    forward = tf.function(lambda batch: model(batch, training=batch_statistics), reduce_retracing=True)
+    for batch in batches:
+        yield {name: value.numpy() for name, value in forward(batch).items()}
