@@ -3,6 +3,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+DATA = ["apache-beam>=2.77,<3", "opencv-python-headless>=4.10"]  # of prepare_data
 
 setup(
     name="tfvideogan",
@@ -19,13 +20,16 @@ setup(
         "absl-py>=2.1",
         "numpy>=2.0",
         "av>=14",
+        "etils[epath]>=1.12",
+        "google-crc32c>=1.6",
         "pillow>=11",
         "scikit-image>=0.24",
         "tensorboard>=2.20",
         "tqdm>=4.66",
     ],
     extras_require={
+        "data": DATA,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "dev": [*DATA, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
     },
 )

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 import tiny
 
+from tfvideogan import runtime
 from tfvideogan.models import blocks
 
 
@@ -197,12 +198,12 @@ class BatchStatisticsTest(tf.test.TestCase):
 
 
 class ReplicasTest(tf.test.TestCase):
-    """One MirroredStrategy for the process: a fresh one per model fails at the third."""
+    """Two logical CPUs, of conftest.py."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        cls.strategy = runtime.make_strategy("mirrored")
 
     def _train(self, name: str, stage: int, steps: int, strategy: tf.distribute.Strategy | None, **compile_options):
         with (strategy or tf.distribute.get_strategy()).scope():

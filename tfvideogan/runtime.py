@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 
 import keras
@@ -52,9 +53,15 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     devices = gpus or [device.name for device in tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         logger.info("MirroredStrategy on %s", ", ".join(devices))
-        return tf.distribute.MirroredStrategy(devices)
+        return _mirrored(tuple(devices))
     logger.info("one device, %s (--strategy=%s)", devices[0], name)
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """The process's one: a second would number its collectives as the first does, and sometimes meet its shapes."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _decide_xla(xla: str, sync_batch_norm: bool) -> bool:
