@@ -54,7 +54,11 @@ class WriteTest(MediaTest):
             with self.subTest(name):
                 path = self.folder / name
                 media.write_clip(path, frames, fps=10)
-                back = gif_frames(path) if name.endswith("gif") else np.stack(list(media.read_video(path, 32)))
+                back = (
+                    gif_frames(path)
+                    if name.endswith("gif")
+                    else np.stack(list(media.read_video(path, media.squash(32))))
+                )
                 self.assertEqual(back.shape, frames.shape)
                 self.assertLess(np.abs(back.astype(int) - frames).mean(), 4)
                 order = [np.abs(frames.astype(int) - frame).mean((1, 2, 3)).argmin() for frame in back]
@@ -91,7 +95,7 @@ class WriteTest(MediaTest):
             media.write_clip(self.folder / name, made_files.numbered(range(3)))
             media.write_clip(self.folder / name, made_files.numbered(range(4)))  # over the old one
         self.assertEqual(self.names(), ["clip.gif", "clip.mp4"])
-        self.assertLen(list(media.read_video(self.folder / "clip.mp4", 16)), 4)
+        self.assertLen(list(media.read_video(self.folder / "clip.mp4", media.squash(16))), 4)
 
     def test_a_failed_write_leaves_what_was_there(self):
         media.write_clip(self.folder / "clip.mp4", made_files.numbered(range(3)))
@@ -101,7 +105,7 @@ class WriteTest(MediaTest):
         with self.assertRaises(OSError):
             media.write_clip(self.folder / "taken.gif", made_files.numbered(range(3)))
         self.assertEqual(self.names(), ["clip.mp4", "taken.gif"])
-        self.assertLen(list(media.read_video(self.folder / "clip.mp4", 16)), 3)
+        self.assertLen(list(media.read_video(self.folder / "clip.mp4", media.squash(16))), 3)
 
     def test_outputs_that_cannot_be_written_are_refused(self):
         (self.folder / "folder.mp4").mkdir()
@@ -120,7 +124,7 @@ class ReadTest(MediaTest):
         read = (
             media.read_image
             if Path(name).suffix in media.IMAGE_SUFFIXES
-            else lambda path: list(media.read_video(path, 16))
+            else lambda path: list(media.read_video(path, media.squash(16)))
         )
         with self.assertRaisesRegex(UsageError, f"{name}.*{message}"):
             read(self.folder / name)
@@ -152,7 +156,7 @@ class ReadTest(MediaTest):
         one = 1 << 16
         turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 32 * one, 0, 1 << 30)
         path.write_bytes(content[:matrix] + turned + content[matrix + 36 :])
-        for frame in media.read_video(path, 32):
+        for frame in media.read_video(path, media.squash(32)):
             self.assertAllClose([frame[:14].mean(), frame[18:].mean()], [255, 0], atol=3)  # white on top
 
     def test_pictures_and_videos_are_squashed_without_a_crop(self):
@@ -160,7 +164,10 @@ class ReadTest(MediaTest):
         frame[:, 24:] = 255
         made_files.write_pictures(self.folder, frame[None])
         made_files.write_video(self.folder / "video.mp4", np.stack([frame] * 2))
-        squashed = [media.read_image(self.folder / "frame_0.png", 8), *media.read_video(self.folder / "video.mp4", 8)]
+        squashed = [
+            media.read_image(self.folder / "frame_0.png", media.squash(8)),
+            *media.read_video(self.folder / "video.mp4", media.squash(8)),
+        ]
         self.assertLen(squashed, 3)
         for image in squashed:
             self.assertEqual((image.shape, image.dtype), ((8, 8, 3), np.uint8))
@@ -169,7 +176,7 @@ class ReadTest(MediaTest):
     def test_shrinking_is_antialiased(self):
         stripes = np.zeros([32, 32, 3], np.uint8)
         stripes[:, ::2] = 254
-        self.assertAllClose(media.resize(stripes, 8)[:, 1:-1].astype(int), np.full([8, 6, 3], 127), atol=2)
+        self.assertAllClose(media.resize(stripes, 8, 8)[:, 1:-1].astype(int), np.full([8, 6, 3], 127), atol=2)
 
     def test_what_is_missing_or_of_another_kind(self):
         for name in ("gone.png", "gone.mp4"):

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvideogan.data import pipeline
+from tfvideogan.data.sources import Indexed, Weighted
 
 
 class Numbered:
@@ -23,6 +24,10 @@ class Numbered:
         return np.full([2, 4, 4, 3], range(self.size)[index], np.uint8)
 
 
+def weighted(*sizes: int) -> list[Weighted]:
+    return [Weighted(Indexed(Numbered(size)), 1.0) for size in sizes]
+
+
 def indices(dataset: tf.data.Dataset, count: int = -1) -> list[list[int]]:
     """The clips' numbers, batch by batch."""
     batches = [np.rint((batch.numpy() + 1) * 127.5) for batch in dataset.take(count)]
@@ -30,7 +35,7 @@ def indices(dataset: tf.data.Dataset, count: int = -1) -> list[list[int]]:
 
 
 def order(size: int, batch_size: int, batches: int, seed: int = 0, start_step: int = 0) -> list[int]:
-    dataset = pipeline.training_batches(Numbered(size), batch_size, seed, start_step)
+    dataset = pipeline.training_batches(weighted(size), 2, batch_size, seed, start_step)
     return [i for batch in indices(dataset, batches) for i in batch]
 
 
@@ -54,7 +59,7 @@ class TrainingBatchesTest(tf.test.TestCase):
                 self.assertEqual(order(10, 4, 12 - step, seed=5, start_step=step), whole[4 * step :])
 
     def test_batches_are_float_clips_of_static_shape(self):
-        dataset = pipeline.training_batches(Numbered(256), 64, seed=0)
+        dataset = pipeline.training_batches(weighted(256), 2, 64, seed=0)
         self.assertEqual(dataset.element_spec, tf.TensorSpec([64, 2, 4, 4, 3], tf.float32))
         values = np.concatenate([batch.numpy() for batch in dataset.take(4)])
         self.assertAllEqual([values.min(), values.max()], [-1.0, 1.0])
@@ -65,12 +70,12 @@ class EvaluationBatchesTest(tf.test.TestCase):
     def test_the_first_clips_in_order_with_a_smaller_last_batch(self):
         for asked, expected in ((7, [[0, 1, 2], [3, 4, 5], [6]]), (6, [[0, 1, 2], [3, 4, 5]]), (2, [[0, 1]])):
             with self.subTest(asked=asked):
-                self.assertEqual(indices(pipeline.evaluation_batches(Numbered(8), 3, asked)), expected)
+                self.assertEqual(indices(pipeline.evaluation_batches(Indexed(Numbered(8)), 2, 3, asked)), expected)
 
     def test_no_more_clips_than_there_are(self):
-        self.assertEqual(indices(pipeline.evaluation_batches(Numbered(4), 3, 100)), [[0, 1, 2], [3]])
+        self.assertEqual(indices(pipeline.evaluation_batches(Indexed(Numbered(4)), 2, 3, 100)), [[0, 1, 2], [3]])
 
     def test_values_are_in_the_range_of_models(self):
-        (batch,) = pipeline.evaluation_batches(Numbered(256), 256, 256)
+        (batch,) = pipeline.evaluation_batches(Indexed(Numbered(256)), 2, 256, 256)
         self.assertEqual((batch.dtype, batch.shape), (tf.float32, (256, 2, 4, 4, 3)))
         self.assertAllEqual([tf.reduce_min(batch), tf.reduce_max(batch)], [-1.0, 1.0])

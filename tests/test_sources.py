@@ -204,7 +204,7 @@ class SyntheticNamesTest(tf.test.TestCase):
         for name, kind in (("sky", sources.synthetic.Sky), ("sprites", sources.synthetic.Sprites)):
             for suffix, split in (("", "train"), (":train", "train"), (":test", "test")):
                 source = open_source(f"synthetic:{name}{suffix}", 16, 4, seed=5)
-                self.assertAllEqual(source[1], kind(16, 4, split, seed=5)[1])
+                self.assertAllEqual(source.clips[1], kind(16, 4, split, seed=5)[1])
 
     def test_other_names_are_refused_with_those_there_are(self):
         for data in (
@@ -217,7 +217,7 @@ class SyntheticNamesTest(tf.test.TestCase):
         ):
             with self.subTest(data), self.assertRaisesRegex(UsageError, f"synthetic:sky.*synthetic:sprites.*'{data}'"):
                 open_source(data, 16, 4)
-        with self.assertRaisesRegex(UsageError, "synthetic:NAME.*no such folder"):
+        with self.assertRaisesRegex(UsageError, "--data: 'synthetic': no such folder"):
             open_source("synthetic", 16, 4)
 
 

@@ -55,8 +55,14 @@ class DataConfig:
 
     data: str | None = flag(
         None,
+        "a data set of prepare_data (its train split; SET/test for another), TFRecord shards or a glob of them, a "
         "folder of videos, frames or strips, a video, a list of strips, or synthetic:sky (default of mdgan and "
-        "vgan_conditional) or synthetic:sprites (of the others)",
+        "vgan_conditional) or synthetic:sprites (of the others); several as A@0.7,B@0.3 with their weights",
+    )
+    max_bad_shards: int = flag(0, "damaged shards of a source to leave out, counted and logged; with more a run stops")
+    flip: bool = flag(False, "mirror every second clip left to right")
+    max_temporal_stride: int = flag(
+        1, "take every s-th frame of a clip, s drawn from 1 to this; the data must hold so many more", low=1, high=64
     )
     batch_size: int | None = flag(
         None, "clips a step, over all replicas (paper: 64; conditional 32; mdgan 16)", low=1, high=65536

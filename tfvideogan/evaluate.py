@@ -52,7 +52,7 @@ def main() -> None:
         "step": checkpoint.step,
         "weights_sha256": checkpoints.weights_sha256(model),
         "data": data,
-        "split": "test" if data.endswith(":test") else "train" if data == config.data.data else "other data",
+        "split": "test" if data.endswith((":test", "/test")) else "train" if data == config.data.data else "other data",
         "data_seed": config.train.seed,
         "num_clips": count,
         "seed": None if model.predicts else args.seed or 0,
@@ -66,8 +66,14 @@ def main() -> None:
 
 
 def held_out(data: str) -> str:
-    """The data to evaluate on by default: of built-in clips the split that no run trains on."""
-    return f"{data}:test" if data.startswith("synthetic:") and data.count(":") == 1 else data
+    """The data to evaluate on by default: the test split, of built-in clips and of a data set that has one."""
+    from tfvideogan import paths
+    from tfvideogan.data import records
+
+    if data.startswith("synthetic:"):
+        return f"{data}:test" if data.count(":") == 1 else data
+    has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
+    return f"{data.rstrip('/')}/test" if has_split else data
 
 
 def finite(value: Any) -> Any:

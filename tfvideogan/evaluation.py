@@ -18,7 +18,7 @@ import numpy as np
 from tfvideogan import sampling
 from tfvideogan.data import clips as clip_values
 from tfvideogan.data import pipeline
-from tfvideogan.data.sources import ClipSource
+from tfvideogan.data.sources import ClipSource, Indexed
 from tfvideogan.metrics import motion, reconstruction, separation, ssim
 from tfvideogan.models.adversarial import AdversarialModel
 
@@ -48,7 +48,7 @@ def score_predictions(
         batch_statistics: batch normalisation in training mode, over batches of `batch_size`.
     """
     parts = []
-    batches, frames = itertools.tee(_real_batches(source, count, batch_size))
+    batches, frames = itertools.tee(_real_batches(model, source, count, batch_size))
     sampled = sampling.sample(model, (real[:, 0] for _, real in frames), batch_statistics)
     for (first, real), outputs in zip(batches, sampled, strict=True):
         predictions = {"persistence": clip_values.persistence(real)}
@@ -57,7 +57,7 @@ def score_predictions(
         else:
             predictions["stage_1"] = outputs["clip"]
         scores = {name: _prediction_scores(predicted, real) for name, predicted in predictions.items()}
-        if "mask" in outputs and hasattr(source, "clip_and_mask"):
+        if "mask" in outputs and _knows_masks(source):
             truth = _true_masks(source, first, len(real))
             scores["stage_1"]["mask_iou_truth"] = separation.mask_iou(outputs["mask"][..., 0], truth)
         parts.append((len(real), scores))
@@ -70,9 +70,9 @@ def score_predictions(
 def score_generation(model: AdversarialModel, source: ClipSource, count: int, seed: int) -> dict[str, Any]:
     """What moves, what flickers and whether the mask finds it, in `count` clips from noise and as many real ones."""
     parts = []
-    for first, clips in _real_batches(source, count):
+    for first, clips in _real_batches(model, source, count):
         scores = _generation_scores(clips)
-        if hasattr(source, "clip_and_mask"):  # how far the rule for what moves can be trusted
+        if _knows_masks(source):  # how far the rule for what moves can be trusted
             truth = _true_masks(source, first, len(clips))
             scores["mask_iou_truth"] = separation.mask_iou(truth, separation.moving_region(clips))
         parts.append((len(clips), {"real": scores}))
@@ -109,14 +109,21 @@ def _generation_scores(clips: np.ndarray) -> dict[str, float]:
     }
 
 
-def _true_masks(source: ClipSource, first: int, count: int) -> np.ndarray:
+def _knows_masks(source: ClipSource) -> bool:
+    return isinstance(source, Indexed) and hasattr(source.clips, "clip_and_mask")
+
+
+def _true_masks(source: Indexed, first: int, count: int) -> np.ndarray:
     """bool [count, T, H, W], of a source that knows what moves."""
-    return np.stack([source.clip_and_mask(index)[1] for index in range(first, first + count)])
+    return np.stack([source.clips.clip_and_mask(index)[1] for index in range(first, first + count)])
 
 
-def _real_batches(source: ClipSource, count: int, batch_size: int = 8) -> Iterable[tuple[int, np.ndarray]]:
+def _real_batches(
+    model: AdversarialModel, source: ClipSource, count: int, batch_size: int = 8
+) -> Iterable[tuple[int, np.ndarray]]:
     """(number of its first clip, clips [n, T, H, W, 3] in [-1, 1]) for each batch."""
-    batches = pipeline.evaluation_batches(source, batch_size, count).as_numpy_iterator()
+    num_frames = model.discriminator.input_shape[1]
+    batches = pipeline.evaluation_batches(source, num_frames, batch_size, count).as_numpy_iterator()
     return ((index * batch_size, clips) for index, clips in enumerate(batches))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageOps, UnidentifiedImageError
 
+from tfvideogan import paths
 from tfvideogan.config import UsageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -19,18 +21,44 @@ MAX_PIXELS = 64_000_000  # of one picture; a larger one is refused from its head
 _NOT_VIDEO_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg reads text as "video" with these
 
 
-def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
-    """A picture as uint8 [H, W, 3], squashed to `size` x `size` if given.
+# (width, height) of a frame -> those it is scaled to
+Fit = Callable[[int, int], tuple[int, int]]
+
+
+def squash(size: int) -> Fit:
+    """To `size` x `size` whatever the shape was, as MD-GAN's data are."""
+    return lambda width, height: (size, size)  # noqa: ARG005
+
+
+def short_side(size: int) -> Fit:
+    """To a short side of `size` pixels, the shape kept, as Video-GAN's data are before they are cropped."""
+
+    def fit(width: int, height: int) -> tuple[int, int]:
+        scale = size / min(width, height)
+        return max(size, round(width * scale)), max(size, round(height * scale))
+
+    return fit
+
+
+def centre_crop(frame: np.ndarray) -> np.ndarray:
+    """The square in the middle of uint8 [H, W, 3], as large as it goes."""
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return frame[top : top + side, left : left + side]
+
+
+def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
+    """A picture as uint8 [H, W, 3], scaled if `fit` is given.
 
     Raises:
         UsageError: the file is missing, no picture, truncated, or declares over 64 million pixels.
     """
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UsageError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+        with paths.path(path).open("rb") as file, Image.open(file) as image:
+            _check_pixels(path, image.width, image.height)
             frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
-            return frame if size is None else resize(frame, size)
+            return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
     except Image.DecompressionBombError as error:
         raise UsageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -44,7 +72,7 @@ def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
 def is_strip(path: str | Path) -> bool | None:
     """Whether a picture is, by its header, four or more square frames under each other; None if unreadable."""
     try:
-        with Image.open(path) as image:
+        with paths.path(path).open("rb") as file, Image.open(file) as image:
             return image.height % image.width == 0 and image.height >= 4 * image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
@@ -55,31 +83,37 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)) if image.mode.startswith("I") else image
 
 
-def resize(frame: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> [size, size, 3], squashed without a crop, antialiased."""
-    if frame.shape[:2] == (size, size):
+def _check_pixels(path: str | Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UsageError(f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}")
+
+
+def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> [height, width, 3], without a crop, antialiased."""
+    if frame.shape[:2] == (height, width):
         return frame
-    return np.asarray(Image.fromarray(frame).resize([size, size], Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(frame).resize([width, height], Image.Resampling.BILINEAR))
 
 
-def read_video(path: str | Path, size: int) -> Iterator[np.ndarray]:
-    """The frames of a video in order, upright, uint8 [size, size, 3], squashed.
+def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
+    """The frames of a video in order, whatever their times, upright and scaled, uint8 [H, W, 3].
 
     Raises:
-        UsageError: the file is missing, not a video, or damaged from some frame on.
+        UsageError: the file is missing, not a video, too large, or damaged from some frame on.
     """
     try:
-        with av.open(str(path)) as container:
+        with paths.path(path).open("rb") as file, av.open(file if paths.is_remote(path) else str(path)) as container:
             if container.format.name in _NOT_VIDEO_FORMATS or not container.streams.video:
                 raise UsageError(f"{path}: no video in it")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            _check_pixels(path, stream.codec_context.width, stream.codec_context.height)
             count = 0
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise UsageError(f"{path}: damaged from frame {count + 1} on")
-                squashed = frame.reformat(size, size, "rgb24", interpolation="AREA").to_ndarray()
-                yield np.rot90(squashed, round(frame.rotation / 90))  # as the camera was held, counter-clockwise
+                scaled = frame.reformat(*fit(frame.width, frame.height), "rgb24", interpolation="AREA").to_ndarray()
+                yield np.rot90(scaled, round(frame.rotation / 90))  # as the camera was held, counter-clockwise
                 count += 1
             declared = _declared_frames(container, stream)
             if count < 0.9 * declared:  # FFmpeg takes a file that is cut off for one that ends
@@ -137,6 +171,28 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class StripEncoding:
+    """How film-strips are compressed: `jpeg` of a quality up to 100, or lossless `png`."""
+
+    name: str = "jpeg"
+    quality: int = 95
+
+
+def encode_strip(frames: np.ndarray, encoding: StripEncoding) -> bytes:
+    """Frames uint8 [T, H, W, 3] -> one picture of them under each other.
+
+    Full colour resolution: no frame bleeds into its neighbour if H is a multiple of 8.
+    """
+    buffer = io.BytesIO()
+    image = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
+    if encoding.name == "jpeg":
+        image.save(buffer, "JPEG", quality=encoding.quality, subsampling=0)
+    else:
+        image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def encode_gif(frames: np.ndarray, fps: int = 12) -> bytes:

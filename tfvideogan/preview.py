@@ -13,7 +13,9 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("data", "synthetic:sky", "folder of videos, frames or strips; or synthetic:NAME[:test]")
+    flags.DEFINE_string(
+        "data", "synthetic:sky", "data set, folder of videos, frames or strips; or synthetic:NAME[:test]"
+    )
     flags.DEFINE_string("output", None, "file to write: .gif or .mp4 for moving clips, .png for their first frames")
     flags.DEFINE_integer("frame_size", 64, "height and width of a frame, pixels", lower_bound=1, upper_bound=1024)
     flags.DEFINE_integer("num_frames", 32, "frames in a clip", lower_bound=1, upper_bound=1024)
@@ -28,14 +30,15 @@ def main() -> None:
     args = cli.flags.FLAGS
     cli.load_tensorflow()
     from tfvideogan import media, visuals
+    from tfvideogan.data import pipeline
     from tfvideogan.data.sources import open_source
 
     media.check_output("output", args.output, (*media.CLIP_SUFFIXES, ".png"))
     source = open_source(args.data, args.frame_size, args.num_frames, args.seed)
-    chosen = range(args.first_clip, min(args.first_clip + args.num_clips, len(source)))
-    if not chosen:
+    if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
-    clips = np.stack([source[i] for i in chosen])
+    chosen = pipeline.clips_in_order(source, args.num_frames).skip(args.first_clip).take(args.num_clips)
+    clips = np.stack(list(chosen.as_numpy_iterator()))
     shown = visuals.grid(clips, width=800) if len(clips) > 1 else clips[0]
     if args.output.lower().endswith(".png"):
         media.write_image(args.output, shown[0])

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -15,9 +15,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfvideogan import checkpoints, media, runtime, visuals
-from tfvideogan.config import Config, TrainConfig
+from tfvideogan.config import Config, TrainConfig, UsageError
 from tfvideogan.data import pipeline
-from tfvideogan.data.sources import ClipSource, open_source
+from tfvideogan.data.sources import Weighted, open_sources
 from tfvideogan.models import blocks, registry, vgan
 
 logger = logging.getLogger(__name__)
@@ -45,17 +45,34 @@ def train(config: Config, run_dir: str | Path) -> int:
     )
     run = checkpoints.RunFolder.for_training(run_dir, config)
     latest = run.latest()
-    source = open_source(config.data.data, config.model.frame_size, config.model.num_frames, options.seed)
+    sources = _open_data(config)
     with StopSignals() as stop:
         for stage in range(1, registry.num_stages(config.model.model) + 1):
             steps = options.steps if stage == 1 else options.refine_steps
             if _is_finished(stage, steps, latest):
                 continue
-            status = TrainingStage(config, run, setup, source, stage, steps, stop).run()
+            try:
+                status = TrainingStage(config, run, setup, sources, stage, steps, stop).run()
+            except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+                raise UsageError(
+                    f"--data {config.data.data} was damaged while the run was on ({error.message}); "
+                    "tfvideogan.verify_data tells where, and the last checkpoint is good"
+                ) from error
             if status:
                 return status
             latest = run.latest()
     return 0
+
+
+def _variation(config: Config) -> pipeline.Variation:
+    return pipeline.Variation(config.data.max_temporal_stride, config.data.flip)
+
+
+def _open_data(config: Config) -> list[Weighted]:
+    """The clips of `--data`, long enough for the largest temporal stride."""
+    needed = _variation(config).frames_needed(config.model.num_frames)
+    data = config.data
+    return open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
 
 
 def _is_finished(stage: int, steps: int, latest: checkpoints.Checkpoint | None) -> bool:
@@ -78,14 +95,14 @@ class TrainingStage:
         config: Config,
         run: checkpoints.RunFolder,
         setup: runtime.Runtime,
-        source: ClipSource,
+        sources: Sequence[Weighted],
         stage: int,
         steps: int,
         stop: StopSignals,
     ):
         self.config, self.options = config, config.train
         self.batch_size = config.data.batch_size
-        self.folder, self.source, self.stage, self.steps, self.stop = run, source, stage, steps, stop
+        self.folder, self.sources, self.stage, self.steps, self.stop = run, sources, stage, steps, stop
         self.strategy = setup.strategy
         # By stage, so that a stage starts from the same weights in a process of its own.
         keras.utils.set_random_seed((self.options.seed + stage - 1) % 2**32)
@@ -95,13 +112,14 @@ class TrainingStage:
                 blocks.synchronize(self.model.generator, self.model.discriminator)
             self.model.compile(*_optimizers(self.options), xla=setup.xla)
         self.step = self._resume()
-        self.shown = next(iter(pipeline.evaluation_batches(source, SAMPLES, SAMPLES)))
+        first = pipeline.evaluation_batches(sources[0].source, config.model.num_frames, SAMPLES, SAMPLES)
+        self.shown = next(iter(first))
 
     def run(self) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
         self.folder.write_config(self.config)
         self.writer = tf.summary.create_file_writer(str(self.folder.path / "tensorboard" / f"stage{self.stage}"))
-        batches = pipeline.training_batches(self.source, self.batch_size, self.options.seed, self.step)
+        batches = self._batches(self.step)
         step_function = self._step_function()
         with self._progress_bar() as bar, contextlib.closing(self.writer):
             for clips in batches.take(self.steps - self.step):
@@ -126,6 +144,17 @@ class TrainingStage:
                 self._write_what_is_due()
             self._finish()
         return 0
+
+    def _batches(self, start_step: int) -> tf.data.Dataset:
+        """The run's batches from a step on."""
+        return pipeline.training_batches(
+            self.sources,
+            self.config.model.num_frames,
+            self.batch_size,
+            self.options.seed,
+            start_step,
+            _variation(self.config),
+        )
 
     def _step_function(self) -> Callable[[tf.Tensor], None]:
         """The model's train step on all replicas, each taking its rows of a batch."""
@@ -164,8 +193,7 @@ class TrainingStage:
         self._save()
 
     def _estimate_statistics(self, count: int) -> None:
-        batches = pipeline.training_batches(self.source, self.batch_size, self.options.seed)
-        self.model.estimate_batch_statistics(batches.take(count))
+        self.model.estimate_batch_statistics(self._batches(0).take(count))
 
     def _log_losses_if_due(self, bar: tqdm) -> bool:
         """Shows and logs the mean losses since the last time; whether all of them are finite."""

@@ -1,53 +1,136 @@
-"""One tf.data chain: a source's clips in a seeded order, as float batches."""
+"""One tf.data chain: keys in a seeded order, decoded, varied, batched, as floats."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tfvideogan.data import clips
-from tfvideogan.data.sources import ClipSource
+from tfvideogan.data.sources import ClipSource, Weighted
+
+_DRAWN_TOGETHER = 4096  # choices between sources that are drawn with one seed
+_CHOICE, _VARIATION = 1, 2  # so that the two draw from streams of their own
 
 
-def training_batches(source: ClipSource, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+@dataclasses.dataclass(frozen=True)
+class Variation:
+    """How a training varies the clips that it draws.
+
+    Attributes:
+        max_temporal_stride: every s-th frame is taken, s drawn from 1 to this.
+        flip: mirror a clip left to right in every second draw.
+    """
+
+    max_temporal_stride: int = 1
+    flip: bool = False
+
+    def frames_needed(self, num_frames: int) -> int:
+        """Of a source, for clips of `num_frames` at the largest stride."""
+        return (num_frames - 1) * self.max_temporal_stride + 1
+
+
+def training_batches(
+    sources: Sequence[Weighted],
+    num_frames: int,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    variation: Variation = Variation(),
+    worker: int = 0,
+    workers: int = 1,
+) -> tf.data.Dataset:
     """Endless shuffled batches [N, T, H, W, 3] in [-1, 1], from `start_step` on.
 
-    The order is a function of seed and position, an own permutation each epoch, so a
-    resumed run goes on where it stopped without any saved state.
+    Order and variation are functions of seed and position, so a resumed run goes on where
+    it stopped without any saved state.
+
+    Args:
+        num_frames: T; of a clip that has more, a window is drawn.
+        batch_size: N, of this worker.
+        worker: of `workers` hosts, each of which reads clips of its own.
     """
-    return _batches(source, batch_size, seed, first=start_step * batch_size)
+    first = start_step * batch_size
+    counts = _drawn_before(first, sources, seed, worker)
+    decoded = [
+        _decoded(weighted.source, weighted.source.shuffled(seed, count, worker, workers))
+        for weighted, count in zip(sources, counts, strict=True)
+    ]
+    mixed = decoded[0]
+    if len(sources) > 1:
+        mixed = tf.data.Dataset.choose_from_datasets(decoded, _choices(first, sources, seed, worker))
 
-
-def evaluation_batches(source: ClipSource, batch_size: int, num_clips: int) -> tf.data.Dataset:
-    """The first `num_clips` clips in order, once, as batches [N, T, H, W, 3] in [-1, 1]; the last may be smaller."""
-    indices = tf.data.Dataset.range(min(num_clips, len(source)))
-    return indices.map(_loader(source)).batch(batch_size).map(clips.to_float).prefetch(1)
-
-
-def _batches(source: ClipSource, batch_size: int, seed: int, first: int) -> tf.data.Dataset:
-    size = len(source)
-
-    def shuffled(position: tf.Tensor) -> tf.Tensor:
-        epoch = tf.cast(position // size, tf.int32)
-        return tf.random.experimental.index_shuffle(position % size, tf.stack([seed, epoch]), size - 1)
+    def vary(position: tf.Tensor, clip: tf.Tensor) -> tf.Tensor:
+        own = tf.random.experimental.stateless_fold_in(_seeds(seed, _VARIATION), position * workers + worker)
+        return _varied(clip, num_frames, variation, own)
 
     return (
-        tf.data.Dataset.counter(first)
-        .map(shuffled)
-        .map(_loader(source), num_parallel_calls=2, deterministic=True)
+        tf.data.Dataset.zip(tf.data.Dataset.counter(first), mixed)
+        .map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
         .map(clips.to_float)
         .prefetch(2)
     )
 
 
-def _loader(source: ClipSource) -> Callable[[tf.Tensor], tf.Tensor]:
-    """index -> clip, uint8 with its static shape."""
-    shape = source[0].shape
+def evaluation_batches(source: ClipSource, num_frames: int, batch_size: int, num_clips: int) -> tf.data.Dataset:
+    """The first `num_clips` clips in order, once, as batches [N, T, H, W, 3] in [-1, 1]; the last may be smaller."""
+    return clips_in_order(source, num_frames).take(num_clips).batch(batch_size).map(clips.to_float).prefetch(1)
 
-    def load(index: tf.Tensor) -> tf.Tensor:
-        clip = tf.numpy_function(lambda i: source[int(i)], [index], tf.uint8, stateful=False)
-        return tf.ensure_shape(clip, shape)
 
-    return load
+def clips_in_order(source: ClipSource, num_frames: int) -> tf.data.Dataset:
+    """Every clip, once: its first `num_frames` frames, uint8 [T, H, W, 3]."""
+    return _decoded(source, source.in_order()).map(lambda clip: clip[:num_frames])
+
+
+def _decoded(source: ClipSource, keys: tf.data.Dataset) -> tf.data.Dataset:
+    return keys.map(source.load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _varied(clip: tf.Tensor, num_frames: int, variation: Variation, seed: tf.Tensor) -> tf.Tensor:
+    """A window of the clip at a drawn stride, perhaps mirrored; [T, H, W, 3]."""
+    stride = tf.random.stateless_uniform([], seed, 1, variation.max_temporal_stride + 1, tf.int32)
+    span = (num_frames - 1) * stride + 1
+    first = tf.random.stateless_uniform([], _next(seed, 1), 0, tf.shape(clip)[0] - span + 1, tf.int32)
+    window = tf.ensure_shape(clip[first : first + span : stride], [num_frames, *clip.shape[1:]])
+    if not variation.flip:
+        return window
+    mirrored = tf.random.stateless_uniform([], _next(seed, 2)) < 0.5
+    return tf.cond(mirrored, lambda: window[:, :, ::-1], lambda: window)
+
+
+def _next(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """A seed of its own for another draw of the same clip."""
+    return seed + tf.constant([0, number], seed.dtype)
+
+
+def _choices(first: int, sources: Sequence[Weighted], seed: int, worker: int) -> tf.data.Dataset:
+    """Which source each clip comes from, from position `first` on; a function of seed and position."""
+    block, within = divmod(first, _DRAWN_TOGETHER)
+    blocks = tf.data.Dataset.counter(block).map(lambda number: _draw(number, sources, seed, worker))
+    return blocks.unbatch().skip(within)
+
+
+def _draw(block: int | tf.Tensor, sources: Sequence[Weighted], seed: int, worker: int) -> tf.Tensor:
+    """One block of choices, int64."""
+    shares = np.cumsum([weighted.weight for weighted in sources])
+    own = tf.random.experimental.stateless_fold_in(_seeds(seed, _CHOICE + 16 * worker), tf.cast(block, tf.int64))
+    drawn = tf.random.stateless_uniform([_DRAWN_TOGETHER], own, 0.0, shares[-1], tf.float64)
+    return tf.searchsorted(tf.constant(shares[:-1], tf.float64), drawn, side="right", out_type=tf.int64)
+
+
+def _seeds(seed: int, stream: int) -> tf.Tensor:
+    return tf.constant([seed, stream], tf.int64)
+
+
+def _drawn_before(first: int, sources: Sequence[Weighted], seed: int, worker: int) -> list[int]:
+    """How many clips of each source lie before position `first`."""
+    if len(sources) == 1:
+        return [first]
+    counts = np.zeros(len(sources), int)
+    for start in range(0, first, _DRAWN_TOGETHER):
+        drawn = _draw(start // _DRAWN_TOGETHER, sources, seed, worker).numpy()[: first - start]
+        counts += np.bincount(drawn, minlength=len(sources))
+    return counts.tolist()

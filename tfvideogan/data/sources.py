@@ -1,73 +1,260 @@
-"""Clips from a folder, told by its content, or made on the fly: `open_source` is the one door.
+"""Where clips come from: a data set's records, a folder, or made on the fly. `open_sources` is the one door.
 
-A source is a sequence of clips, uint8 [T, H, W, 3]. A folder may hold
-- a list file (`*.txt`) of vertical strips, one path a line, as Video-GAN's loader reads
-  (where there are several, as for training and test, `--data` names one of them);
-- videos of any container, and folders of frames at any depth (the Sky Time-lapse
-  layout has two levels). Both are cut into consecutive windows, the rest dropped;
-  pictures that are vertical strips are taken as such.
-Frames are squashed to the frame size, without a crop. What cannot be used is named in
-a warning and counted in the closing line.
+A source hands out cheap keys in a seeded order, and turns a key into a clip, uint8
+[T, H, W, 3]: what is shuffled are numbers or serialised records, never decoded clips.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
-from tfvideogan import media
+from tfvideogan import media, paths
 from tfvideogan.config import UsageError
-from tfvideogan.data import synthetic
+from tfvideogan.data import records, synthetic
+from tfvideogan.data.inputs import Clip, Cutting, clips_of, find_inputs
 
 logger = logging.getLogger(__name__)
 
 SYNTHETIC = {"sky": synthetic.Sky, "sprites": synthetic.Sprites}
-_IGNORED_SUFFIXES = {".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".zip", ".py", ".npy"}
+_SHUFFLED_TOGETHER = 512  # records that are in memory to be shuffled
+_READ_TOGETHER = 16  # shards
 
 
 class ClipSource(Protocol):
-    """A sequence of clips, uint8 [T, H, W, 3]."""
+    """Clips behind keys."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """How many clips an epoch has."""
 
-    def __getitem__(self, index: int) -> np.ndarray: ...
+    def shuffled(self, seed: int, first: int, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        """Endless keys from position `first` of this worker on: a function of seed and position alone.
+
+        Each epoch is a permutation, of which each worker has its part.
+        """
+
+    def in_order(self) -> tf.data.Dataset:
+        """All keys, once."""
+
+    def load(self, key: tf.Tensor) -> tf.Tensor:
+        """The clip of a key, uint8 of static shape [T, H, W, 3]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighted:
+    """A source and its share of what a training draws."""
+
+    source: ClipSource
+    weight: float
 
 
 def open_source(data: str, frame_size: int, num_frames: int, seed: int = 0, max_clips: int | None = None) -> ClipSource:
-    """The clips that `--data` names: a folder, or `synthetic:NAME` or `synthetic:NAME:test`.
-
-    Args:
-        seed: of built-in clips.
-        max_clips: of a folder, stop decoding after so many.
+    """The one source that `--data` names, for all that looks at clips in their order.
 
     Raises:
-        UsageError: no such folder or name, or nothing usable in the folder.
+        UsageError: those of `open_sources`, or it names several.
     """
+    names = _split_names(data)
+    if len(names) > 1:
+        raise UsageError(f"--data must name one source here. Received: {data!r}")
+    return _open(names[0][0], frame_size, num_frames, seed, max_clips=max_clips)
+
+
+def open_sources(data: str, frame_size: int, num_frames: int, seed: int = 0, max_bad_shards: int = 0) -> list[Weighted]:
+    """The sources that `--data` names, separated by commas, each with `@WEIGHT` behind it or the weight 1.
+
+    Args:
+        num_frames: of the clips that are handed out.
+        seed: of built-in clips.
+        max_bad_shards: of each source, that may be left out, counted and logged.
+
+    Raises:
+        UsageError: no such source, or nothing usable in it.
+    """
+    return [
+        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards), weight)
+        for name, weight in _split_names(data)
+    ]
+
+
+def _split_names(data: str) -> list[tuple[str, float]]:
+    """(name, weight) of each source; what exists under the whole name is one."""
     if not data:
-        raise UsageError("--data must be a folder or synthetic:NAME. Received: ''")
-    if data.startswith("synthetic:"):
-        _, name, *split = data.split(":")
-        if name not in SYNTHETIC or split not in ([], ["train"], ["test"]):
-            names = ", ".join(f"synthetic:{known}[:test]" for known in SYNTHETIC)
-            raise UsageError(f"--data names no built-in clips; there are {names}. Received: {data!r}")
-        return SYNTHETIC[name](frame_size, num_frames, *split, seed=seed)
-    return ClipFolder(data, frame_size, num_frames, max_clips)
+        raise UsageError("--data must be a folder, records or synthetic:NAME. Received: ''")
+    if not paths.is_remote(data) and Path(data).exists():
+        return [(data, 1.0)]
+    named = []
+    for part in data.split(","):
+        match = re.fullmatch(r"(.+)@(\d*\.?\d+)", part)
+        named.append((match[1], float(match[2])) if match else (part, 1.0))
+    if any(not name or weight <= 0 for name, weight in named):
+        raise UsageError(f"--data must be sources as NAME or NAME@WEIGHT, a weight above 0. Received: {data!r}")
+    return named
+
+
+def _open(
+    name: str, frame_size: int, num_frames: int, seed: int, max_bad_shards: int = 0, max_clips: int | None = None
+) -> ClipSource:
+    if name.startswith("synthetic:"):
+        return Indexed(_synthetic(name, frame_size, num_frames, seed))
+    shards = records.find_shards(name)
+    if shards is not None:
+        return Records(name, shards, frame_size, num_frames, max_bad_shards)
+    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips))
+
+
+def _synthetic(data: str, frame_size: int, num_frames: int, seed: int) -> Sequence[np.ndarray]:
+    _, name, *split = data.split(":")
+    if name not in SYNTHETIC or split not in ([], ["train"], ["test"]):
+        names = ", ".join(f"synthetic:{known}[:test]" for known in SYNTHETIC)
+        raise UsageError(f"--data names no built-in clips; there are {names}. Received: {data!r}")
+    return SYNTHETIC[name](frame_size, num_frames, *split, seed=seed)
+
+
+class Indexed:
+    """A source whose keys are the numbers of a sequence of clips, uint8 [T, H, W, 3]."""
+
+    def __init__(self, clips: Sequence[np.ndarray]):
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def shuffled(self, seed: int, first: int, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        size = len(self)
+
+        def index(position: tf.Tensor) -> tf.Tensor:
+            epoch = tf.cast(position // size, tf.int32)
+            return tf.random.experimental.index_shuffle(position % size, tf.stack([seed, epoch]), size - 1)
+
+        return tf.data.Dataset.counter(first * workers + worker, workers).map(index)
+
+    def in_order(self) -> tf.data.Dataset:
+        return tf.data.Dataset.range(len(self))
+
+    def load(self, key: tf.Tensor) -> tf.Tensor:
+        clip = tf.numpy_function(lambda i: self.clips[int(i)], [key], tf.uint8, stateful=False)
+        return tf.ensure_shape(clip, self.clips[0].shape)
+
+
+class Records:
+    """A source whose keys are the serialised records of TFRecord shards.
+
+    All of them are read once when it is opened, and their checksums checked: what a run
+    trains on is settled before its first step.
+
+    Args:
+        name: what `--data` said, for messages.
+        frame_size: pixels a side; records may be larger by a whole factor.
+        num_frames: frames of a clip; records may have more, from which a training takes any window.
+
+    Raises:
+        UsageError: more bad shards than allowed, no record, or clips of another size.
+    """
+
+    def __init__(self, name: str, shards: Sequence[str], frame_size: int, num_frames: int, max_bad_shards: int = 0):
+        self._frame_size = frame_size
+        expected = records.expected_counts(shards)
+        checked = tqdm(shards, "checking shards", unit="", leave=False, disable=len(shards) < 2)
+        counts = {shard: _count(shard, expected.get(shard)) for shard in checked}
+        bad = {shard: reason for shard, reason in counts.items() if isinstance(reason, str)}
+        if len(bad) > max_bad_shards:
+            told = "; ".join(f"{shard}: {reason}" for shard, reason in bad.items())
+            raise UsageError(f"--data: {len(bad)} bad shards, --max_bad_shards={max_bad_shards}: {told}")
+        for shard, reason in bad.items():
+            logger.warning("shard left out: %s: %s", shard, reason)
+        self._counts = {shard: count for shard, count in counts.items() if shard not in bad}
+        self._shards = list(self._counts)
+        self._size = sum(self._counts.values())
+        if not self._size:
+            raise UsageError(f"--data: no records in {name}")
+        logger.info("%s: %d clips in %d shards, %d left out", name, self._size, len(self._shards), len(bad))
+        said = records.describe(next(iter(records.scan(self._shards[0]))))
+        self._stored_size, self._stored_frames = said["size"], said["frames"]
+        if self._stored_size % frame_size or self._stored_frames < num_frames:
+            raise UsageError(
+                f"--data {name} holds clips of {self._stored_frames} frames of {self._stored_size} pixels, "
+                f"which do not give {num_frames} frames of {frame_size}"
+            )
+
+    def __len__(self) -> int:
+        return self._size
+
+    def shuffled(self, seed: int, first: int, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        """Shards in a new order each epoch, read side by side, their records mixed within blocks.
+
+        Each worker reads shards of its own, or if there are too few its part of all.
+        """
+        if workers > len(self._shards):
+            return self.shuffled(seed, first * workers).shard(workers, worker)
+        shards = self._shards[worker::workers]
+        size = sum(self._counts[shard] for shard in shards)
+        start = first // size
+
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            own = tf.random.experimental.stateless_fold_in(tf.constant([seed, worker], tf.int64), number)
+            order = tf.random.experimental.stateless_shuffle(tf.constant(shards), own)
+            read = tf.data.Dataset.from_tensor_slices(order).interleave(
+                tf.data.TFRecordDataset, cycle_length=_READ_TOGETHER, num_parallel_calls=2, deterministic=True
+            )
+            # By seeds and not by `Dataset.shuffle`, so that no state has to be saved to go on from a position.
+            mixed = (
+                read.batch(_SHUFFLED_TOGETHER)
+                .enumerate()
+                .map(
+                    lambda i, block: tf.random.experimental.stateless_shuffle(
+                        block, tf.random.experimental.stateless_fold_in(own, i)
+                    )
+                )
+            )
+            return mixed.unbatch().skip(tf.where(number == start, tf.constant(first % size, tf.int64), 0))
+
+        return tf.data.Dataset.counter(start).flat_map(epoch)
+
+    def in_order(self) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(self._shards)
+
+    def load(self, key: tf.Tensor) -> tf.Tensor:
+        """The stored clip, its frames averaged down to the frame size."""
+        clip = records.decode(key, self._stored_frames, self._stored_size)
+        factor = self._stored_size // self._frame_size
+        if factor > 1:
+            pooled = tf.nn.avg_pool2d(tf.cast(clip, tf.float32), factor, factor, "VALID")
+            clip = tf.cast(tf.round(pooled), tf.uint8)
+        return clip
+
+
+def _count(shard: str, expected: int | None) -> int | str:
+    """How many records a shard has, or what is wrong with it."""
+    count = 0
+    try:
+        for record in records.scan(shard):
+            if isinstance(record, records.BadRecord):
+                return f"record {count}: {record.reason}"
+            count += 1
+    except (OSError, tf.errors.OpError) as error:
+        return f"cannot be read: {error}"
+    if count != (expected or count or 1):
+        return f"{count} records, {expected or 'some'} expected"
+    return count
 
 
 class ClipFolder:
     """The clips of a folder, decoded once to an unlinked temporary file that is mapped into memory.
 
     Args:
-        path: a folder, see the module's docstring for the layouts, or one video or list of strips.
-        frame_size: pixels a side.
+        path: a folder, see `data/inputs.py` for the layouts, or one video or list of strips.
+        frame_size: pixels a side; frames are squashed to it, without a crop.
         num_frames: frames a clip.
         max_clips: stop decoding after so many.
 
@@ -76,14 +263,21 @@ class ClipFolder:
     """
 
     def __init__(self, path: str | Path, frame_size: int, num_frames: int, max_clips: int | None = None):
-        self.path = Path(path)
-        self.size, self.num_frames = frame_size, num_frames
         self.skipped: list[str] = []
-        if not self.path.exists():
-            raise UsageError(f"--data must be a folder or synthetic:NAME. Received: {str(path)!r}, no such folder")
+        try:
+            found = find_inputs(str(path))
+        except UsageError as error:
+            raise UsageError(f"--data: {error}") from error
+        for name, reason in found.unusable:
+            self._skip(f"{name}: {reason}")
         with tempfile.TemporaryFile(prefix="tfvideogan-clips-") as spool:
-            count = self._decode_to(spool, max_clips)
-            logger.info("%s: %d clips, %d unusable inputs", path, count, len(self.skipped))
+            items = tqdm(found.inputs, desc=f"reading {path}", unit="", leave=False, disable=len(found.inputs) < 2)
+            cutting = Cutting(frame_size, num_frames)
+            clips = itertools.chain.from_iterable(self._usable(clips_of(item, cutting)) for item in items)
+            count = _spool(itertools.islice(clips, max_clips), spool, path)
+            logger.info(
+                "%s: %d clips, %d unusable inputs, %d other files", path, count, len(self.skipped), len(found.ignored)
+            )
             if not count:
                 raise UsageError(
                     f"--data: nothing usable in {path}. Looked for videos, folders of frames "
@@ -99,119 +293,27 @@ class ClipFolder:
     def __getitem__(self, index: int) -> np.ndarray:
         return np.array(self._clips[index])
 
-    def _decode_to(self, spool: BinaryIO, max_clips: int | None) -> int:
-        count = 0
-        for clip in itertools.islice(self._read(), max_clips):
-            try:
-                spool.write(clip.tobytes())
-                spool.flush()
-            except OSError as error:
-                where = tempfile.gettempdir()
-                raise UsageError(f"--data: {self.path} decodes to more than {where} holds: {error}") from error
-            count += 1
-        return count
-
-    def _read(self) -> Iterator[np.ndarray]:
-        """Every clip, the strips of a list file or else whatever the folder holds."""
-        strips = self._listed_strips()
-        if strips:
-            for path in _progress(strips, "strips"):
-                yield from self._strip(path)
-            return
-        found = [self.path] if self.path.is_file() else _natural_order(self.path.rglob("*"))
-        files = [path for path in found if _is_visible_file(path, self.path)]
-        pictures: dict[Path, list[Path]] = {}
-        videos = []
-        for path in files:
-            if path.suffix.lower() in media.IMAGE_SUFFIXES:
-                pictures.setdefault(path.parent, []).append(path)
-            elif path.suffix.lower() not in _IGNORED_SUFFIXES:
-                videos.append(path)
-        for path in _progress(videos, "videos"):
-            yield from self._windows(_or_error(media.read_video(path, self.size)), path)
-        for folder in _progress(list(pictures), "frame folders"):
-            yield from self._pictures(folder, pictures[folder])
-
-    def _listed_strips(self) -> list[Path]:
-        """The strips of the one list file; a text that names no existing picture is no list."""
-        listings = [self.path] if self.path.suffix.lower() == ".txt" else sorted(self.path.glob("*.txt"))
-        lists = {listing: _strips_named_in(listing) for listing in listings if listing.is_file()}
-        lists = {listing: paths for listing, paths in lists.items() if any(path.is_file() for path in paths)}
-        if len(lists) > 1:
-            names = ", ".join(map(str, lists))
-            raise UsageError(f"--data: {self.path} holds several lists of strips, name one of them: {names}")
-        return next(iter(lists.values()), [])
-
-    def _pictures(self, folder: Path, paths: list[Path]) -> Iterator[np.ndarray]:
-        """The pictures of one folder: frames in their order, or each a strip if the first readable one is."""
-        if next((known for path in paths if (known := media.is_strip(path)) is not None), False):
-            for path in paths:
-                yield from self._strip(path)
-            return
-        one_by_one = (map(media.read_image, [path], [self.size]) for path in paths)
-        yield from self._windows(itertools.chain.from_iterable(map(_or_error, one_by_one)), folder)
-
-    def _windows(self, frames: Iterable[np.ndarray | UsageError], path: Path) -> Iterator[np.ndarray]:
-        """Consecutive windows of a sequence; none spans a frame that cannot be read."""
-        window: list[np.ndarray] = []
-        usable = damaged = 0
-        for frame in frames:
-            if isinstance(frame, UsageError):
-                self._skip(f"{frame} (after {usable} clips)")
-                window, damaged = [], damaged + 1
-                continue
-            window.append(frame)
-            if len(window) == self.num_frames:
-                yield np.stack(window)
-                window, usable = [], usable + 1
-        if not usable and not damaged:
-            self._skip(f"{path}: {len(window)} frames, fewer than {self.num_frames}")
-
-    def _strip(self, path: Path) -> Iterator[np.ndarray]:
-        """A vertical strip of square frames: the first ones, the last repeated when there are too few."""
-        try:
-            strip = media.read_image(path)
-        except UsageError as error:
-            self._skip(str(error))
-            return
-        height, width = strip.shape[:2]
-        if height % width or height < 2 * width:
-            self._skip(f"{path}: {width} x {height} pixels are no vertical strip of square frames")
-            return
-        tiles = strip.reshape(-1, width, width, 3)[: self.num_frames]
-        tiles = np.concatenate([tiles, np.repeat(tiles[-1:], self.num_frames - len(tiles), axis=0)])
-        yield np.stack([media.resize(tile, self.size) for tile in tiles])
+    def _usable(self, clips: Iterable[Clip | UsageError]) -> Iterable[np.ndarray]:
+        for clip in clips:
+            if isinstance(clip, Clip):
+                yield clip.frames
+            else:
+                self._skip(str(clip))
 
     def _skip(self, reason: str) -> None:
         logger.warning("skipped: %s", reason)
         self.skipped.append(reason)
 
 
-def _or_error(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray | UsageError]:
-    """The frames, and in place of those that cannot be read the error that says why."""
-    try:
-        yield from frames
-    except UsageError as error:
-        yield error
-
-
-def _strips_named_in(listing: Path) -> list[Path]:
-    """The pictures that a list file names; a class index behind a path is passed over."""
-    lines = listing.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines]
-    return [listing.parent / name for name in names if Path(name).suffix.lower() in media.IMAGE_SUFFIXES]
-
-
-def _natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Frame 10 after frame 9, whether or not the numbers are padded."""
-    return sorted(
-        paths, key=lambda path: [int(x) if x.isdecimal() else x.casefold() for x in re.split(r"(\d+)", str(path))]
-    )
-
-
-def _is_visible_file(path: Path, root: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
-def _progress(items: list[Path], what: str) -> Iterable[Path]:
-    return tqdm(items, desc=f"reading {what}", unit="", leave=False, disable=len(items) < 2)
+def _spool(clips: Iterable[np.ndarray], spool: BinaryIO, path: str | Path) -> int:
+    """Writes clips one behind another and returns how many there were."""
+    count = 0
+    for clip in clips:
+        try:
+            spool.write(clip.tobytes())
+            spool.flush()
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise UsageError(f"--data: {path} decodes to more than {where} holds: {error}") from error
+        count += 1
+    return count

@@ -1,0 +1,156 @@
+"""Hand-held clips made to stand still, as Video-GAN's authors did off-line (arXiv 1609.02612, section 3).
+
+As theirs: SIFT, Lowe's ratio 0.7, at least 10 good matches, homographies by RANSAC, accumulated; holes (by a mask
+eroded 5x5) filled from the frame before; what fails is dropped. Deviations: RANSAC's 5 pixels are 1/120 of the short
+side, shrunk to 256 pixels to find keypoints; these are taken evenly over the frame, lest a sharp thing that moves
+outvote the background, and matched in the first frame too, against drift, by brute force, for kd-trees are random and
+a clip shall give the same bytes on each run; a clip that stands still, or would not move less, is left as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from tfvideogan.config import UsageError
+
+_WORKING_SIDE = 256  # pixels of the short side on which motion is found
+_CELLS, _KEYPOINTS_A_CELL = 9, 4  # cells along the short side
+_LOWE_RATIO, _MIN_MATCHES, _RANSAC = 0.7, 10, 1 / 120  # RANSAC's distance is in short sides
+_MOST_SCALE, _LEAST_SHARED = 2, 0.25  # up or down; area of the first frame that a later one has to show
+_MIN_GRADIENT = 2  # grey levels a pixel: with less there is no telling how a place moves
+_STILL = 1 / 300  # short sides: half a pixel of the authors' 128
+_STILL_SHARE = 0.15  # of what has texture; people before a still camera move the rest
+_CUT_STRUCTURE, _CUT_COLOUR = 0.5, 0.75
+
+_Keypoints = tuple[np.ndarray, np.ndarray]  # positions [N, 2] and SIFT descriptors [N, 128]
+
+
+class StabilizationError(ValueError):
+    """A clip that cannot be stabilised; the message says why."""
+
+
+def stabilize(frames: np.ndarray) -> np.ndarray:
+    """Every frame of uint8 [T, H, W, 3] warped into the coordinates of the first.
+
+    Raises StabilizationError for frames that do not match or move as no camera does, UsageError without OpenCV.
+    """
+    cv2 = _opencv()
+    scale = min(1, _WORKING_SIDE / min(frames.shape[1:3]))
+    size = [round(scale * side) for side in frames.shape[2:0:-1]]
+    greys = [cv2.resize(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for x in frames]
+    flows = (_flow(greys[0], grey) for grey in greys[1:])
+    if all(np.mean(flow[textured] < _STILL * min(size)) > _STILL_SHARE for flow, textured in flows if textured.any()):
+        return frames
+    stable = _warp(frames, _homographies([_keypoints(grey, frames.shape) for grey in greys], *frames.shape[1:3]))
+    sampled = range(0, len(frames) - 1, 4)  # pairs enough to see that no harm was done
+    return min(frames, stable, key=lambda clip: np.median([background_motion(clip[t : t + 2]) for t in sampled]))
+
+
+def is_cut(previous: np.ndarray, frame: np.ndarray) -> bool:
+    """Whether a scene ends between two frames uint8 [H, W, 3]: colours and structure change together.
+
+    A flash keeps the structure, a fast pan the colours, and the structure too but for a shift of a fifth.
+    """
+    cv2 = _opencv()
+    images = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in (previous, frame)]
+    colours = [cv2.calcHist([image], [0, 1, 2], None, [6] * 3, [0, 256] * 3) / 64**2 for image in images]
+    a, b = (image - cv2.GaussianBlur(image, (0, 0), 6) for image in np.float32(images))
+    pairs = (a, b[13:-13, 13:-13]), (b, a[13:-13, 13:-13])
+    structure = max(cv2.matchTemplate(*pair, cv2.TM_CCOEFF_NORMED).max() for pair in pairs)
+    return bool(structure < _CUT_STRUCTURE and np.minimum(*colours).sum() < _CUT_COLOUR)
+
+
+def background_motion(frames: np.ndarray) -> float:
+    """Pixels a frame by which the background of uint8 [T, H, W, 3] moves, 0.0 where nothing shows that.
+
+    Median over pairs of frames of the median optical flow (DIS) where there is texture, most of it background.
+    Patches that repeat the frame before to the bit are filled holes, and do not count.
+    """
+    cv2 = _opencv()
+    medians = []
+    for previous, frame in itertools.pairwise(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in frames):
+        flow, textured = _flow(previous, frame)
+        repeated = cv2.erode((previous == frame).astype(np.uint8), np.ones((5, 5)))
+        seen = flow[textured & (cv2.dilate(repeated, np.ones((15, 15))) == 0)]
+        medians.append(np.median(seen) if seen.size else 0.0)
+    return float(np.median(medians or 0.0))
+
+
+def _opencv():
+    try:
+        import cv2
+    except ImportError as error:
+        raise UsageError("--stabilize needs OpenCV: pip install 'tfvideogan[data]'") from error
+    return cv2
+
+
+def _flow(previous: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W] pixels by which the places of a grey frame move, and [H, W] whether either frame has texture there."""
+    cv2 = _opencv()
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(previous, frame, None)
+    slopes = [[cv2.Sobel(grey, cv2.CV_32F, 1 - i, i, scale=1 / 8) for i in (0, 1)] for grey in (previous, frame)]
+    textured = [cv2.blur(x * x + y * y, (9, 9)) > _MIN_GRADIENT**2 for x, y in slopes]
+    return np.linalg.norm(flow, axis=-1), textured[0] | textured[1]
+
+
+def _keypoints(grey: np.ndarray, shape: tuple[int, ...]) -> _Keypoints:
+    """The strongest of each cell, as they lie in a frame of this shape."""
+    sift = _opencv().SIFT_create(contrastThreshold=0.01)
+    cells: dict[tuple[int, ...], list] = {}
+    for keypoint in sorted(sift.detect(grey), key=lambda keypoint: -keypoint.response):
+        cells.setdefault(tuple(int(x * _CELLS / min(grey.shape)) for x in keypoint.pt), []).append(keypoint)
+    chosen, descriptors = sift.compute(grey, [point for cell in cells.values() for point in cell[:_KEYPOINTS_A_CELL]])
+    positions = np.array([keypoint.pt for keypoint in chosen]).reshape(-1, 2) + 0.5  # a pixel's centre is at 0
+    return positions * shape[2:0:-1] / grey.shape[::-1] - 0.5, np.empty(
+        (0, 128), np.float32
+    ) if descriptors is None else descriptors
+
+
+def _matches(here: _Keypoints, there: _Keypoints) -> np.ndarray:
+    """Positions [M, 2, 2] of the same points here and there."""
+    pairs = _opencv().BFMatcher().knnMatch(here[1], there[1], k=2)
+    good = [best for best, *second in pairs if second and best.distance < _LOWE_RATIO * second[0].distance]
+    return np.stack([here[0][[m.queryIdx for m in good]], there[0][[m.trainIdx for m in good]]], axis=1)
+
+
+def _homographies(keypoints: list[_Keypoints], height: int, width: int) -> list[np.ndarray]:
+    """[3, 3] a frame, into the first: matches in the frame before keep it steady, those in the first in its place."""
+    cv2 = _opencv()
+    known, first, before = [np.eye(3)], keypoints[0], keypoints[0]
+    for t in range(1, len(keypoints)):
+        where = f"between frames {t - 1} and {t}"
+        matches = [_matches(keypoints[t], placed) for placed in (before, first)]
+        if len(matches[0]) < _MIN_MATCHES:
+            raise StabilizationError(f"too few matches: {len(matches[0])} of {_MIN_MATCHES} {where}")
+        source, target = np.concatenate(matches).swapaxes(0, 1)
+        homography, inliers = cv2.findHomography(source, target, cv2.RANSAC, _RANSAC * min(height, width))
+        if homography is None or inliers.sum() < _MIN_MATCHES or not _is_plausible(homography, height, width):
+            raise StabilizationError(f"no plausible camera motion {where}")
+        known.append(homography)
+        before = cv2.perspectiveTransform(keypoints[t][0][None], homography)[0], keypoints[t][1]
+    return known
+
+
+def _is_plausible(homography: np.ndarray, height: int, width: int) -> bool:
+    """Whether the frame is not folded, and its sides and diagonals are scaled within reason."""
+    corners = np.array([(x, y) for x in (0.0, width) for y in (0.0, height)])
+    mapped = _opencv().perspectiveTransform(corners[None], homography)[0]
+    i, j = np.triu_indices(4, 1)
+    scales = np.linalg.norm(mapped[i] - mapped[j], axis=1) / np.linalg.norm(corners[i] - corners[j], axis=1)
+    in_front = (corners @ homography[2, :2] + homography[2, 2]).min() > 0 and np.linalg.det(homography) > 0
+    return bool(in_front and scales.min() > 1 / _MOST_SCALE and scales.max() < _MOST_SCALE)
+
+
+def _warp(frames: np.ndarray, homographies: list[np.ndarray]) -> np.ndarray:
+    cv2 = _opencv()
+    size, everywhere = frames.shape[2:0:-1], np.full(frames.shape[1:3], 255, np.uint8)
+    stable = frames.copy()
+    for t, homography in enumerate(homographies[1:], 1):
+        seen = cv2.erode(cv2.warpPerspective(everywhere, homography, size), np.ones((5, 5)))[..., None] == 255
+        if seen.mean() < _LEAST_SHARED:
+            raise StabilizationError(f"the camera turns away: frame {t} shows {seen.mean():.0%} of the first")
+        warped = cv2.warpPerspective(frames[t], homography, size, flags=cv2.INTER_CUBIC)
+        stable[t] = np.where(seen, warped, stable[t - 1])
+    return stable

@@ -1,0 +1,89 @@
+"""Where files lie: on this machine, or at gs:// and s3://, which go through `tf.io.gfile` (by etils.epath).
+
+gs:// needs no more than TensorFlow. s3:// needs tensorflow-io, whose last release loads with TensorFlow 2.16 only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import importlib
+import os
+import shutil
+import sys
+from types import ModuleType
+
+from etils import epath
+
+from tfvideogan.config import UsageError
+
+Path = epath.Path
+_TENSORFLOW_OF_IO = "2.16."
+
+
+def path(name: str | os.PathLike[str]) -> epath.Path:
+    """A path, local or remote.
+
+    Raises:
+        UsageError: a scheme that cannot be read here, with what it needs.
+    """
+    scheme, found, rest = os.fspath(name).partition("://")
+    if not found:
+        return epath.Path(name)
+    if scheme == "s3":
+        tensorflow_io()
+    elif scheme != "gs":
+        raise UsageError(f"paths are local, gs:// or s3://. Received: {os.fspath(name)!r}")
+    if not rest.strip("/").count("/"):  # object stores have no such folder, and answer strangely
+        raise UsageError(f"a remote path must name a folder or a file in a bucket. Received: {os.fspath(name)!r}")
+    return epath.Path(name)
+
+
+def is_remote(where: str | os.PathLike[str]) -> bool:
+    return "://" in os.fspath(where)
+
+
+def move(source: epath.Path, target: epath.Path) -> None:
+    """Renames a file. On object stores, where renaming goes by prefix, copies it and removes the old one."""
+    if is_remote(source):
+        source.copy(target, overwrite=True)
+        source.unlink()
+    else:
+        source.replace(target)
+
+
+def remove_folder(folder: epath.Path) -> None:
+    if is_remote(folder):
+        folder.rmtree()
+    else:
+        shutil.rmtree(folder)
+
+
+@functools.cache
+def tensorflow_io() -> ModuleType:
+    """The one door to tensorflow-io, an optional package. Raises UsageError with the versions that would work."""
+    tf = importlib.import_module("tensorflow")
+    if not tf.__version__.startswith(_TENSORFLOW_OF_IO):
+        raise UsageError(
+            f"s3:// needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 only (here: {tf.__version__}): "
+            "`make install-io` makes an environment of its own, or pip install 'tfvideogan[io]' -c constraints-io.txt"
+        )
+    try:
+        module = importlib.import_module("tensorflow_io")
+    except ImportError as error:
+        raise UsageError("s3:// needs tensorflow-io: pip install 'tfvideogan[io]' -c constraints-io.txt") from error
+    atexit.register(_skip_static_destructors)
+    return module
+
+
+def has_tensorflow_io() -> bool:
+    """Whether this process has opened that door."""
+    return "tensorflow_io" in sys.modules
+
+
+def _skip_static_destructors() -> None:
+    """Ends the process with its own status: tensorflow-io's S3 client aborts when C++ takes it down at exit."""
+    libc = ctypes.CDLL(None)
+    libc.fflush(None)
+    libc.on_exit(libc._exit, None)  # glibc hands the status over, and calls this before the destructors

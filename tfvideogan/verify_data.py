@@ -1,0 +1,97 @@
+"""Reads every record of a data set: checksums, decoding, shapes; names each bad shard and record.
+
+python -m tfvideogan.verify_data --data=records/mine
+
+Prints a table with a line for each shard. Exit status 0 if all is well, 1 if something
+is damaged or missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfvideogan import cli
+from tfvideogan.config import UsageError
+
+
+def define_flags() -> None:
+    cli.flags.DEFINE_string("data", None, "required: folder of a data set, a glob of TFRecord shards, or one shard")
+
+
+def main() -> int:
+    cli.require("data")
+    data = cli.flags.FLAGS.data
+    cli.load_tensorflow()
+    from tfvideogan import paths
+    from tfvideogan.data import records
+
+    described = paths.path(data) / records.DATASET
+    expected = _expected(records.read_dataset(data)) if described.is_file() else {}
+    shards = [str(paths.path(data) / name) for name in expected] or records.find_shards(data)
+    if not shards:
+        raise UsageError(f"--data must be a data set, TFRecord shards or a glob of them. Received: {data!r}")
+    problems = []
+    print(f"{'records':>8}{'MB':>9}  {'frames':<12}{'shard'}")
+    for shard in shards:
+        line, wrong = verify(shard, expected.get(paths.path(shard).name, {}))
+        print(line, flush=True)
+        problems += wrong
+    for problem in problems:
+        print(f"BAD  {problem}")
+    print(f"{len(shards)} shards, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+def _expected(dataset: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each shard of a data set should be, by its name."""
+    shape = {"frames": dataset["num_frames"], "size": dataset["frame_size"]}
+    return {shard["name"]: shard | shape for shards in dataset["shards"].values() for shard in shards}
+
+
+def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:
+    """A line of the table and what is wrong with a shard.
+
+    Args:
+        expected: `records`, `sha256`, `frames` and `size` as far as they are known.
+    """
+    import tensorflow as tf
+
+    from tfvideogan import paths
+    from tfvideogan.data import records
+
+    shapes, problems, count = set(), [], 0
+    try:
+        for count, record in enumerate(records.scan(shard), 1):
+            wrong = _wrong_with(record, shapes, expected)
+            problems += [f"{shard}: record {count - 1}: {wrong}"] if wrong else []
+        size = f"{paths.path(shard).stat().length / 2**20:9.1f}"
+        if "sha256" in expected and not problems and records.sha256(shard) != expected["sha256"]:
+            problems.append(f"{shard}: does not match its SHA-256 in {records.DATASET}")
+    except (OSError, tf.errors.OpError) as error:
+        size = f"{'-':>9}"
+        problems.append(f"{shard}: cannot be read: {' '.join(str(error).split())}")
+    if "records" in expected and count != expected["records"]:
+        problems.append(f"{shard}: {count} records, {expected['records']} expected")
+    shown = ", ".join(f"{frames} x {side}px" for frames, side in sorted(shapes)) or "-"
+    return f"{count:8}{size}  {shown:<12}{shard}{'  BAD' if problems else ''}", problems
+
+
+def _wrong_with(record: Any, shapes: set[tuple[int, int]], expected: dict[str, Any]) -> str | None:
+    """What is wrong with one record, or None; its shape goes to `shapes`."""
+    from tfvideogan.data import records
+
+    if isinstance(record, records.BadRecord):
+        return record.reason + (", nothing behind it can be read" if record.last else "")
+    try:
+        said = records.describe(record)
+    except ValueError as error:
+        return str(error)
+    shapes.add((said["frames"], said["size"]))
+    asked = {name: expected[name] for name in ("frames", "size") if name in expected}
+    if any(said[name] != value for name, value in asked.items()):
+        return f"{said['frames']} frames of {said['size']} pixels, where {asked} were expected"
+    return None
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)
