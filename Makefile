@@ -1,13 +1,14 @@
 # make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
-# make test   runs the test suite
+# make test   runs the test suite; make test-io the part of it that wants tensorflow-io
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+VENV_IO ?= .venv-io
 RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
 
-.PHONY: demo test lint install clean
+.PHONY: demo test test-io lint install install-io clean
 
 install: $(VENV)/.installed
 
@@ -31,9 +32,20 @@ demo: install
 test: install
 	$(RUN) pytest -n 2
 
+# tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
+test-io: install-io
+	$(VENV_IO)/bin/python -m pytest tests/test_remote.py
+
+install-io: $(VENV_IO)/.installed
+
+$(VENV_IO)/.installed: setup.py constraints-io.txt
+	$(PYTHON) -m venv $(VENV_IO)
+	$(VENV_IO)/bin/pip install --disable-pip-version-check --progress-bar=off -c constraints-io.txt -e '.[io,dev-io]'
+	touch $@
+
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV_IO) build dist *.egg-info

@@ -15,21 +15,23 @@ setup(
     packages=find_packages(include=["tfvideogan*", "export*"]),
     python_requires=">=3.11,<3.14",
     install_requires=[
-        "tensorflow>=2.21,<2.22",
+        "tensorflow>=2.16.2,<2.22,!=2.17.*,!=2.18.*,!=2.19.*,!=2.20.*",  # 2.16 is what tensorflow-io loads with
         "keras>=3.15.1,<4",
         "absl-py>=2.1",
-        "numpy>=2.0",
+        "numpy>=1.26",
         "av>=14",
         "etils[epath]>=1.12",
         "google-crc32c>=1.6",
         "pillow>=11",
         "scikit-image>=0.24",
-        "tensorboard>=2.20",
+        "tensorboard>=2.16",
         "tqdm>=4.66",
     ],
     extras_require={
         "data": DATA,
+        "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1", "onnx<1.19"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [*DATA, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },
 )

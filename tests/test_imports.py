@@ -6,7 +6,17 @@ from pathlib import Path
 import tensorflow as tf
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = {"train", "generate", "predict", "evaluate", "benchmark", "preview", "prepare_data", "verify_data"}
+COMMANDS = {
+    "train",
+    "generate",
+    "predict",
+    "evaluate",
+    "benchmark",
+    "benchmark_loader",
+    "preview",
+    "prepare_data",
+    "verify_data",
+}
 # A module may import from lower floors only, and from its own floor inside its own package.
 FLOORS = [
     {"config"},

@@ -16,12 +16,11 @@ import json
 import logging
 import os
 import re
-import shutil
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from tfvideogan import paths
 from tfvideogan.config import Config, UsageError
 from tfvideogan.media import write_bytes
 from tfvideogan.models.adversarial import AdversarialModel
@@ -42,18 +41,18 @@ class Checkpoint:
 
     stage: int
     step: int
-    path: Path
+    path: paths.Path
 
 
 class RunFolder:
     """The folder of one run."""
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | paths.Path):
+        self.path = paths.path(path)
         self.checkpoints_dir = self.path / "checkpoints"
 
     @classmethod
-    def for_training(cls, path: str | Path, config: Config) -> RunFolder:
+    def for_training(cls, path: str | paths.Path, config: Config) -> RunFolder:
         """A folder for a new run, or the folder of an earlier one of the same model. Writes nothing.
 
         Raises:
@@ -76,7 +75,7 @@ class RunFolder:
             raise UsageError(f"--run_dir cannot be written: {error}") from error
 
     @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
+    def open(cls, path: str | paths.Path) -> RunFolder:
         """An existing run folder. Raises UsageError if it is none."""
         run = cls(path)
         if not (run.path / "config.json").is_file():
@@ -89,7 +88,7 @@ class RunFolder:
         """The run's options. Raises UsageError if they cannot be read."""
         try:
             return Config.from_json((self.path / "config.json").read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, tf.errors.OpError) as error:
             raise UsageError(f"--run_dir: {self.path / 'config.json'}: {error}") from error
 
     def _check_same_model(self, config: Config) -> None:
@@ -107,27 +106,34 @@ class RunFolder:
             if earlier[name] != now[name]:
                 logger.warning("this run had --%s=%s, now it has %s", name, earlier[name], now[name])
 
-    def save(self, stage: int, step: int, state: State, keep: int) -> Path:
+    def save(self, stage: int, step: int, state: State, keep: int) -> paths.Path:
         """Writes a checkpoint, all of it or nothing, then drops the oldest ones of the stage beyond `keep`."""
         final = self.checkpoints_dir / f"stage{stage}-step{step:08d}"
         self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-        beside = self.checkpoints_dir / f".{final.name}.part"
-        for unfinished in self.checkpoints_dir.glob(".*.part"):  # of runs that were killed
-            shutil.rmtree(unfinished)
+        if paths.is_remote(final):  # no renaming there: the manifest, written last, makes a checkpoint of it
+            beside = final
+        else:
+            beside = self.checkpoints_dir / f".{final.name}.part"
+            for unfinished in self.checkpoints_dir.glob(".*.part"):  # of runs that were killed
+                paths.remove_folder(unfinished)
         tf.train.Checkpoint(**state).write(str(beside / "variables"))
-        files = {path.name: _sha256(path) for path in sorted(beside.iterdir())}
+        files = {path.name: paths.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
         manifest = {"stage": stage, "step": step, "files": files}
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        if beside != final:
+            self._rename(beside, final)
+        of_stage = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage]
+        for old in of_stage[:-keep]:
+            paths.remove_folder(old.path)
+        return final
+
+    def _rename(self, beside: paths.Path, final: paths.Path) -> None:
         for path in [*beside.iterdir(), beside]:
             _fsync(path)
         if final.exists():  # the same step again, after an interrupted run: never without one of the two
             final.rename(self.checkpoints_dir / f".{final.name}.old.part")
         beside.rename(final)
         _fsync(self.checkpoints_dir)
-        of_stage = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage]
-        for old in of_stage[:-keep]:
-            shutil.rmtree(old.path)
-        return final
 
     def list(self) -> list[Checkpoint]:
         """All complete checkpoints, oldest first; their contents are not checked."""
@@ -167,7 +173,7 @@ def restore(checkpoint: Checkpoint, state: State) -> None:
         raise UsageError(f"{checkpoint.path} is damaged: {_first_line(error)}") from error
 
 
-def load_model(run_dir: str | Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
+def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
     """The model of a run folder, ready to generate or predict, and the checkpoint it was loaded from.
 
     Args:
@@ -192,7 +198,7 @@ def load_model(run_dir: str | Path, stage: int | None = None) -> tuple[Adversari
     return model, checkpoint
 
 
-def load_generator(run_dir: str | Path, stage: int | None = None) -> AdversarialModel:
+def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
     """The model of a run folder: call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1].
 
     Arguments and errors are those of `load_model`.
@@ -209,24 +215,19 @@ def weights_sha256(model: AdversarialModel) -> str:
     return digest.hexdigest()
 
 
-def _damage(path: Path) -> str | None:
+def _damage(path: paths.Path) -> str | None:
     """What is wrong with a checkpoint's files, or None."""
     try:
         files: dict[str, Any] = json.loads((path / MANIFEST).read_text())["files"]
         for name, expected in files.items():
-            if _sha256(path / name) != expected:
+            if paths.sha256(path / name) != expected:
                 return f"{name} does not match its SHA-256"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
         return f"{type(error).__name__}: {error}"
     return None if files else "its manifest names no files"
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
+def _fsync(path: paths.Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

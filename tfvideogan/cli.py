@@ -87,9 +87,19 @@ def _run(main: Callable[[], int | None]) -> int:
         return main() or 0
     except (UsageError, OSError) as error:
         return _complain(str(error))
+    except Exception as error:
+        if not _is_of_remote_files(error):
+            raise
+        return _complain(str(error))
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
+
+
+def _is_of_remote_files(error: Exception) -> bool:
+    """What TensorFlow's file systems raise where the operating system raises OSError."""
+    names = {"NotFoundError", "PermissionDeniedError", "UnimplementedError", "FailedPreconditionError"}
+    return type(error).__module__ == "tensorflow.python.framework.errors_impl" and type(error).__name__ in names
 
 
 def _log_to_standard_error() -> None:

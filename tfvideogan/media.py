@@ -55,9 +55,12 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         UsageError: the file is missing, no picture, truncated, or declares over 64 million pixels.
     """
     try:
-        with paths.path(path).open("rb") as file, Image.open(file) as image:
+        with paths.local(path) as file, Image.open(file) as image:
             _check_pixels(path, image.width, image.height)
-            frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
+            if image.format == "WEBP" and paths.has_tensorflow_io():
+                frame = _decode_webp(Path(file).read_bytes())
+            else:
+                frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
             return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
     except Image.DecompressionBombError as error:
         raise UsageError(f"{path}: {error}") from error
@@ -69,10 +72,15 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: damaged picture ({error})") from error
 
 
+def _decode_webp(content: bytes) -> np.ndarray:
+    """By tensorflow-io, where it is installed: Pillow is often built without WebP."""
+    return paths.tensorflow_io().image.decode_webp(content).numpy()[..., :3]
+
+
 def is_strip(path: str | Path) -> bool | None:
     """Whether a picture is, by its header, four or more square frames under each other; None if unreadable."""
     try:
-        with paths.path(path).open("rb") as file, Image.open(file) as image:
+        with paths.local(path) as file, Image.open(file) as image:
             return image.height % image.width == 0 and image.height >= 4 * image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
@@ -102,7 +110,7 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
         UsageError: the file is missing, not a video, too large, or damaged from some frame on.
     """
     try:
-        with paths.path(path).open("rb") as file, av.open(file if paths.is_remote(path) else str(path)) as container:
+        with paths.local(path) as file, av.open(file) as container:
             if container.format.name in _NOT_VIDEO_FORMATS or not container.streams.video:
                 raise UsageError(f"{path}: no video in it")
             stream = container.streams.video[0]
@@ -139,7 +147,7 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: int = 12) -> None:
 
 def check_output(flag: str, path: str | Path, suffixes: tuple[str, ...] = CLIP_SUFFIXES) -> None:
     """Raises UsageError unless a file of this name and kind can be written; missing folders are made later."""
-    path = Path(path)
+    path = paths.path(path)
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"--{flag} must end in {' or '.join(suffixes)}. Received: {path}")
     if path.is_dir():
@@ -149,6 +157,8 @@ def check_output(flag: str, path: str | Path, suffixes: tuple[str, ...] = CLIP_S
 
 def check_folder(flag: str, path: str | Path) -> None:
     """Raises UsageError unless files can be written in this folder, which need not exist yet."""
+    if paths.is_remote(paths.path(path)):
+        return
     existing = next(folder for folder in [Path(path), *Path(path).absolute().parents] if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UsageError(f"--{flag} cannot be written: {existing} is no folder that one can write to. Received: {path}")
@@ -163,8 +173,11 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Writes beside `path`, then renames: readers never see half a file."""
-    path = Path(path)
+    path = paths.path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if paths.is_remote(path):  # an object appears when it is complete
+        path.write_bytes(content)
+        return
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_bytes(content)
@@ -210,6 +223,15 @@ def encode_gif(frames: np.ndarray, fps: int = 12) -> bytes:
         image.encoderinfo = {"optimize": False}
         blocks += GifImagePlugin.getdata(image, **timing)
     return b"".join(blocks) + b";"
+
+
+def encode_summary(frames: np.ndarray, gif: bytes) -> bytes:
+    """Frames uint8 [T, H, W, 3], and their GIF -> the GIF for TensorBoard, by tensorflow-io where it is installed."""
+    if not paths.has_tensorflow_io():
+        return gif
+    encoded = paths.tensorflow_io().image.encode_gif(frames).numpy()
+    colours = 13 + (3 << ((encoded[10] & 7) + 1) if encoded[10] & 0x80 else 0)  # where the global table ends
+    return encoded[:colours] + b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" + encoded[colours:]  # it plays once otherwise
 
 
 def _encode_mp4(frames: np.ndarray, fps: int) -> bytes:

@@ -6,12 +6,17 @@ gs:// needs no more than TensorFlow. s3:// needs tensorflow-io, whose last relea
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
+import hashlib
 import importlib
+import importlib.metadata
+import importlib.util
 import os
 import shutil
-import sys
+import tempfile
+from collections.abc import Iterator
 from types import ModuleType
 
 from etils import epath
@@ -44,6 +49,24 @@ def is_remote(where: str | os.PathLike[str]) -> bool:
     return "://" in os.fspath(where)
 
 
+@contextlib.contextmanager
+def local(name: str | os.PathLike[str]) -> Iterator[str]:
+    """The file itself, or a temporary copy of a remote one: decoders seek more than object stores bear.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not is_remote(name):
+        yield os.fspath(name)
+        return
+    source = path(name)
+    if not source.is_file():
+        raise FileNotFoundError(os.fspath(name))
+    with tempfile.NamedTemporaryFile(prefix="tfvideogan-", suffix=source.suffix) as copy:
+        source.copy(copy.name, overwrite=True)
+        yield copy.name
+
+
 def move(source: epath.Path, target: epath.Path) -> None:
     """Renames a file. On object stores, where renaming goes by prefix, copies it and removes the old one."""
     if is_remote(source):
@@ -58,6 +81,14 @@ def remove_folder(folder: epath.Path) -> None:
         folder.rmtree()
     else:
         shutil.rmtree(folder)
+
+
+def sha256(file: str | os.PathLike[str]) -> str:
+    digest = hashlib.sha256()
+    with path(file).open("rb") as opened:
+        while block := opened.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @functools.cache
@@ -77,9 +108,12 @@ def tensorflow_io() -> ModuleType:
     return module
 
 
+@functools.cache
 def has_tensorflow_io() -> bool:
-    """Whether this process has opened that door."""
-    return "tensorflow_io" in sys.modules
+    """Whether that door would open; TensorFlow is not loaded to find out."""
+    if importlib.util.find_spec("tensorflow_io") is None:
+        return False
+    return importlib.metadata.version("tensorflow").startswith(_TENSORFLOW_OF_IO)
 
 
 def _skip_static_destructors() -> None:

@@ -219,7 +219,7 @@ class TrainingStage:
         path = self.folder.path / "samples" / f"stage{self.stage}-step{self.step:08d}.gif"
         media.write_clip(path, picture)
         with self.writer.as_default(self.step):
-            _moving_picture_summary("samples", path.read_bytes(), picture.shape)
+            _moving_picture_summary("samples", media.encode_summary(picture, path.read_bytes()), picture.shape)
         self.writer.flush()
 
     def _save(self) -> None:

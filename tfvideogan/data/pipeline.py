@@ -70,7 +70,7 @@ def training_batches(
         tf.data.Dataset.zip(tf.data.Dataset.counter(first), mixed)
         .map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
-        .map(clips.to_float)
+        .map(clips.to_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(2)
     )
 
@@ -91,14 +91,15 @@ def _decoded(source: ClipSource, keys: tf.data.Dataset) -> tf.data.Dataset:
 
 def _varied(clip: tf.Tensor, num_frames: int, variation: Variation, seed: tf.Tensor) -> tf.Tensor:
     """A window of the clip at a drawn stride, perhaps mirrored; [T, H, W, 3]."""
-    stride = tf.random.stateless_uniform([], seed, 1, variation.max_temporal_stride + 1, tf.int32)
-    span = (num_frames - 1) * stride + 1
-    first = tf.random.stateless_uniform([], _next(seed, 1), 0, tf.shape(clip)[0] - span + 1, tf.int32)
-    window = tf.ensure_shape(clip[first : first + span : stride], [num_frames, *clip.shape[1:]])
-    if not variation.flip:
-        return window
-    mirrored = tf.random.stateless_uniform([], _next(seed, 2)) < 0.5
-    return tf.cond(mirrored, lambda: window[:, :, ::-1], lambda: window)
+    if variation.max_temporal_stride > 1 or clip.shape[0] != num_frames:
+        stride = tf.random.stateless_uniform([], seed, 1, variation.max_temporal_stride + 1, tf.int32)
+        last = tf.shape(clip)[0] - (num_frames - 1) * stride
+        first = tf.random.stateless_uniform([], _next(seed, 1), 0, last, tf.int32)
+        clip = tf.gather(clip, first + stride * tf.range(num_frames))
+    if variation.flip:
+        mirrored = tf.random.stateless_uniform([], _next(seed, 2)) < 0.5
+        clip = tf.cond(mirrored, lambda: tf.reverse(clip, [2]), lambda: clip)  # a slice with -1 is slower than decoding
+    return clip
 
 
 def _next(seed: tf.Tensor, number: int) -> tf.Tensor:

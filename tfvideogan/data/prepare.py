@@ -235,7 +235,7 @@ class WriteShard(beam.DoFn):
         report = {
             "records": sum(source["clips"] for source in sources),
             "bytes": final.stat().length,
-            "sha256": records.sha256(final),
+            "sha256": paths.sha256(final),
             "sources": sources,
         }
         media.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(report).encode())
@@ -271,7 +271,7 @@ def _checksum(item: Input) -> dict[str, Any]:
     """SHA-256 of a file, or of the list of a sequence's names and checksums."""
     try:
         sizes = [paths.path(file).stat().length for file in item.files]
-        sums = [records.sha256(file) for file in item.files]
+        sums = [paths.sha256(file) for file in item.files]
     except Exception as error:  # what cannot be read has been reported as such; each file system has errors of its own
         return {"bytes": None, "sha256": None, "unread": type(error).__name__}
     if item.kind == "frames":

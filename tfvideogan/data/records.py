@@ -14,7 +14,6 @@ A strip rather than T pictures: one decoding instead of T, and T - 1 headers few
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import struct
 from collections.abc import Iterator, Sequence
@@ -114,14 +113,6 @@ def _masked_crc(data: bytes) -> int:
     """TFRecord's CRC32C, rotated and shifted so that checksums of checksums stay apart."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def sha256(file: str | paths.Path) -> str:
-    digest = hashlib.sha256()
-    with paths.path(file).open("rb") as opened:
-        while block := opened.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_dataset(folder: str | paths.Path) -> dict[str, Any]:

@@ -22,8 +22,6 @@ _MOST_SCALE, _LEAST_SHARED = 2, 0.25  # up or down; area of the first frame that
 _MIN_GRADIENT = 2  # grey levels a pixel: with less there is no telling how a place moves
 _STILL = 1 / 300  # short sides: half a pixel of the authors' 128
 _STILL_SHARE = 0.15  # of what has texture; people before a still camera move the rest
-_CUT_STRUCTURE, _CUT_COLOUR = 0.5, 0.75
-
 _Keypoints = tuple[np.ndarray, np.ndarray]  # positions [N, 2] and SIFT descriptors [N, 128]
 
 
@@ -37,11 +35,10 @@ def stabilize(frames: np.ndarray) -> np.ndarray:
     Raises StabilizationError for frames that do not match or move as no camera does, UsageError without OpenCV.
     """
     cv2 = _opencv()
-    scale = min(1, _WORKING_SIDE / min(frames.shape[1:3]))
-    size = [round(scale * side) for side in frames.shape[2:0:-1]]
+    size = [round(side * min(1, _WORKING_SIDE / min(frames.shape[1:3]))) for side in frames.shape[2:0:-1]]
     greys = [cv2.resize(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for x in frames]
     flows = (_flow(greys[0], grey) for grey in greys[1:])
-    if all(np.mean(flow[textured] < _STILL * min(size)) > _STILL_SHARE for flow, textured in flows if textured.any()):
+    if all(np.sum((flow < _STILL * min(size)) & a & b) >= _STILL_SHARE * np.sum(a | b) for flow, a, b in flows):
         return frames
     stable = _warp(frames, _homographies([_keypoints(grey, frames.shape) for grey in greys], *frames.shape[1:3]))
     sampled = range(0, len(frames) - 1, 4)  # pairs enough to see that no harm was done
@@ -49,7 +46,7 @@ def stabilize(frames: np.ndarray) -> np.ndarray:
 
 
 def is_cut(previous: np.ndarray, frame: np.ndarray) -> bool:
-    """Whether a scene ends between two frames uint8 [H, W, 3]: colours and structure change together.
+    """Whether a scene ends between two frames uint8 [H, W, 3]: neither colours nor structure go on.
 
     A flash keeps the structure, a fast pan the colours, and the structure too but for a shift of a fifth.
     """
@@ -57,9 +54,8 @@ def is_cut(previous: np.ndarray, frame: np.ndarray) -> bool:
     images = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in (previous, frame)]
     colours = [cv2.calcHist([image], [0, 1, 2], None, [6] * 3, [0, 256] * 3) / 64**2 for image in images]
     a, b = (image - cv2.GaussianBlur(image, (0, 0), 6) for image in np.float32(images))
-    pairs = (a, b[13:-13, 13:-13]), (b, a[13:-13, 13:-13])
-    structure = max(cv2.matchTemplate(*pair, cv2.TM_CCOEFF_NORMED).max() for pair in pairs)
-    return bool(structure < _CUT_STRUCTURE and np.minimum(*colours).sum() < _CUT_COLOUR)
+    structure = [cv2.matchTemplate(x, y[13:-13, 13:-13], cv2.TM_CCOEFF_NORMED) for x, y in ((a, b), (b, a))]
+    return bool(np.max(structure) < 0.5 and np.minimum(*colours).sum() < 0.75)  # tuned: splices, pans and flashes
 
 
 def background_motion(frames: np.ndarray) -> float:
@@ -71,9 +67,9 @@ def background_motion(frames: np.ndarray) -> float:
     cv2 = _opencv()
     medians = []
     for previous, frame in itertools.pairwise(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in frames):
-        flow, textured = _flow(previous, frame)
+        flow, *textured = _flow(previous, frame)
         repeated = cv2.erode((previous == frame).astype(np.uint8), np.ones((5, 5)))
-        seen = flow[textured & (cv2.dilate(repeated, np.ones((15, 15))) == 0)]
+        seen = flow[np.logical_or(*textured) & (cv2.dilate(repeated, np.ones((15, 15))) == 0)]
         medians.append(np.median(seen) if seen.size else 0.0)
     return float(np.median(medians or 0.0))
 
@@ -86,13 +82,12 @@ def _opencv():
     return cv2
 
 
-def _flow(previous: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[H, W] pixels by which the places of a grey frame move, and [H, W] whether either frame has texture there."""
+def _flow(previous: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[H, W] pixels by which the places of a grey frame move, and whether there is texture before and after."""
     cv2 = _opencv()
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(previous, frame, None)
     slopes = [[cv2.Sobel(grey, cv2.CV_32F, 1 - i, i, scale=1 / 8) for i in (0, 1)] for grey in (previous, frame)]
-    textured = [cv2.blur(x * x + y * y, (9, 9)) > _MIN_GRADIENT**2 for x, y in slopes]
-    return np.linalg.norm(flow, axis=-1), textured[0] | textured[1]
+    return np.linalg.norm(flow, axis=-1), *(cv2.blur(x * x + y * y, (9, 9)) > _MIN_GRADIENT**2 for x, y in slopes)
 
 
 def _keypoints(grey: np.ndarray, shape: tuple[int, ...]) -> _Keypoints:
@@ -102,16 +97,15 @@ def _keypoints(grey: np.ndarray, shape: tuple[int, ...]) -> _Keypoints:
     for keypoint in sorted(sift.detect(grey), key=lambda keypoint: -keypoint.response):
         cells.setdefault(tuple(int(x * _CELLS / min(grey.shape)) for x in keypoint.pt), []).append(keypoint)
     chosen, descriptors = sift.compute(grey, [point for cell in cells.values() for point in cell[:_KEYPOINTS_A_CELL]])
-    positions = np.array([keypoint.pt for keypoint in chosen]).reshape(-1, 2) + 0.5  # a pixel's centre is at 0
-    return positions * shape[2:0:-1] / grey.shape[::-1] - 0.5, np.empty(
-        (0, 128), np.float32
-    ) if descriptors is None else descriptors
+    positions = np.array([keypoint.pt for keypoint in chosen]).reshape(-1, 2)
+    positions = (positions + 0.5) * shape[2:0:-1] / grey.shape[::-1] - 0.5  # a pixel's centre is at 0
+    return positions, descriptors if chosen else np.empty((0, 128), np.float32)
 
 
 def _matches(here: _Keypoints, there: _Keypoints) -> np.ndarray:
     """Positions [M, 2, 2] of the same points here and there."""
     pairs = _opencv().BFMatcher().knnMatch(here[1], there[1], k=2)
-    good = [best for best, *second in pairs if second and best.distance < _LOWE_RATIO * second[0].distance]
+    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < _LOWE_RATIO * pair[1].distance]
     return np.stack([here[0][[m.queryIdx for m in good]], there[0][[m.trainIdx for m in good]]], axis=1)
 
 
@@ -120,14 +114,13 @@ def _homographies(keypoints: list[_Keypoints], height: int, width: int) -> list[
     cv2 = _opencv()
     known, first, before = [np.eye(3)], keypoints[0], keypoints[0]
     for t in range(1, len(keypoints)):
-        where = f"between frames {t - 1} and {t}"
-        matches = [_matches(keypoints[t], placed) for placed in (before, first)]
-        if len(matches[0]) < _MIN_MATCHES:
-            raise StabilizationError(f"too few matches: {len(matches[0])} of {_MIN_MATCHES} {where}")
+        matches = [_matches(keypoints[t], placed) for placed in (before, first)[:t]]
+        if (found := len(matches[0])) < _MIN_MATCHES:
+            raise StabilizationError(f"too few matches: {found} of {_MIN_MATCHES} between frames {t - 1} and {t}")
         source, target = np.concatenate(matches).swapaxes(0, 1)
         homography, inliers = cv2.findHomography(source, target, cv2.RANSAC, _RANSAC * min(height, width))
         if homography is None or inliers.sum() < _MIN_MATCHES or not _is_plausible(homography, height, width):
-            raise StabilizationError(f"no plausible camera motion {where}")
+            raise StabilizationError(f"no plausible camera motion between frames {t - 1} and {t}")
         known.append(homography)
         before = cv2.perspectiveTransform(keypoints[t][0][None], homography)[0], keypoints[t][1]
     return known

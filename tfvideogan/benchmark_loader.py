@@ -1,0 +1,128 @@
+"""Times the reading of training records, alone and beside the training step of the full-size models.
+
+python -m tfvideogan.benchmark_loader
+
+Alone: decoded clips/s at 64x64 and 128x128, on one core and on all, each in a process of its
+own; the median of repeats after a warm-up. Beside a step: the share of its time that a
+training waits for its next batch.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tfvideogan import cli
+from tfvideogan.config import Config
+
+CLIPS = 128  # in the records that are read again and again
+SHARDS = 4
+BATCH_SIZE = 8
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_integer("repeats", 5, "timed runs of each, after one to warm up", lower_bound=1)
+    flags.DEFINE_integer("steps", 3, "training steps of each model, after one to warm up; 0 for none", lower_bound=0)
+    flags.DEFINE_integer("cores", None, "time this many cores alone, on --records", lower_bound=1)
+    flags.DEFINE_string("records", None, "with --cores: glob of the records to read")
+    flags.DEFINE_enum("encoding", "jpeg", ["jpeg", "png"], "of the records")
+
+
+def main() -> None:
+    args = cli.flags.FLAGS
+    if args.cores:
+        cli.require("records")
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # before TensorFlow counts the cores
+        cli.load_tensorflow()
+        print(f"{clips_per_second(args.records, args.repeats):.0f}")
+        return
+    cli.load_tensorflow()
+    with tempfile.TemporaryDirectory(prefix="tfvideogan-loader-") as folder:
+        made = {size: write_records(Path(folder), size, args.encoding) for size in (64, 128)}
+        available = len(os.sched_getaffinity(0))
+        print(f"{'records of 32 frames':<28}{'cores':>7}{'clips/s':>9}")
+        for size, records in made.items():
+            for cores in sorted({1, available}):
+                print(f"{f'{size} x {size}, {args.encoding}':<28}{cores:>7}{_alone(records, cores, args.repeats):>9}")
+        if args.steps:
+            print(f"\n{f'full-size training, batch {BATCH_SIZE}':<28}{'s/step':>7}{'waiting':>9}")
+        for model, size in (("vgan", 64), ("vgan_conditional", 64), ("mdgan", 128)) if args.steps else ():
+            seconds, waiting = beside_training(model, made[size], args.steps)
+            print(f"{model:<28}{seconds:>7.2f}{waiting:>9.2%}", flush=True)
+
+
+def write_records(folder: Path, size: int, encoding: str) -> str:
+    """Shards of built-in skies; returns their glob."""
+    import tensorflow as tf
+
+    from tfvideogan import media
+    from tfvideogan.data import records, synthetic
+
+    clips = synthetic.Sky(size, 32, num_clips=CLIPS)
+    for shard in range(SHARDS):
+        with tf.io.TFRecordWriter(str(folder / records.shard_name(f"sky{size}", shard, SHARDS))) as writer:
+            for index in range(shard, CLIPS, SHARDS):
+                strip = media.encode_strip(clips[index], media.StripEncoding(encoding))
+                writer.write(records.example(strip, 32, "sky", index))
+    return str(folder / f"sky{size}-*")
+
+
+def clips_per_second(glob: str, repeats: int) -> float:
+    """Of the whole training chain: reading, shuffling, decoding, varying, batching, scaling."""
+    batches = iter(_batches(glob))
+    rates = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        for _ in range(4 * CLIPS // BATCH_SIZE):
+            next(batches)
+        rates.append(4 * CLIPS / (time.perf_counter() - start))
+    return statistics.median(rates[1:])
+
+
+def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
+    """Seconds a training step of a full-size model (its first stage), and the share of them that waits for a batch."""
+    import tensorflow as tf
+
+    from tfvideogan.models import registry
+
+    model = registry.build_model(Config.create(model=name).model)
+    model.compile()
+    step = tf.function(model.train_step)
+    batches = iter(_batches(glob))
+    waits, seconds = [], []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        clips = next(batches)
+        ready = time.perf_counter()
+        step(clips)["g_loss"].numpy()
+        waits.append(ready - start)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:]), sum(waits[1:]) / sum(seconds[1:])
+
+
+def _alone(records: str, cores: int, repeats: int) -> str:
+    command = [sys.executable, "-m", "tfvideogan.benchmark_loader", f"--cores={cores}", f"--records={records}"]
+    done = subprocess.run([*command, f"--repeats={repeats}"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _batches(glob: str) -> Iterable[Any]:
+    from tfvideogan.data import pipeline, sources
+
+    size = int(re.search(r"sky(\d+)", glob)[1])
+    return pipeline.training_batches(
+        sources.open_sources(glob, size, 32), 32, BATCH_SIZE, seed=0, variation=pipeline.Variation(flip=True)
+    )
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)
