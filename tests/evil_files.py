@@ -21,6 +21,7 @@ from PIL import Image, PngImagePlugin
 
 HUGE = 30_000  # pixels a side
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"  # a program
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n../outside/video.mp4\n#EXT-X-ENDLIST\n"
 _CANNOT_OPEN = r"Invalid data found|End of file|moov atom"
 
 
@@ -148,7 +149,9 @@ def _png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
 
 
 def huge_jpeg(path: Path) -> None:
@@ -240,7 +243,7 @@ EVIL: dict[str, Evil] = {
     "cut.mkv": Evil(lambda p: cut_video(p, 0.7), "damaged from|cut off", [FIRST]),
     "cut.avi": Evil(lambda p: cut_video(p, 0.8, "mjpeg"), "damaged from|cut off|Invalid", [FIRST]),
     "broken in the middle.avi": Evil(broken_in_the_middle, "Invalid data found", [FIRST, SECOND]),
-    "flipped bits.mp4": Evil(flipped_bits, "damaged from|Invalid data found", [FIRST]),
+    "flipped bits.mp4": Evil(flipped_bits, "damaged from|Invalid data found"),
     "text.mp4": Evil(lambda p: write(p, b"Once upon a time.\n" * 50), _CANNOT_OPEN),
     "html.mp4": Evil(lambda p: write(p, b"<!DOCTYPE html><html><body>404 Not Found</body></html>"), _CANNOT_OPEN),
     "random.mp4": Evil(lambda p: write(p, np.random.default_rng(1).bytes(20_000)), _CANNOT_OPEN),
@@ -253,14 +256,12 @@ EVIL: dict[str, Evil] = {
     "subtitles.srt": Evil(
         lambda p: write(p, b"1\n00:00:01,000 --> 00:00:02,000\nHello\n\n"), "no video in it|" + _CANNOT_OPEN
     ),
-    "playlist.m3u8": Evil(
-        lambda p: playlist(p, "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n../outside/video.mp4\n#EXT-X-ENDLIST\n"), ""
-    ),
-    "concat.mp4": Evil(lambda p: playlist(p, "ffconcat version 1.0\nfile good0.mp4\n"), ""),
+    "playlist.m3u8": Evil(lambda p: playlist(p, PLAYLIST), "no video in it"),
+    "concat.mp4": Evil(lambda p: playlist(p, "ffconcat version 1.0\nfile good0.mp4\n"), "no video in it"),
     # Videos of odd kinds.
     "sound_wav.mp4": Evil(wav, "no video in it"),
     "sound_m4a.mp4": Evil(m4a, "no video in it"),
-    "no frames.mp4": Evil(empty_container, "0 frames, fewer than 4|" + _CANNOT_OPEN),
+    "no frames.mp4": Evil(empty_container, "0 frames, fewer than 4|no video in it"),
     "one frame.mp4": Evil(lambda p: video(p, 1), "1 frames, fewer than 4"),
     "three frames.mp4": Evil(lambda p: video(p, 3), "3 frames, fewer than 4"),
     "odd size.mkv": Evil(lambda p: write_video(p, numbered(FIRST, 17, 31), "ffv1"), clips=[FIRST]),
@@ -273,11 +274,11 @@ EVIL: dict[str, Evil] = {
     "large.y4m": Evil(lambda p: raw_video(p, 9000), "9000 x 9000 pixels are more than"),
     "huge.y4m": Evil(lambda p: raw_video(p, HUGE), "30000 x 30000 pixels are more than|busy"),
     # Pictures.
-    "png_bomb": Evil(lambda p: write(p, _png(HUGE, HUGE)), r"0.png: .*900,?000,?000|30000 x 30000", path="png_bomb/0.png"),
+    "png_bomb": Evil(lambda p: write(p, _png(HUGE, HUGE)), r"0.png: .*900,?000,?000", path="png_bomb/0.png"),
     "png_large": Evil(lambda p: write(p, _png(9000, 9000)), "9000 x 9000 pixels are more", path="png_large/0.png"),
-    "jpeg_bomb": Evil(huge_jpeg, r"0.jpg: .*900,?000,?000|30000 x 30000", path="jpeg_bomb/0.jpg"),
+    "jpeg_bomb": Evil(huge_jpeg, r"0.jpg: .*900,?000,?000", path="jpeg_bomb/0.jpg"),
     "text_bomb": Evil(text_bomb, "0.png: damaged picture", path="text_bomb/0.png"),
-    "postscript": Evil(lambda p: write(p, POSTSCRIPT), "0.jpg: ", path="postscript/0.jpg"),
+    "postscript": Evil(lambda p: write(p, POSTSCRIPT), "0.jpg: not a picture", path="postscript/0.jpg"),
     "no_pixels": Evil(lambda p: write(p, _png(0, 16)), "0.png: ", path="no_pixels/0.png"),
     "mixed_sizes": Evil(mixed_sizes, clips=[FIRST]),
     "frame_cut": Evil(lambda p: frames(p, _corrupt), r"5.png: damaged picture", [FIRST, [6, 7, 8, 9]]),

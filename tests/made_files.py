@@ -1,10 +1,16 @@
 """Real videos and pictures for tests: every frame is flat, of a grey that tells its number."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import av
 import numpy as np
+import tensorflow as tf
 from PIL import Image
+
+from tfvideogan import media
+from tfvideogan.data import records
 
 FIRST, STEP = 10, 20  # frame i is of grey 10 + 20 i, far enough apart to survive any codec
 
@@ -49,6 +55,47 @@ def write_strip(path: Path, frames: np.ndarray) -> Path:
     """uint8 [T, H, W, 3] -> one picture of the frames under each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(frames)).save(path, quality=95)
+    return path
+
+
+def write_shard(path: Path, clips: list[np.ndarray], encoding: str = "png") -> Path:
+    """Clips uint8 [T, H, W, 3] -> a TFRecord shard; clip i is from `source{i}` and starts at its frame i."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for i, clip in enumerate(clips):
+            strip = media.encode_strip(clip, media.StripEncoding(encoding))
+            writer.write(records.example(strip, len(clip), f"source{i}", i))
+    return path
+
+
+def write_dataset(folder: Path, splits: dict[str, list[list[np.ndarray]]], schema: int = 1) -> list[Path]:
+    """A data set of these splits' shards' clips, described as far as readers look; returns the shards."""
+    described, written = {}, []
+    for split, shards in splits.items():
+        for index, clips in enumerate(shards):
+            path = write_shard(folder / f"{split}-{index:05d}-of-{len(shards):05d}.tfrecord", clips)
+            entry = {"name": path.name, "records": len(clips), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            described.setdefault(split, []).append(entry)
+            written.append(path)
+    frames, size = written and clips[0].shape[:2]
+    content = {"schema": schema, "num_frames": frames, "frame_size": size, "shards": described}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return written
+
+
+def offsets(shard: Path) -> list[int]:
+    """Where each record of a shard begins: length (8 bytes), its checksum (4), the data, their checksum (4)."""
+    content, found = shard.read_bytes(), [0]
+    while found[-1] < len(content):
+        found.append(found[-1] + 16 + int.from_bytes(content[found[-1] : found[-1] + 8], "little"))
+    return found[:-1]
+
+
+def flip(path: Path, position: int) -> Path:
+    """Turns one bit over, as a bad disk does."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 4
+    path.write_bytes(content)
     return path
 
 

@@ -14,12 +14,15 @@ from pathlib import Path
 import av
 import numpy as np
 import tensorflow as tf
+from made_files import numbered, write_video
 from PIL import Image
 
 from tfvideogan import config
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
+COMMANDS = ("train", "generate", "predict", "evaluate", "preview", "benchmark", "benchmark_loader", "prepare_data")
+COMMANDS += ("verify_data",)
 SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
 
 
@@ -163,6 +166,36 @@ class CommandsTest(tf.test.TestCase):
         for label in ("matrix product", "vgan_two_stream, forward", "mdgan stage 1, train", "mdgan stage 2, train"):
             self.assertIn(label, out)
 
+    def test_from_videos_to_records_to_a_scored_run(self):
+        for index in range(12):
+            frames = numbered(np.arange(index % 3, index % 3 + 8))
+            write_video(self.runs / "raw" / f"video {index}.mp4", frames)
+        sizes = ("--frame_size=16", "--num_frames=4")
+        report = self.succeed(
+            "prepare_data", f"--input={self.runs / 'raw'}", f"--output={self.runs / 'set'}",
+            "--split=train:0.7,test:0.3", "--workers=1", *sizes,
+        )  # fmt: skip
+        self.assertIn("12 used, 0 rejected", report)
+        self.assertIn("0 problems", self.succeed("verify_data", f"--data={self.runs / 'set'}"))
+        self.succeed(
+            "train", "--model=vgan", f"--run_dir={self.runs / 'of records'}", "--steps=2", "--flip", *sizes, *TINY,
+            f"--data={self.runs / 'set'}@0.8,synthetic:sprites@0.2",
+        )  # fmt: skip
+        line = json.loads(
+            self.succeed("evaluate", f"--run_dir={self.runs / 'of records'}", f"--data={self.runs / 'set' / 'test'}")
+        )
+        self.assertEqual(line["split"], "test")
+        self.assertIn(f"test: {line['num_clips']} clips", report)
+
+    def test_benchmark_loader_reports_both_sizes_on_one_core_and_on_all(self):
+        out = self.succeed("benchmark_loader", "--steps=0", "--repeats=1", "--num_clips=4")
+        rows = re.findall(r"(64|128) x \1, jpeg +(\d+) +(\d+)", out)
+        cores = len(os.sched_getaffinity(0))
+        self.assertEqual(
+            [(size, int(n)) for size, n, _ in rows], [(s, n) for s in ("64", "128") for n in sorted({1, cores})]
+        )
+        self.assertGreater(min(int(rate) for _, _, rate in rows), 0)
+
     def test_training_again_goes_on_and_ctrl_c_leaves_a_checkpoint(self):
         run_dir = self.runs / "interrupted"
         arguments = [f"--run_dir={run_dir}", "--steps=100000", "--frame_size=16", "--sample_every=100000", *TINY]
@@ -182,7 +215,7 @@ class CommandsTest(tf.test.TestCase):
         self.assertIn(f"goes on from step {newest}", result.stderr)
 
     def test_help_is_readable_and_complete(self):
-        for command in ("train", "generate", "predict", "evaluate", "preview", "benchmark"):
+        for command in COMMANDS:
             result = run(command, "--helpshort")
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertLess(max(map(len, result.stdout.splitlines())), 121)

@@ -1,4 +1,4 @@
-"""The order of clips: a permutation each epoch, and the same again after a resumption."""
+"""The order of clips: a permutation each epoch, the same again after a resumption; sources mixed, clips varied."""
 
 import collections
 
@@ -66,6 +66,131 @@ class TrainingBatchesTest(tf.test.TestCase):
         self.assertAllClose(np.sort(values[:, 0, 0, 0, 0]), np.arange(256) / 127.5 - 1)
 
 
+class Frames:
+    """Clip i: frame t is 40 * i + t, and 100 more in the right half."""
+
+    def __init__(self, size: int, frames: int):
+        self.size, self.frames = size, frames
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        clip = np.broadcast_to(np.arange(self.frames)[:, None, None, None] + 40 * index, [self.frames, 4, 4, 3])
+        return np.uint8(clip + 100 * (np.arange(4) > 1)[:, None])
+
+
+class MixTest(tf.test.TestCase):
+    """Source 0 has the clips 0 to 9, source 1 100 to 119, source 2 200 to 206."""
+
+    STARTS = np.array([0, 100, 200])
+
+    def sources(self, *weights: float) -> list[Weighted]:
+        sizes = (range(10), range(100, 120), range(200, 207))
+        sources = []
+        for numbers, weight in zip(sizes, weights, strict=False):
+            clips = [np.full([2, 4, 4, 3], number, np.uint8) for number in numbers]
+            sources.append(Weighted(Indexed(clips), weight))
+        return sources
+
+    def drawn(self, weights, count: int, batch_size: int = 10, seed: int = 0, **options) -> list[int]:
+        batches = pipeline.training_batches(self.sources(*weights), 2, batch_size, seed, **options)
+        return [i for batch in indices(batches, count // batch_size) for i in batch]
+
+    def test_weights_are_shares(self):
+        """Of 1,000 draws with a share of 0.25 the deviation is sqrt(1000 * 0.25 * 0.75) = 13.7; four of them."""
+        for weights, shares in (((1, 3), (0.25, 0.75)), ((0.5, 0.5), (0.5, 0.5)), ((2, 1, 5), (0.25, 0.125, 0.625))):
+            kinds = np.array(self.drawn(weights, 1000, 50)) // 100
+            counts = np.bincount(kinds, minlength=len(shares))
+            for count, share in zip(counts, shares, strict=True):
+                self.assertAllClose(count, 1000 * share, atol=4 * np.sqrt(1000 * share * (1 - share)))
+
+    def test_each_source_has_its_own_epochs(self):
+        drawn = self.drawn((1, 1), 200)
+        first, second = ([i for i in drawn if i // 100 == kind] for kind in (0, 1))
+        for epoch in range(len(first) // 10):
+            self.assertCountEqual(first[10 * epoch : 10 * epoch + 10], range(10))
+        for epoch in range(len(second) // 20):
+            self.assertCountEqual(second[20 * epoch : 20 * epoch + 20], range(100, 120))
+        self.assertGreater(min(len(first), len(second)), 60)
+
+    def test_a_resumed_run_goes_on_with_the_same_mixture(self):
+        whole = self.drawn((1, 2, 3), 120, seed=7)
+        for step in (1, 5, 11):
+            self.assertEqual(self.drawn((1, 2, 3), 120 - 10 * step, seed=7, start_step=step), whole[10 * step :])
+        self.assertNotEqual(self.drawn((1, 2, 3), 120, seed=8), whole)
+
+    def test_a_resumption_far_on(self):
+        """Choices are drawn 4,096 at a time; position 4,090 is six before the end of the first such block."""
+        whole = self.drawn((1, 3), 4200, batch_size=10, seed=1)
+        for step in (409, 410, 415):
+            self.assertEqual(self.drawn((1, 3), 4200 - 10 * step, seed=1, start_step=step), whole[10 * step :])
+
+    def test_workers_read_clips_of_their_own(self):
+        parts = [self.drawn((1,), 50, 5, worker=worker, workers=2) for worker in range(2)]
+        for epoch in range(5):
+            once = [i for part in parts for i in part[5 * epoch : 5 * epoch + 5]]
+            self.assertCountEqual(once, range(10))
+        mixtures = [self.drawn((1, 1), 100, worker=worker, workers=2) for worker in range(2)]
+        self.assertNotEqual([i // 100 for i in mixtures[0]], [i // 100 for i in mixtures[1]])
+        again = self.drawn((1, 1), 60, start_step=4, worker=1, workers=2)
+        self.assertEqual(again, mixtures[1][40:])
+
+
+class VariationTest(tf.test.TestCase):
+    """What is drawn of clips of eight frames whose halves differ."""
+
+    def drawn(self, count: int, num_frames: int = 3, start_step: int = 0, seed: int = 0, **variation):
+        """(index, numbers of the frames, mirrored) of each clip."""
+        sources = [Weighted(Indexed(Frames(2, 8)), 1.0)]
+        variation = pipeline.Variation(**variation)
+        batches = pipeline.training_batches(sources, num_frames, 4, seed, start_step, variation)
+        drawn = []
+        for clip in np.concatenate([np.rint((batch.numpy() + 1) * 127.5) for batch in batches.take(count // 4)]):
+            left, right = clip[:, 0, 0, 0].astype(int), clip[:, 0, 3, 0].astype(int)
+            self.assertAllEqual(np.abs(right - left), [100] * num_frames)
+            values = np.minimum(left, right)
+            drawn.append((values[0] // 40, (values % 40).tolist(), bool(left[0] > right[0])))
+        return drawn
+
+    def test_windows_lie_anywhere(self):
+        windows = collections.Counter(tuple(frames) for _, frames, _ in self.drawn(240))
+        self.assertEqual(set(windows), {(i, i + 1, i + 2) for i in range(6)})
+        self.assertBetween(min(windows.values()), 40 - 24, 40)  # a sixth of 240, sqrt(240 / 6 * 5 / 6) = 5.8
+        self.assertBetween(max(windows.values()), 40, 40 + 24)
+
+    def test_strides_are_drawn_evenly_and_stay_within_the_clip(self):
+        drawn = [frames for _, frames, _ in self.drawn(240, max_temporal_stride=3)]
+        strides = collections.Counter(frames[1] - frames[0] for frames in drawn)
+        self.assertEqual(set(strides), {1, 2, 3})
+        for count in strides.values():
+            self.assertBetween(count, 80 - 30, 80 + 30)  # sqrt(240 * 1/3 * 2/3) = 7.3
+        for frames in drawn:
+            self.assertEqual(frames[2] - frames[1], frames[1] - frames[0])
+        self.assertEqual({frames[0] for frames in drawn if frames[1] - frames[0] == 3}, {0, 1})
+
+    def test_frames_that_a_stride_needs(self):
+        """Three frames at stride 3 span seven."""
+        self.assertEqual(pipeline.Variation(3).frames_needed(3), 7)
+        self.assertEqual(pipeline.Variation().frames_needed(16), 16)
+
+    def test_every_second_clip_is_mirrored(self):
+        mirrored = [flag for _, _, flag in self.drawn(240, flip=True)]
+        self.assertBetween(sum(mirrored), 120 - 31, 120 + 31)  # sqrt(240 / 4) = 7.7
+        self.assertNotEqual(mirrored[:10], mirrored[10:20])
+        self.assertFalse(any(flag for _, _, flag in self.drawn(40)))
+
+    def test_a_resumed_run_varies_as_before(self):
+        options = {"max_temporal_stride": 3, "flip": True, "seed": 3}
+        whole = self.drawn(40, **options)
+        self.assertEqual(self.drawn(40, **options), whole)
+        self.assertEqual(self.drawn(16, start_step=6, **options), whole[24:])
+        self.assertNotEqual(self.drawn(40, **options | {"seed": 4}), whole)
+
+    def test_whole_clips_are_left_as_they_are(self):
+        self.assertEqual({tuple(frames) for _, frames, _ in self.drawn(16, num_frames=8)}, {tuple(range(8))})
+
+
 class EvaluationBatchesTest(tf.test.TestCase):
     def test_the_first_clips_in_order_with_a_smaller_last_batch(self):
         for asked, expected in ((7, [[0, 1, 2], [3, 4, 5], [6]]), (6, [[0, 1, 2], [3, 4, 5]]), (2, [[0, 1]])):
@@ -79,3 +204,7 @@ class EvaluationBatchesTest(tf.test.TestCase):
         (batch,) = pipeline.evaluation_batches(Indexed(Numbered(256)), 2, 256, 256)
         self.assertEqual((batch.dtype, batch.shape), (tf.float32, (256, 2, 4, 4, 3)))
         self.assertAllEqual([tf.reduce_min(batch), tf.reduce_max(batch)], [-1.0, 1.0])
+
+    def test_the_first_frames_of_longer_clips(self):
+        (batch,) = pipeline.evaluation_batches(Indexed(Frames(1, 8)), 3, 1, 1)
+        self.assertAllEqual(np.rint((batch.numpy()[0, :, 0, 0, 0] + 1) * 127.5), [0, 1, 2])

@@ -16,9 +16,13 @@ from tfvideogan import paths
 from tfvideogan.config import UsageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # not EPS, a program
 CLIP_SUFFIXES = (".gif", ".mp4")
 MAX_PIXELS = 64_000_000  # of one picture; a larger one is refused from its header
-_NOT_VIDEO_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg reads text as "video" with these
+# FFmpeg reads text as "video" with the first ones; the others are texts that name other files, wherever they lie.
+_NOT_VIDEO_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}
+_ONLY_FILES = {"protocol_whitelist": "file"}  # nothing that a file names is fetched from a network
+_NOT_VIDEO_FORMATS |= {"hls", "dash", "concat", "imf", "sdp", "rtsp"}
 
 
 # (width, height) of a frame -> those it is scaled to
@@ -55,7 +59,7 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         UsageError: the file is missing, no picture, truncated, or declares over 64 million pixels.
     """
     try:
-        with paths.local(path) as file, Image.open(file) as image:
+        with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
             _check_pixels(path, image.width, image.height)
             if image.format == "WEBP" and paths.has_tensorflow_io():
                 frame = _decode_webp(Path(file).read_bytes())
@@ -80,7 +84,7 @@ def _decode_webp(content: bytes) -> np.ndarray:
 def is_strip(path: str | Path) -> bool | None:
     """Whether a picture is, by its header, four or more square frames under each other; None if unreadable."""
     try:
-        with paths.local(path) as file, Image.open(file) as image:
+        with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
             return image.height % image.width == 0 and image.height >= 4 * image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
@@ -110,12 +114,13 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
         UsageError: the file is missing, not a video, too large, or damaged from some frame on.
     """
     try:
-        with paths.local(path) as file, av.open(file) as container:
+        with paths.local(path) as file, av.open(str(Path(file).absolute()), options=_ONLY_FILES) as container:
             if container.format.name in _NOT_VIDEO_FORMATS or not container.streams.video:
                 raise UsageError(f"{path}: no video in it")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             _check_pixels(path, stream.codec_context.width, stream.codec_context.height)
+            start = (container.start_time or 0) / av.time_base
             count = 0
             for frame in container.decode(stream):
                 if frame.is_corrupt:
@@ -124,6 +129,8 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
                 yield np.rot90(scaled, round(frame.rotation / 90))  # as the camera was held, counter-clockwise
                 count += 1
             declared = _declared_frames(container, stream)
+            if declared and not stream.frames and count and frame.time is not None:  # a rate that varies: by time
+                count = max(count, round((frame.time - start) * stream.average_rate) + 1)
             if count < 0.9 * declared:  # FFmpeg takes a file that is cut off for one that ends
                 raise UsageError(f"{path}: cut off after {count} of about {declared} frames")
     except FileNotFoundError as error:

@@ -73,7 +73,7 @@ def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:
     if "records" in expected and count != expected["records"]:
         problems.append(f"{shard}: {count} records, {expected['records']} expected")
     shown = ", ".join(f"{frames} x {side}px" for frames, side in sorted(shapes)) or "-"
-    return f"{count:8}{size}  {shown:<12}{shard}{'  BAD' if problems else ''}", problems
+    return f"{count:8}{size}  {shown:<11} {shard}{'  BAD' if problems else ''}", problems
 
 
 def _wrong_with(record: Any, shapes: set[tuple[int, int]], expected: dict[str, Any]) -> str | None:

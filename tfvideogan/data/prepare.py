@@ -226,7 +226,7 @@ class WriteShard(beam.DoFn):
 
     def process(self, shard: Shard) -> Iterator[str]:
         final = self._job.unfinished / f"{shard.name}{records.SUFFIX}"
-        beside = final.with_name(f"{final.name}.part")
+        beside = final.with_name(f"{final.name}.{os.getpid()}.part")
         sources = []
         with tf.io.TFRecordWriter(str(beside)) as writer:
             for item in shard.inputs:
@@ -263,7 +263,7 @@ def _without_root(message: str, item: Input) -> str:
     """A problem as it reads beside the input's name: a frame by its own name."""
     for file in item.files:
         own = "" if item.kind != "frames" else f"{paths.path(file).name}: "
-        message = message.replace(f"{file}: ", own)
+        message = message.replace(f"{file}: ", own).replace(f": {str(pathlib.Path(file).absolute())!r}", "")
     return message.removeprefix(f"{item.name}: ").replace(f"{item.name}: ", "")
 
 
@@ -306,7 +306,12 @@ def _describe(job: Job, shards: list[Shard], found: Found) -> dict[str, Any]:
         "clips": {split: sum(s["clips"] for s in used if s["split"] == split) for split, _ in job.splits},
         "inputs": len(sources) + len(found.unusable),
         "used": len(used),
-        "options": {**dataclasses.asdict(job.cutting), **dataclasses.asdict(job.encoding), "splits": dict(job.splits)},
+        "options": {
+            **dataclasses.asdict(job.cutting),
+            "encoding": job.encoding.name,
+            "quality": job.encoding.quality,
+            "splits": dict(job.splits),
+        },
         "shards": files,
         "rejected": sorted(rejected, key=lambda entry: entry["name"]),
         "ignored": found.ignored,

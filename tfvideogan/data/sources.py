@@ -179,7 +179,10 @@ class Records:
         if not self._size:
             raise UsageError(f"--data: no records in {name}")
         logger.info("%s: %d clips in %d shards, %d left out", name, self._size, len(self._shards), len(bad))
-        said = records.describe(next(iter(records.scan(self._shards[0]))))
+        try:
+            said = records.describe(next(iter(records.scan(self._shards[0]))))
+        except ValueError as error:
+            raise UsageError(f"--data: {self._shards[0]}: record 0: {error}") from error
         self._stored_size, self._stored_frames = said["size"], said["frames"]
         if self._stored_size % frame_size or self._stored_frames < num_frames:
             raise UsageError(

@@ -80,13 +80,14 @@ class Worker:
 
         timer = threading.Timer(self._limits.seconds, end)
         timer.start()
-        finished = False
+        finished = full = False
         try:
             pickle.dump(item, process.stdin)
             process.stdin.flush()
             while (answer := pickle.load(process.stdout)) is not None:
+                full = full or (isinstance(answer, UsageError) and "--memory_limit" in str(answer))
                 yield answer
-            finished = True
+            finished = not full  # what a process still holds then would be missing for the next input
         except (EOFError, OSError, pickle.UnpicklingError):
             self.close()
             finished = True
@@ -96,16 +97,17 @@ class Worker:
                 yield UsageError(f"{item.name}: crashed the decoder ({_ending(process.returncode)})")
         finally:
             timer.cancel()
-            if not finished:  # the caller wants no more: the rest of the answers must not meet the next input
+            timer.join()  # it may be just about to kill
+            # If the caller wants no more, the rest of the answers must not meet the next input.
+            if overdue.is_set() or not finished:
                 self.close()
 
     def _running(self) -> subprocess.Popen:
+        if self._process and self._process.poll() is not None:  # it died between inputs, which is no input's fault
+            self.close()
         if self._process is None:
-            command = [
-                sys.executable,
-                "-c",
-                "from tfvideogan.data import worker; worker.main()",
-            ]  # not -m: pickled by name
+            # Not -m: what it pickles would be of a module called __main__.
+            command = [sys.executable, "-c", "from tfvideogan.data import worker; worker.main()"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             pickle.dump(self._setting, self._process.stdin)
             self._process.stdin.flush()
