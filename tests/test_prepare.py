@@ -48,7 +48,7 @@ def run(command: str, *arguments: str) -> tuple[int, str, str]:
 def job(output: Path, **options) -> prepare.Job:
     """One of clips of 4 frames of 16 x 16 pixels; `Job`'s and `Cutting`'s attributes can be given."""
     fields = {
-        "limits": Limits(60.0, 1024),
+        "limits": Limits(600.0, 2048),
         "encoding": media.StripEncoding("png"),
         "splits": (("train", 0.5), ("test", 0.5)),
     }
@@ -408,7 +408,7 @@ class RefusalTest(PrepareTest):
         write_video(bad / "short.mp4", numbered(range(3)))
         self.refuse(r"none of 2 inputs gave a clip \(short.mp4: 3 frames.*zero.mp4: ", f"--input={bad}", works=True)
         twin = tiny_inputs(self.root / "elsewhere" / "in", 1)
-        self.refuse("two inputs have the name 'in/strip0x.png'", f"--input={self.folder},{twin}")
+        self.refuse("2 inputs have the name 'in/strip0x.png'", f"--input={self.folder},{twin}")
 
     def test_outputs(self):
         given = f"--input={self.folder}"

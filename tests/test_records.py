@@ -204,7 +204,7 @@ class NamesTest(RecordsTest):
             f"{self.set}/t*-0000[01]-of-0000?.tfrecord": [test, *train],
             f"{self.set}/*.json": None,
             f"{self.root}/*/nothing*": None,
-            str(self.root): None,
+            str(self.root): [lone],
             str(self.root / "gone"): None,
             f"{lone}.gone": None,
         }.items():
@@ -234,7 +234,7 @@ class NamesTest(RecordsTest):
         for content, message in (
             (json.dumps(whole | {"schema": 2}), "schema 2, this version reads schema 1"),
             (json.dumps({"schema": 1}), "not a data set's description"),
-            (json.dumps(whole | {"shards": []}), "schema"),
+            (json.dumps(whole | {"shards": []}), "not a data set's description"),
             ("[]", "not a data set's description"),
             ("{", "not a data set's description"),
             ("", "not a data set's description"),
@@ -251,7 +251,8 @@ class NamesTest(RecordsTest):
 
     def test_counts_that_are_expected(self):
         lone = str(write_shard(self.root / "lone.tfrecord", [marked(0)]))
-        self.assertEqual(records.expected_counts([*self.shards, lone]), dict.fromkeys(self.shards, 1))
+        expected = records.expected([*self.shards, lone])
+        self.assertEqual({shard: said["records"] for shard, said in expected.items()}, dict.fromkeys(self.shards, 1))
         self.assertEqual([records.shard_name("test", 3, 12)], ["test-00003-of-00012.tfrecord"])
 
 

@@ -119,7 +119,7 @@ def _alone(records: str, cores: int, repeats: int) -> str:
 def _batches(glob: str) -> Iterable[Any]:
     from tfvideogan.data import pipeline, sources
 
-    size = int(re.search(r"sky(\d+)", glob)[1])
+    size = int(re.search(r"(\d+)-", Path(glob).name)[1])
     return pipeline.training_batches(
         sources.open_sources(glob, size, 32), 32, BATCH_SIZE, seed=0, variation=pipeline.Variation(flip=True)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from typing import Any
 
 from tfvideogan import cli
@@ -70,6 +71,7 @@ def held_out(data: str) -> str:
     from tfvideogan import paths
     from tfvideogan.data import records
 
+    data = re.sub(r"@[\d.]+$", "", data)  # one source with a weight
     if data.startswith("synthetic:"):
         return f"{data}:test" if data.count(":") == 1 else data
     has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]

@@ -62,9 +62,9 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
             _check_pixels(path, image.width, image.height)
             if image.format == "WEBP" and paths.has_tensorflow_io():
-                frame = _decode_webp(Path(file).read_bytes())
-            else:
-                frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
+                upright, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
+                image.info["exif"] = upright.tobytes()
+            frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
             return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
     except Image.DecompressionBombError as error:
         raise UsageError(f"{path}: {error}") from error
@@ -72,12 +72,12 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         raise UsageError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise UsageError(f"{path}: not a picture that Pillow can read") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError) as error:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: damaged picture ({error})") from error
 
 
 def _decode_webp(content: bytes) -> np.ndarray:
-    """By tensorflow-io, where it is installed: Pillow is often built without WebP."""
+    """uint8 [H, W, 3], by tensorflow-io where it is installed."""
     return paths.tensorflow_io().image.decode_webp(content).numpy()[..., :3]
 
 

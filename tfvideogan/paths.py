@@ -46,6 +46,7 @@ def path(name: str | os.PathLike[str]) -> epath.Path:
 
 
 def is_remote(where: str | os.PathLike[str]) -> bool:
+    """Whether a name has a scheme, as gs:// and s3:// paths have."""
     return "://" in os.fspath(where)
 
 
@@ -77,6 +78,7 @@ def move(source: epath.Path, target: epath.Path) -> None:
 
 
 def remove_folder(folder: epath.Path) -> None:
+    """With all that is in it."""
     if is_remote(folder):
         folder.rmtree()
     else:
@@ -84,6 +86,7 @@ def remove_folder(folder: epath.Path) -> None:
 
 
 def sha256(file: str | os.PathLike[str]) -> str:
+    """Of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path(file).open("rb") as opened:
         while block := opened.read(2**20):

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import time
+from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
@@ -34,7 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("split_at_cuts", None, "no clip spans a scene cut (default: with --stabilize)")
     flags.DEFINE_string("split", "train:0.9,test:0.1", "splits and their shares; a video is in one of them only")
     flags.DEFINE_enum("encoding", "jpeg", ["jpeg", "png"], "of the frames; png is lossless")
-    flags.DEFINE_integer("quality", 95, "of jpeg", lower_bound=1, upper_bound=100)
+    flags.DEFINE_integer("quality", None, "of jpeg (default: 95)", lower_bound=1, upper_bound=100)
     flags.DEFINE_integer("workers", os.cpu_count() or 1, "processes", lower_bound=1)
     flags.DEFINE_float("time_limit", 600, "seconds that one input may take", lower_bound=0.01)
     flags.DEFINE_integer("memory_limit", 2048, "megabytes that one input may take", lower_bound=64)
@@ -44,14 +45,9 @@ def define_flags() -> None:
 def main() -> None:
     cli.require("input", "output")
     args = cli.flags.FLAGS
+    _check(args)
     splits = _splits(args.split)
-    if args.frame_size % 16:
-        raise UsageError(f"--frame_size must be a multiple of 16. Received: {args.frame_size}")
-    if args.frame_size * args.num_frames > 65_500:
-        raise UsageError(
-            f"--frame_size x --num_frames must be at most 65500 pixels, the highest a film-strip can be. "
-            f"Received: {args.frame_size} x {args.num_frames}"
-        )
+    beam_options = _beam_options(args.workers, args.beam_options)
     cli.load_tensorflow()
     from tfvideogan import media
     from tfvideogan.data.inputs import Cutting
@@ -70,19 +66,36 @@ def main() -> None:
     cutting = Cutting(
         args.frame_size,
         args.num_frames,
-        args.stride or args.num_frames,
-        args.frame_step,
-        args.clips == "first",
-        args.resize,
-        args.stabilize,
-        split_at_cuts,
+        stride=args.stride or args.num_frames,
+        frame_step=args.frame_step,
+        first_only=args.clips == "first",
+        resize=args.resize,
+        stabilize=args.stabilize,
+        split_at_cuts=split_at_cuts,
     )
     limits = Limits(args.time_limit, args.memory_limit)
     media.check_folder("output", args.output)
-    job = prepare.Job(args.output, cutting, media.StripEncoding(args.encoding, args.quality), limits, splits)
+    job = prepare.Job(args.output, cutting, media.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()
-    dataset = prepare.prepare(args.input, job, _beam_options(args.workers, args.beam_options))
+    dataset = prepare.prepare(args.input, job, beam_options)
     print(prepare.report(dataset, time.monotonic() - start))
+
+
+def _check(args: Any) -> None:
+    """Raises UsageError for values that exclude each other, before anything is loaded."""
+    if args.frame_size % 16:
+        raise UsageError(f"--frame_size must be a multiple of 16. Received: {args.frame_size}")
+    if args.quality and args.encoding == "png":
+        raise UsageError(f"--quality has no meaning for --encoding=png. Received: {args.quality}")
+    if args.stride and args.clips == "first":
+        raise UsageError(f"--stride has no meaning for --clips=first. Received: {args.stride}")
+    if not all(args.input):
+        raise UsageError(f"--input must be folders separated by commas. Received: {','.join(args.input)!r}")
+    if args.frame_size * args.num_frames > 65_500:
+        raise UsageError(
+            f"--frame_size x --num_frames must be at most 65500 pixels, the highest a film-strip can be. "
+            f"Received: {args.frame_size} x {args.num_frames}"
+        )
 
 
 def _splits(text: str) -> tuple[tuple[str, float], ...]:
@@ -102,7 +115,12 @@ def _beam_options(workers: int, text: str) -> list[str]:
     """Several processes of this machine, unless other options say otherwise: the last one counts."""
     mode = "multi_processing" if workers > 1 else "in_memory"
     own = ["--runner=DirectRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-    return [*own, *shlex.split(text)]
+    try:
+        return [*own, *shlex.split(text)]
+    except ValueError as error:
+        raise UsageError(
+            f"--beam_options must be options as a shell takes them ({error}). Received: {text!r}"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -53,9 +53,11 @@ def train(config: Config, run_dir: str | Path) -> int:
                 continue
             try:
                 status = TrainingStage(config, run, setup, sources, stage, steps, stop).run()
-            except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+            except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+                if "IteratorGetNext" not in str(error):
+                    raise
                 raise UsageError(
-                    f"--data {config.data.data} was damaged while the run was on ({error.message}); "
+                    f"--data {config.data.data} cannot be read on ({error.message.splitlines()[0]}); "
                     "tfvideogan.verify_data tells where, and the last checkpoint is good"
                 ) from error
             if status:

@@ -22,18 +22,15 @@ def main() -> int:
     cli.require("data")
     data = cli.flags.FLAGS.data
     cli.load_tensorflow()
-    from tfvideogan import paths
     from tfvideogan.data import records
 
-    described = paths.path(data) / records.DATASET
-    expected = _expected(records.read_dataset(data)) if described.is_file() else {}
-    shards = [str(paths.path(data) / name) for name in expected] or records.find_shards(data)
+    shards = _shards(data)
     if not shards:
         raise UsageError(f"--data must be a data set, TFRecord shards or a glob of them. Received: {data!r}")
-    problems = []
+    expected, problems = records.expected(shards), []
     print(f"{'records':>8}{'MB':>9}  {'frames':<12}{'shard'}")
     for shard in shards:
-        line, wrong = verify(shard, expected.get(paths.path(shard).name, {}))
+        line, wrong = verify(shard, expected.get(shard, {}))
         print(line, flush=True)
         problems += wrong
     for problem in problems:
@@ -42,10 +39,16 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _expected(dataset: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What each shard of a data set should be, by its name."""
-    shape = {"frames": dataset["num_frames"], "size": dataset["frame_size"]}
-    return {shard["name"]: shard | shape for shards in dataset["shards"].values() for shard in shards}
+def _shards(data: str) -> list[str] | None:
+    """All shards of a data set, of every split, or else those that the name means to a training."""
+    from tfvideogan import paths
+    from tfvideogan.data import records
+
+    folder = paths.path(data)
+    if not (folder / records.DATASET).is_file():
+        return records.find_shards(data)
+    of_splits = records.read_dataset(data)["shards"].values()
+    return [str(folder / shard["name"]) for of_split in of_splits for shard in of_split]
 
 
 def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:

@@ -13,6 +13,8 @@ No TensorFlow here: the processes that decode start in half a second.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -91,17 +93,23 @@ def find_inputs(root: str) -> Found:
     if not where.exists():
         raise UsageError(f"{str(root)!r}: no such folder")
     found = Found([], [], [])
-    if strips := _listed_strips(where):
-        base = where if where.is_dir() else where.parent
-        found.inputs = [_strip(_name(path, base), path) for path in strips]
+    strips = _listed_strips(where)
+    _add_listed(strips, where, found)
+    if strips and not where.is_dir():
         return found
     pictures: dict[str, list[str]] = {}
     for name, path in _files(where, found):
+        if path in strips:
+            continue
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in media.IMAGE_SUFFIXES:
+        if suffix in media.IMAGE_SUFFIXES and strips:
+            found.ignored.append(name)  # the list says which ones count
+        elif suffix in media.IMAGE_SUFFIXES:
             pictures.setdefault(str(PurePosixPath(name).parent), []).append(path)
         elif suffix in _IGNORED_SUFFIXES:
             found.ignored.append(name)
+        elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it
+            found.unusable.append((name, "a shard of records, no video"))
         else:
             found.inputs.append(Input(name, "video", (path,), group=name))
     for folder, files in pictures.items():
@@ -151,7 +159,7 @@ def _windows(item: Input, frames: Iterable[np.ndarray | UsageError], cutting: Cu
         if number % cutting.frame_step:
             continue
         taken += 1
-        if cutting.split_at_cuts and window and stabilize.is_cut(window[-1], frame):
+        if window and _ends_a_scene(window[-1], frame, cutting):
             window, gap = [], 0
         if gap:
             gap -= 1
@@ -169,6 +177,13 @@ def _windows(item: Input, frames: Iterable[np.ndarray | UsageError], cutting: Cu
         yield UsageError(f"{item.name}: {frames_there}{together}, fewer than {count}")
 
 
+def _ends_a_scene(previous: np.ndarray, frame: np.ndarray, cutting: Cutting) -> bool:
+    """Whether no clip may hold both: a cut, or frames of another size."""
+    if previous.shape != frame.shape:
+        return True
+    return cutting.split_at_cuts and stabilize.is_cut(previous, frame)
+
+
 def _strip_window(item: Input, cutting: Cutting, fit: media.Fit) -> Iterator[Clip | UsageError]:
     """A vertical strip of square frames: the first ones, the last repeated when there are too few."""
     try:
@@ -181,6 +196,9 @@ def _strip_window(item: Input, cutting: Cutting, fit: media.Fit) -> Iterator[Cli
         yield UsageError(f"{item.name}: {width} x {height} pixels are no vertical strip of square frames")
         return
     tiles = strip.reshape(-1, width, width, 3)[:: cutting.frame_step][: cutting.num_frames]
+    if any(_ends_a_scene(a, b, cutting) for a, b in itertools.pairwise(tiles)):
+        yield UsageError(f"{item.name}: a scene cut in it")
+        return
     tiles = np.concatenate([tiles, np.repeat(tiles[-1:], cutting.num_frames - len(tiles), axis=0)])
     yield Clip(np.stack([media.resize(tile, *fit(width, width)) for tile in tiles]), 0)
 
@@ -202,7 +220,12 @@ def _files(root: paths.Path, found: Found) -> Iterator[tuple[str, str]]:
         yield root.name, str(root)
         return
     listed = []
-    for folder, subfolders, names in root.walk():
+
+    def unlisted(error: OSError) -> None:
+        found.unusable.append((_name(error.filename, root), f"cannot be listed: {error.strerror}"))
+
+    for folder, subfolders, names in root.walk(on_error=unlisted):
+        found.ignored += [_name(folder / name, root) for name in subfolders if name.startswith(".")]
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         links = [name for name in subfolders if not paths.is_remote(root) and Path(folder, name).is_symlink()]
         listed += [folder / name for name in [*names, *links]]
@@ -232,21 +255,33 @@ def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
     """The pictures of one folder: a sequence of frames, or each a strip if the first readable one is."""
     if next((known for path in files if (known := media.is_strip(path)) is not None), False):
         return [_strip(_name(paths.path(path), root), path) for path in files]
-    outermost = folder.split("/")[0]  # <video>/<part>/<frame>: parts of one video belong together
-    return [Input(folder, "frames", tuple(files), group=outermost)]
+    parent, _, own = folder.rpartition("/")
+    is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K: the K-th part of a video
+    return [Input(folder, "frames", tuple(files), group=parent if is_part else folder)]
 
 
 def _strip(name: str, path: str) -> Input:
-    """Strips cut from one video have its name and a number."""
-    return Input(
-        name, "strip", (str(path),), group=re.sub(r"[\W_]*\d+$", "", str(PurePosixPath(name).with_suffix(""))) or name
-    )
+    """Strips cut from one video have its name and a number, or a number in a folder of its name."""
+    unnumbered = re.sub(r"[\W_]*\d+$", "", str(PurePosixPath(name).with_suffix("")))
+    return Input(name, "strip", (str(path),), group=unnumbered or name)
+
+
+def _add_listed(strips: list[str], where: paths.Path, found: Found) -> None:
+    """The strips of a list as inputs, each once."""
+    base = where if where.is_dir() else where.parent
+    for path in dict.fromkeys(strips):
+        local = not paths.is_remote(path)
+        wrong = _no_file_of(Path(base), Path(path)) if local and os.path.lexists(path) else None
+        if wrong:
+            found.unusable.append((_name(path, base), wrong))
+        else:
+            found.inputs.append(_strip(_name(path, base), path))
 
 
 def _listed_strips(where: paths.Path) -> list[str]:
     """The strips of the one list file; a text that names no existing picture is no list."""
     if where.is_dir():
-        listings = sorted(path for path in where.iterdir() if path.suffix == ".txt" and path.is_file())
+        listings = sorted(path for path in where.iterdir() if path.suffix.lower() == ".txt" and path.is_file())
     else:
         listings = [where] if where.suffix.lower() == ".txt" else []
     lists = {listing: _strips_named_in(listing) for listing in listings}

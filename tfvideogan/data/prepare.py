@@ -9,6 +9,7 @@ complete; then the shards get their names, and `dataset.json` comes last.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -19,6 +20,7 @@ import pathlib
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
@@ -58,10 +60,11 @@ class Job:
     def unfinished(self) -> paths.Path:
         return paths.path(self.output) / records.UNFINISHED
 
-    def fingerprint(self, names: Sequence[str]) -> str:
-        """What must be equal for a job that was killed to go on."""
+    def fingerprint(self, inputs: Sequence[Input]) -> str:
+        """What must be equal for a job that was killed to go on: options, and the very same files."""
         options = [dataclasses.asdict(part) for part in (self.cutting, self.encoding)]
-        return hashlib.sha256(json.dumps([records.SCHEMA, options, self.splits, sorted(names)]).encode()).hexdigest()
+        files = sorted([item.name, *item.files] for item in inputs)
+        return hashlib.sha256(json.dumps([records.SCHEMA, options, self.splits, files]).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str]) -> dict
     if not found.inputs:
         raise UsageError(f"--input: nothing usable in {', '.join(roots)}; {len(found.unusable)} inputs were unusable")
     shards = plan(found.inputs, job.splits)
-    _begin(job, [item.name for item in found.inputs])
+    _begin(job, found.inputs)
     _run(job, shards, beam_options)
     dataset = _describe(job, shards, found)
     if not any(dataset["clips"].values()):
@@ -107,7 +110,7 @@ def check_output(output: str) -> None:
     if not folder.is_dir():
         raise UsageError(f"--output must be a folder. Received: {output}, which is a file")
     names = {path.name for path in folder.iterdir()}
-    if records.DATASET in names and records.UNFINISHED not in names:
+    if records.DATASET in names and not (folder / records.UNFINISHED / _JOB).exists():
         raise UsageError(f"--output must be new. Received: {output}, which already holds a data set")
     if names and records.UNFINISHED not in names:
         raise UsageError(f"--output must be new or empty. Received: {output}, which holds other files")
@@ -121,13 +124,17 @@ def find_all(roots: Sequence[str]) -> Found:
             found = find_inputs(root)
         except UsageError as error:
             raise UsageError(f"--input: {error}") from error
-        prefix = f"{paths.path(root).name}/" if len(roots) > 1 else ""
-        whole.inputs += [dataclasses.replace(item, name=prefix + item.name) for item in found.inputs]
+        prefix = f"{pathlib.Path(root).absolute().name}/" if len(roots) > 1 else ""
+        for item in found.inputs:
+            own = prefix.rstrip("/") if item.group == "." and prefix else item.group  # a root that is itself a sequence
+            whole.inputs.append(dataclasses.replace(item, name=prefix + item.name, group=own))
         whole.unusable += [(prefix + name, reason) for name, reason in found.unusable]
         whole.ignored += [prefix + name for name in found.ignored]
-    names = [item.name for item in whole.inputs]
-    if twice := {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set():
-        raise UsageError(f"--input: two inputs have the name {min(twice)!r}; give folders of different names")
+    name, times = max(
+        collections.Counter(item.name for item in whole.inputs).items(), key=lambda x: x[1], default=("", 0)
+    )
+    if times > 1:
+        raise UsageError(f"--input: {times} inputs have the name {name!r}; give folders of different names")
     return whole
 
 
@@ -156,9 +163,9 @@ def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
-def _begin(job: Job, names: list[str]) -> None:
+def _begin(job: Job, inputs: Sequence[Input]) -> None:
     """Claims the output folder, or goes on in it if the very same job was killed there."""
-    fingerprint = job.fingerprint(names)
+    fingerprint = job.fingerprint(inputs)
     path = job.unfinished / _JOB
     if path.exists():
         if path.read_text() != fingerprint:
@@ -196,12 +203,13 @@ def _quiet() -> Iterator[TextIO]:
         UsageError: what ended the pipeline, and where all that was told lies.
     """
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with tempfile.NamedTemporaryFile("w", prefix="tfvideogan-beam-", suffix=".log", delete=False) as log:
+    with tempfile.NamedTemporaryFile("a", prefix="tfvideogan-beam-", suffix=".log", delete=False) as log:
         os.dup2(log.fileno(), 2)
     try:
         yield terminal
     except Exception as error:  # Beam wraps what happened in a RuntimeError of many lines, the last one tells
-        pathlib.Path(log.name).write_text(str(error))
+        with pathlib.Path(log.name).open("a") as file:
+            file.write(str(error))
         told = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"the pipeline ended ({told[-1]}); the same command goes on; see {log.name}") from error
     else:
@@ -226,7 +234,7 @@ class WriteShard(beam.DoFn):
 
     def process(self, shard: Shard) -> Iterator[str]:
         final = self._job.unfinished / f"{shard.name}{records.SUFFIX}"
-        beside = final.with_name(f"{final.name}.{os.getpid()}.part")
+        beside = final.with_name(f"{final.name}.{uuid.uuid4().hex}.part")
         sources = []
         with tf.io.TFRecordWriter(str(beside)) as writer:
             for item in shard.inputs:
@@ -270,6 +278,8 @@ def _without_root(message: str, item: Input) -> str:
 def _checksum(item: Input) -> dict[str, Any]:
     """SHA-256 of a file, or of the list of a sequence's names and checksums."""
     try:
+        if not all(paths.path(file).is_file() for file in item.files):  # a pipe would never end
+            raise FileNotFoundError(item.name)
         sizes = [paths.path(file).stat().length for file in item.files]
         sums = [paths.sha256(file) for file in item.files]
     except Exception as error:  # what cannot be read has been reported as such; each file system has errors of its own
@@ -309,7 +319,9 @@ def _describe(job: Job, shards: list[Shard], found: Found) -> dict[str, Any]:
         "options": {
             **dataclasses.asdict(job.cutting),
             "encoding": job.encoding.name,
-            "quality": job.encoding.quality,
+            "quality": job.encoding.quality if job.encoding.name == "jpeg" else None,
+            "time_limit": job.limits.seconds,
+            "memory_limit": job.limits.megabytes,
             "splits": dict(job.splits),
         },
         "shards": files,
@@ -330,6 +342,9 @@ def _publish(job: Job, dataset: dict[str, Any]) -> None:
                 paths.move(made, output / shard["name"])
     text = json.dumps(dataset, indent=1, ensure_ascii=True) + "\n"
     media.write_bytes(output / records.DATASET, text.encode("ascii"))
+    for path in job.unfinished.iterdir():
+        if path.name != _JOB:  # as long as it is there, the same command may go on tidying
+            path.unlink()
     paths.remove_folder(job.unfinished)
 
 
@@ -379,7 +394,7 @@ def report(dataset: dict[str, Any], seconds: float) -> str:
         for problem in source["problems"]
     ]
     empty = [split for split, count in dataset["clips"].items() if not count]
-    lines += [f"note      the split {split!r} got no clip: so few videos" for split in empty]
+    lines += [f"note      the split {split!r} got no clip: too few groups of inputs" for split in empty]
     return "\n".join(lines)
 
 

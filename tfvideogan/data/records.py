@@ -97,8 +97,8 @@ def scan(shard: str | paths.Path) -> Iterator[bytes | BadRecord]:
             if len(header) < _LENGTH.size + _CHECK.size:
                 yield BadRecord("cut off in its length", last=True)
                 return
-            (length,), (check,) = _LENGTH.unpack(header[:8]), _CHECK.unpack(header[8:])
-            if _masked_crc(header[:8]) != check or length > _LARGEST_RECORD:
+            (length,), (check,) = _LENGTH.unpack(header[: _LENGTH.size]), _CHECK.unpack(header[_LENGTH.size :])
+            if _masked_crc(header[: _LENGTH.size]) != check or length > _LARGEST_RECORD:
                 yield BadRecord("its length does not match its checksum", last=True)
                 return
             content = file.read(length + _CHECK.size)
@@ -126,9 +126,11 @@ def read_dataset(folder: str | paths.Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content["schema"]
         shards = content["shards"]
-    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        _ = content["num_frames"], content["frame_size"]
+        _ = [(shard["name"], shard["records"]) for of_split in shards.values() for shard in of_split]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
         raise UsageError(f"{path}: not a data set's description: {error}") from error
-    if found != SCHEMA or not isinstance(shards, dict):
+    if found != SCHEMA:
         raise UsageError(f"{path}: schema {found!r}, this version reads schema {SCHEMA}")
     return content
 
@@ -137,22 +139,25 @@ def find_shards(data: str) -> list[str] | None:
     """The shards that a name means, or None if it means none.
 
     A data set's folder (its `train` split, or the only one), `FOLDER/SPLIT` of one, a
-    glob, or a single shard.
+    glob, a single shard, or a folder with shards and no description.
 
     Raises:
         UsageError: a data set without the split, or one that was not finished.
     """
     where = paths.path(data)
-    if any(sign in data for sign in "*?["):
-        found = sorted(str(path) for path in where.parent.glob(where.name)) if where.parent.exists() else []
-        return [name for name in found if name.endswith(SUFFIX)] or None
+    if any(sign in data for sign in "*?[") and not where.exists():
+        found = sorted(name for name in tf.io.gfile.glob(data) if name.endswith(SUFFIX))
+        if found:
+            return found
     if where.suffix == SUFFIX and where.is_file():
         return [str(where)]
     for folder, split in ((where, None), (where.parent, where.name)):
-        if (folder / DATASET).is_file() and not (split and where.exists()):
+        if (folder / DATASET).is_file() and not (split and (where.exists() or "*" in split)):
             return _of_split(folder, split)
     if where.is_dir() and (where / UNFINISHED).exists():
         raise UsageError(f"{data} is a data set that was not finished; the same prepare_data command goes on with it")
+    if where.is_dir():
+        return sorted(str(path) for path in where.iterdir() if path.suffix == SUFFIX) or None
     return None
 
 
@@ -164,15 +169,18 @@ def _of_split(folder: paths.Path, split: str | None) -> list[str]:
     return [str(folder / shard["name"]) for shard in shards[split]]
 
 
-def expected_counts(shards: Sequence[str]) -> dict[str, int]:
-    """How many records each shard should have, of those that lie beside a `dataset.json`."""
-    counts = {}
+def expected(shards: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the `dataset.json` beside each shard says of it: `records`, `sha256`, and its clips' `frames` and `size`."""
+    found = {}
     for folder in {paths.path(shard).parent for shard in shards}:
         if (folder / DATASET).is_file():
-            for of_split in read_dataset(folder)["shards"].values():
-                counts |= {str(folder / shard["name"]): shard["records"] for shard in of_split}
-    return counts
+            dataset = read_dataset(folder)
+            shape = {"frames": dataset["num_frames"], "size": dataset["frame_size"]}
+            for of_split in dataset["shards"].values():
+                found |= {str(folder / shard["name"]): shard | shape for shard in of_split}
+    return found
 
 
 def shard_name(split: str, index: int, count: int) -> str:
+    """`train-00003-of-00012.tfrecord`."""
     return f"{split}-{index:05d}-of-{count:05d}{SUFFIX}"

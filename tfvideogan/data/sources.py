@@ -164,9 +164,9 @@ class Records:
 
     def __init__(self, name: str, shards: Sequence[str], frame_size: int, num_frames: int, max_bad_shards: int = 0):
         self._frame_size = frame_size
-        expected = records.expected_counts(shards)
+        expected = records.expected(shards)
         checked = tqdm(shards, "checking shards", unit="", leave=False, disable=len(shards) < 2)
-        counts = {shard: _count(shard, expected.get(shard)) for shard in checked}
+        counts = {shard: _count(shard, expected.get(shard, {}).get("records")) for shard in checked}
         bad = {shard: reason for shard, reason in counts.items() if isinstance(reason, str)}
         if len(bad) > max_bad_shards:
             told = "; ".join(f"{shard}: {reason}" for shard, reason in bad.items())

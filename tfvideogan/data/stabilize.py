@@ -3,13 +3,11 @@
 As theirs: SIFT, Lowe's ratio 0.7, at least 10 good matches, homographies by RANSAC, accumulated; holes (by a mask
 eroded 5x5) filled from the frame before; what fails is dropped. Deviations: RANSAC's 5 pixels are 1/120 of the short
 side, shrunk to 256 pixels to find keypoints; these are taken evenly over the frame, lest a sharp thing that moves
-outvote the background, and matched in the first frame too, against drift, by brute force, for kd-trees are random and
-a clip shall give the same bytes on each run; a clip that stands still, or would not move less, is left as it is.
+outvote the background, and matched in the first frame too, against drift, and by brute force, as kd-trees are random;
+a homography has to be plausible; a clip that stands still, or would not move less, is left as it is.
 """
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 
@@ -19,9 +17,8 @@ _WORKING_SIDE = 256  # pixels of the short side on which motion is found
 _CELLS, _KEYPOINTS_A_CELL = 9, 4  # cells along the short side
 _LOWE_RATIO, _MIN_MATCHES, _RANSAC = 0.7, 10, 1 / 120  # RANSAC's distance is in short sides
 _MOST_SCALE, _LEAST_SHARED = 2, 0.25  # up or down; area of the first frame that a later one has to show
-_MIN_GRADIENT = 2  # grey levels a pixel: with less there is no telling how a place moves
-_STILL = 1 / 300  # short sides: half a pixel of the authors' 128
-_STILL_SHARE = 0.15  # of what has texture; people before a still camera move the rest
+_MIN_GRADIENT = 1  # grey levels a pixel: with less there is no telling how a place moves
+_STILL, _STILL_SHARE = 1 / 300, 0.15  # short sides, half a pixel of the authors' 128; of what has texture
 _Keypoints = tuple[np.ndarray, np.ndarray]  # positions [N, 2] and SIFT descriptors [N, 128]
 
 
@@ -41,8 +38,8 @@ def stabilize(frames: np.ndarray) -> np.ndarray:
     if all(np.sum((flow < _STILL * min(size)) & a & b) >= _STILL_SHARE * np.sum(a | b) for flow, a, b in flows):
         return frames
     stable = _warp(frames, _homographies([_keypoints(grey, frames.shape) for grey in greys], *frames.shape[1:3]))
-    sampled = range(0, len(frames) - 1, 4)  # pairs enough to see that no harm was done
-    return min(frames, stable, key=lambda clip: np.median([background_motion(clip[t : t + 2]) for t in sampled]))
+    sampled = range(0, len(frames) - 1, 4)  # enough to see that no harm was done
+    return min(frames, stable, key=lambda clip: np.mean([_motion(*clip[t : t + 2], skip_holes=False) for t in sampled]))
 
 
 def is_cut(previous: np.ndarray, frame: np.ndarray) -> bool:
@@ -54,8 +51,8 @@ def is_cut(previous: np.ndarray, frame: np.ndarray) -> bool:
     images = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in (previous, frame)]
     colours = [cv2.calcHist([image], [0, 1, 2], None, [6] * 3, [0, 256] * 3) / 64**2 for image in images]
     a, b = (image - cv2.GaussianBlur(image, (0, 0), 6) for image in np.float32(images))
-    structure = [cv2.matchTemplate(x, y[13:-13, 13:-13], cv2.TM_CCOEFF_NORMED) for x, y in ((a, b), (b, a))]
-    return bool(np.max(structure) < 0.5 and np.minimum(*colours).sum() < 0.75)  # tuned: splices, pans and flashes
+    structure = [cv2.matchTemplate(x, y[13:-13, 13:-13], cv2.TM_CCOEFF_NORMED).max() for x, y in ((a, b), (b, a))]
+    return bool(min(structure) < 0.5 and np.minimum(*colours).sum() < 0.75)  # tuned: splices, pans and flashes
 
 
 def background_motion(frames: np.ndarray) -> float:
@@ -64,14 +61,7 @@ def background_motion(frames: np.ndarray) -> float:
     Median over pairs of frames of the median optical flow (DIS) where there is texture, most of it background.
     Patches that repeat the frame before to the bit are filled holes, and do not count.
     """
-    cv2 = _opencv()
-    medians = []
-    for previous, frame in itertools.pairwise(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in frames):
-        flow, *textured = _flow(previous, frame)
-        repeated = cv2.erode((previous == frame).astype(np.uint8), np.ones((5, 5)))
-        seen = flow[np.logical_or(*textured) & (cv2.dilate(repeated, np.ones((15, 15))) == 0)]
-        medians.append(np.median(seen) if seen.size else 0.0)
-    return float(np.median(medians or 0.0))
+    return float(np.median([*map(_motion, frames, frames[1:])] or 0.0))
 
 
 def _opencv():
@@ -82,11 +72,22 @@ def _opencv():
     return cv2
 
 
+def _motion(previous: np.ndarray, frame: np.ndarray, skip_holes: bool = True) -> float:
+    cv2 = _opencv()
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (previous, frame)]
+    flow, before, after = _flow(*greys)
+    seen = before | after
+    repeated = cv2.erode(np.uint8(greys[0] == greys[1]), np.ones((5, 5)))
+    if skip_holes and repeated.mean() < 1 - _LEAST_SHARED:  # more of it is no hole but a picture that stands still
+        seen &= cv2.dilate(repeated, np.ones((15, 15))) == 0
+    return float(np.median(flow[seen])) if seen.any() else 0.0
+
+
 def _flow(previous: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[H, W] pixels by which the places of a grey frame move, and whether there is texture before and after."""
     cv2 = _opencv()
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(previous, frame, None)
-    slopes = [[cv2.Sobel(grey, cv2.CV_32F, 1 - i, i, scale=1 / 8) for i in (0, 1)] for grey in (previous, frame)]
+    slopes = [np.float32(cv2.spatialGradient(cv2.GaussianBlur(grey, (5, 5), 1))) / 8 for grey in (previous, frame)]
     return np.linalg.norm(flow, axis=-1), *(cv2.blur(x * x + y * y, (9, 9)) > _MIN_GRADIENT**2 for x, y in slopes)
 
 
@@ -97,8 +98,7 @@ def _keypoints(grey: np.ndarray, shape: tuple[int, ...]) -> _Keypoints:
     for keypoint in sorted(sift.detect(grey), key=lambda keypoint: -keypoint.response):
         cells.setdefault(tuple(int(x * _CELLS / min(grey.shape)) for x in keypoint.pt), []).append(keypoint)
     chosen, descriptors = sift.compute(grey, [point for cell in cells.values() for point in cell[:_KEYPOINTS_A_CELL]])
-    positions = np.array([keypoint.pt for keypoint in chosen]).reshape(-1, 2)
-    positions = (positions + 0.5) * shape[2:0:-1] / grey.shape[::-1] - 0.5  # a pixel's centre is at 0
+    positions = np.array([keypoint.pt for keypoint in chosen]).reshape(-1, 2) * shape[2:0:-1] / grey.shape[::-1]
     return positions, descriptors if chosen else np.empty((0, 128), np.float32)
 
 
