@@ -3,7 +3,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-DATA = ["apache-beam>=2.77,<3", "opencv-python-headless>=4.10"]  # of prepare_data
+DATA = ["apache-beam>=2.77,<3", "opencv-python-headless>=4.12"]  # of prepare_data
 
 setup(
     name="tfvideogan",

@@ -22,7 +22,7 @@ from made_files import numbered, numbers, write_pictures, write_strip, write_vid
 
 from tfvideogan import media
 from tfvideogan.config import UsageError
-from tfvideogan.data import prepare, records
+from tfvideogan.data import prepare, records, report
 from tfvideogan.data.inputs import Cutting, Input, find_inputs
 from tfvideogan.data.worker import Limits
 
@@ -210,7 +210,7 @@ class ManyInputsTest(PrepareTest):
         self.assertEqual({entry["name"] for entry in dataset["rejected"]}, set(bad))
         self.assertEqual((dataset["inputs"], dataset["used"], sum(dataset["clips"].values())), (300, 297, 297))
         self.assertEqual(dataset, json.loads((self.output / records.DATASET).read_text()))
-        told = prepare.report(dataset, seconds=3661.0).splitlines()
+        told = report.report(dataset, seconds=3661.0).splitlines()
         self.assertStartsWith(told[0], "read      300 inputs in 01:01:01: 297 used, 3 rejected, 0 other files")
         self.assertEqual([line.split(": ")[0] for line in told[2:]], [f"rejected  {name}" for name in sorted(bad)])
         found = [name for name, clips in clips_by_source(self.output).items() for _ in clips]
@@ -292,6 +292,23 @@ class KilledTest(PrepareTest):
 
         with mock.patch.object(prepare.paths, "move", moved), mock.patch.object(prepare.media, "write_bytes", written):
             yield
+
+    def test_another_folder_does_not_go_on_with_a_job(self):
+        one, other = tiny_inputs(self.root / "one", 3), tiny_inputs(self.root / "other", 3)
+        with mock.patch.object(prepare, "_publish", side_effect=SystemExit), self.assertRaises(SystemExit):
+            prepared(self.output, one)
+        with self.assertRaisesRegex(UsageError, "other options or inputs"):
+            prepared(self.output, other)
+        prepared(self.output, one)
+
+    def test_a_complete_set_is_not_overwritten_whatever_a_kill_left_beside_it(self):
+        folder = tiny_inputs(self.root / "in", 3)
+        prepared(self.output, folder)
+        (self.output / records.UNFINISHED).mkdir()
+        before = files(self.output)
+        with self.assertRaisesRegex(UsageError, "already holds a data set"):
+            prepared(self.output, folder, stride=2)
+        self.assertEqual(files(self.output), before)
 
     def test_what_a_killed_writer_left_is_written_anew(self):
         folder, alone = tiny_inputs(self.root / "in", 12), self.root / "alone"
@@ -433,6 +450,20 @@ class RefusalTest(PrepareTest):
         self.assertEqual(status, 0, err)
 
 
+class StabilizeTest(PrepareTest):
+    def test_segments_that_cannot_be_held_still_are_dropped_and_counted(self):
+        rng = np.random.default_rng(0)
+        noise = rng.integers(0, 256, [8, 64, 64, 3], np.uint8)  # no frame has anything to do with the next
+        still = np.repeat(noise[:1], 8, axis=0)
+        write_pictures(self.root / "in" / "noise", noise)
+        write_pictures(self.root / "in" / "still", still)
+        dataset = prepared(self.output, self.root / "in", stabilize=True)
+        self.assertEqual([source["name"] for source in dataset["sources"]], ["still"])
+        self.assertEqual([entry["name"] for entry in dataset["rejected"]], ["noise"])
+        self.assertEqual(sum(dataset["not_stabilised"].values()), 2)  # windows of 4 frames
+        self.assertIn("dropped   ", report.report(dataset, 1.0))
+
+
 class SplitTest(PrepareTest):
     SPLITS = (("train", 0.9), ("test", 0.1))
 
@@ -500,7 +531,7 @@ class SplitTest(PrepareTest):
         self.assertCountEqual(dataset["clips"].values(), [0, 1])
         self.assertLen(dataset["shards"], 1)
         empty = min(dataset["clips"], key=dataset["clips"].get)
-        self.assertIn(f"the split '{empty}' got no clip", prepare.report(dataset, 1.0))
+        self.assertIn(f"the split '{empty}' got no clip", report.report(dataset, 1.0))
 
 
 class FoldersTest(PrepareTest):

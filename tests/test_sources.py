@@ -8,7 +8,8 @@ from made_files import cut, numbered, numbers, write_pictures, write_strip, writ
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import sources
-from tfvideogan.data.sources import ClipFolder, open_source
+from tfvideogan.data.folder import ClipFolder
+from tfvideogan.data.sources import open_source
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TWO_CLIPS = [[0, 1, 2, 3], [4, 5, 6, 7]]
@@ -24,7 +25,7 @@ class SourcesTest(tf.test.TestCase):
 
     def assert_clips(self, expected: list[list[int]], unusable: tuple[str, ...] = ()):
         """These frames are in the clips, in this order, and these inputs are named and counted."""
-        logger = "tfvideogan.data.sources"
+        logger = "tfvideogan.data.folder"
         with self.assertLogs(logger, "WARNING") if unusable else self.assertNoLogs(logger, "WARNING") as logs:
             source = self.opened()
         self.assertEqual([numbers(clip) for clip in source], expected)

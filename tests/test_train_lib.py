@@ -12,7 +12,9 @@ import tiny
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfvideogan import checkpoints, train_lib
+from tfvideogan import checkpoints, media, train_lib
+from tfvideogan.config import UsageError
+from tfvideogan.data import records
 
 
 class TrainTest(tf.test.TestCase):
@@ -173,6 +175,14 @@ class TrainTest(tf.test.TestCase):
         digests = [self.digest(run_dir) for run_dir in runs]
         self.assertEqual(digests[0], digests[1])
         self.assertNotEqual(digests[0], digests[2])
+
+    def test_a_record_that_does_not_decode_is_told_in_one_line(self):
+        shard = self.folder / "train-00000-of-00001.tfrecord"
+        with tf.io.TFRecordWriter(str(shard)) as writer:
+            for strip in (media.encode_strip(np.zeros([4, 16, 16, 3], np.uint8), media.StripEncoding()), b"no picture"):
+                writer.write(records.example(strip, 4, "made", 0))
+        with self.assertRaisesRegex(UsageError, "--data.*cannot be read on.*verify_data"):
+            self.train("damaged", data=str(shard))
 
     def test_samples_show_every_stream(self):
         run_dir = self.train("streams")

@@ -55,7 +55,7 @@ def main() -> None:
 
     try:
         logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
-        from tfvideogan.data import prepare
+        from tfvideogan.data import prepare, report
     except ModuleNotFoundError as error:
         raise UsageError("prepare_data needs Apache Beam: pip install 'tfvideogan[data]'") from error
     finally:
@@ -78,7 +78,7 @@ def main() -> None:
     job = prepare.Job(args.output, cutting, media.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()
     dataset = prepare.prepare(args.input, job, beam_options)
-    print(prepare.report(dataset, time.monotonic() - start))
+    print(report.report(dataset, time.monotonic() - start))
 
 
 def _check(args: Any) -> None:

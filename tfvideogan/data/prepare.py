@@ -19,7 +19,6 @@ import os
 import pathlib
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
@@ -29,10 +28,9 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
-import tfvideogan
 from tfvideogan import media, paths
 from tfvideogan.config import UsageError
-from tfvideogan.data import records
+from tfvideogan.data import records, report
 from tfvideogan.data.inputs import Cutting, Found, Input, find_inputs
 from tfvideogan.data.worker import Limits, Worker
 
@@ -60,11 +58,21 @@ class Job:
     def unfinished(self) -> paths.Path:
         return paths.path(self.output) / records.UNFINISHED
 
+    def options(self) -> dict[str, Any]:
+        """All that decides what becomes of an input."""
+        return {
+            **dataclasses.asdict(self.cutting),
+            "encoding": self.encoding.name,
+            "quality": self.encoding.quality if self.encoding.name == "jpeg" else None,
+            "time_limit": self.limits.seconds,
+            "memory_limit": self.limits.megabytes,
+            "splits": dict(self.splits),
+        }
+
     def fingerprint(self, inputs: Sequence[Input]) -> str:
         """What must be equal for a job that was killed to go on: options, and the very same files."""
-        options = [dataclasses.asdict(part) for part in (self.cutting, self.encoding)]
         files = sorted([item.name, *item.files] for item in inputs)
-        return hashlib.sha256(json.dumps([records.SCHEMA, options, self.splits, files]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([records.SCHEMA, self.options(), files]).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +101,8 @@ def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str]) -> dict
     shards = plan(found.inputs, job.splits)
     _begin(job, found.inputs)
     _run(job, shards, beam_options)
-    dataset = _describe(job, shards, found)
+    made = [json.loads((job.unfinished / f"{shard.name}.json").read_text()) for shard in shards]
+    dataset = report.describe(made, job.options(), found)
     if not any(dataset["clips"].values()):
         paths.remove_folder(job.unfinished)
         reasons = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in dataset["rejected"][:3])
@@ -240,13 +249,15 @@ class WriteShard(beam.DoFn):
             for item in shard.inputs:
                 sources.append(self._write_clips(item, shard.split, writer))
         paths.move(beside, final)
-        report = {
+        told = {
+            "made": shard.name,
+            "split": shard.split,
             "records": sum(source["clips"] for source in sources),
             "bytes": final.stat().length,
             "sha256": paths.sha256(final),
             "sources": sources,
         }
-        media.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(report).encode())
+        media.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(told).encode())
         yield shard.name
 
     def _write_clips(self, item: Input, split: str, writer: Any) -> dict[str, Any]:
@@ -288,48 +299,6 @@ def _checksum(item: Input) -> dict[str, Any]:
         lines = [f"{paths.path(file).name} {found}\n" for file, found in zip(item.files, sums, strict=True)]
         sums = [hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()]
     return {"bytes": sum(sizes), "sha256": sums[0]}
-
-
-def _describe(job: Job, shards: list[Shard], found: Found) -> dict[str, Any]:
-    """The content of `dataset.json`, from the shards' reports."""
-    sources, files = [], {}
-    for shard in shards:
-        report = json.loads((job.unfinished / f"{shard.name}.json").read_text())
-        sources += report.pop("sources")
-        if report["records"]:  # a shard whose inputs were all rejected leaves no file
-            files.setdefault(shard.split, []).append({"made": shard.name} | report)
-    for split, of_split in files.items():
-        for index, file in enumerate(of_split):
-            file["name"] = records.shard_name(split, index, len(of_split))
-    sources.sort(key=lambda source: source["name"])
-    rejected = [{"name": name, "reason": reason} for name, reason in found.unusable]
-    rejected += [
-        {"name": source["name"], "reason": "; ".join(source["problems"]) or "no clip in it"}
-        for source in sources
-        if not source["clips"]
-    ]
-    used = [source for source in sources if source["clips"]]
-    return {
-        "schema": records.SCHEMA,
-        "num_frames": job.cutting.num_frames,
-        "frame_size": job.cutting.frame_size,
-        "clips": {split: sum(s["clips"] for s in used if s["split"] == split) for split, _ in job.splits},
-        "inputs": len(sources) + len(found.unusable),
-        "used": len(used),
-        "options": {
-            **dataclasses.asdict(job.cutting),
-            "encoding": job.encoding.name,
-            "quality": job.encoding.quality if job.encoding.name == "jpeg" else None,
-            "time_limit": job.limits.seconds,
-            "memory_limit": job.limits.megabytes,
-            "splits": dict(job.splits),
-        },
-        "shards": files,
-        "rejected": sorted(rejected, key=lambda entry: entry["name"]),
-        "ignored": found.ignored,
-        "sources": used,
-        "made_by": f"tfvideogan {tfvideogan.__version__}",
-    }
 
 
 def _publish(job: Job, dataset: dict[str, Any]) -> None:
@@ -375,29 +344,3 @@ class _Progress:
     def _look(self) -> None:
         there = [path.name for path in self._job.unfinished.iterdir()]
         self._bar.update(sum(self._sizes.get(name, 0) for name in there) - self._bar.n)
-
-
-def report(dataset: dict[str, Any], seconds: float) -> str:
-    """What was read, written and rejected, and why, for a person."""
-    shards = [shard for of_split in dataset["shards"].values() for shard in of_split]
-    size = sum(shard["bytes"] for shard in shards) / 2**20
-    lines = [
-        f"read      {dataset['inputs']} inputs in {time.strftime('%H:%M:%S', time.gmtime(seconds))}: "
-        f"{dataset['used']} used, {len(dataset['rejected'])} rejected, {len(dataset['ignored'])} other files ignored",
-        "written   " + ", ".join(f"{split}: {count} clips" for split, count in dataset["clips"].items())
-        + f"; {len(shards)} shards, {size:.1f} MB",
-    ]  # fmt: skip
-    lines += [f"rejected  {_shown(entry['name'])}: {_shown(entry['reason'])}" for entry in dataset["rejected"]]
-    lines += [
-        f"in part   {_shown(source['name'])}: {source['clips']} clips; {_shown(problem)}"
-        for source in dataset["sources"]
-        for problem in source["problems"]
-    ]
-    empty = [split for split, count in dataset["clips"].items() if not count]
-    lines += [f"note      the split {split!r} got no clip: too few groups of inputs" for split in empty]
-    return "\n".join(lines)
-
-
-def _shown(text: str) -> str:
-    """One printable line of whatever a file was called."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

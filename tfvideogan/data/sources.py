@@ -7,22 +7,20 @@ A source hands out cheap keys in a seeded order, and turns a key into a clip, ui
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
 import re
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfvideogan import media, paths
+from tfvideogan import paths
 from tfvideogan.config import UsageError
 from tfvideogan.data import records, synthetic
-from tfvideogan.data.inputs import Clip, Cutting, clips_of, find_inputs
+from tfvideogan.data.folder import ClipFolder
 
 logger = logging.getLogger(__name__)
 
@@ -249,74 +247,4 @@ def _count(shard: str, expected: int | None) -> int | str:
         return f"cannot be read: {error}"
     if count != (expected or count or 1):
         return f"{count} records, {expected or 'some'} expected"
-    return count
-
-
-class ClipFolder:
-    """The clips of a folder, decoded once to an unlinked temporary file that is mapped into memory.
-
-    Args:
-        path: a folder, see `data/inputs.py` for the layouts, or one video or list of strips.
-        frame_size: pixels a side; frames are squashed to it, without a crop.
-        num_frames: frames a clip.
-        max_clips: stop decoding after so many.
-
-    Raises:
-        UsageError: the folder is missing or holds nothing usable, or the disk is full.
-    """
-
-    def __init__(self, path: str | Path, frame_size: int, num_frames: int, max_clips: int | None = None):
-        self.skipped: list[str] = []
-        try:
-            found = find_inputs(str(path))
-        except UsageError as error:
-            raise UsageError(f"--data: {error}") from error
-        for name, reason in found.unusable:
-            self._skip(f"{name}: {reason}")
-        with tempfile.TemporaryFile(prefix="tfvideogan-clips-") as spool:
-            items = tqdm(found.inputs, desc=f"reading {path}", unit="", leave=False, disable=len(found.inputs) < 2)
-            cutting = Cutting(frame_size, num_frames)
-            clips = itertools.chain.from_iterable(self._usable(clips_of(item, cutting)) for item in items)
-            count = _spool(itertools.islice(clips, max_clips), spool, path)
-            logger.info(
-                "%s: %d clips, %d unusable inputs, %d other files", path, count, len(self.skipped), len(found.ignored)
-            )
-            if not count:
-                raise UsageError(
-                    f"--data: nothing usable in {path}. Looked for videos, folders of frames "
-                    f"({', '.join(media.IMAGE_SUFFIXES)}) and list files (*.txt) of vertical strips, "
-                    f"each of {num_frames} frames or more; {len(self.skipped)} inputs were unusable"
-                )
-            shape = (count, num_frames, frame_size, frame_size, 3)
-            self._clips = np.memmap(spool, np.uint8, "r", shape=shape)
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return np.array(self._clips[index])
-
-    def _usable(self, clips: Iterable[Clip | UsageError]) -> Iterable[np.ndarray]:
-        for clip in clips:
-            if isinstance(clip, Clip):
-                yield clip.frames
-            else:
-                self._skip(str(clip))
-
-    def _skip(self, reason: str) -> None:
-        logger.warning("skipped: %s", reason)
-        self.skipped.append(reason)
-
-
-def _spool(clips: Iterable[np.ndarray], spool: BinaryIO, path: str | Path) -> int:
-    """Writes clips one behind another and returns how many there were."""
-    count = 0
-    for clip in clips:
-        try:
-            spool.write(clip.tobytes())
-            spool.flush()
-        except OSError as error:
-            where = tempfile.gettempdir()
-            raise UsageError(f"--data: {path} decodes to more than {where} holds: {error}") from error
-        count += 1
     return count

@@ -1,0 +1,88 @@
+"""What became of every input: the content of `dataset.json`, and the report for a person."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import tfvideogan
+from tfvideogan.data import records
+from tfvideogan.data.inputs import Found
+
+_NOT_STABILISED = re.compile(r"not stabilised from frame \d+ on: (.+?)(?: between .*|: .*)?$")
+
+
+def describe(shards: Sequence[dict[str, Any]], options: dict[str, Any], found: Found) -> dict[str, Any]:
+    """The content of `dataset.json`.
+
+    Args:
+        shards: what their writers reported: `made` (the name that a file has now), `split`, `records`, `bytes`,
+            `sha256`, `sources`.
+    """
+    sources = sorted((source for shard in shards for source in shard["sources"]), key=lambda source: source["name"])
+    used = [source for source in sources if source["clips"]]
+    rejected = [{"name": name, "reason": reason} for name, reason in found.unusable]
+    rejected += [
+        {"name": source["name"], "reason": "; ".join(source["problems"]) or "no clip in it"}
+        for source in sources
+        if not source["clips"]
+    ]
+    problems = [problem for source in sources for problem in source["problems"]]
+    return {
+        "schema": records.SCHEMA,
+        "num_frames": options["num_frames"],
+        "frame_size": options["frame_size"],
+        "clips": {split: sum(s["clips"] for s in used if s["split"] == split) for split in options["splits"]},
+        "inputs": len(sources) + len(found.unusable),
+        "used": len(used),
+        "options": options,
+        "shards": _named(shards),
+        "rejected": sorted(rejected, key=lambda entry: entry["name"]),
+        "not_stabilised": Counter(match[1] for problem in problems if (match := _NOT_STABILISED.match(problem))),
+        "ignored": found.ignored,
+        "sources": used,
+        "made_by": f"tfvideogan {tfvideogan.__version__}",
+    }
+
+
+def _named(shards: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The shards of each split with their final names; one whose inputs were all rejected leaves no file."""
+    files: dict[str, list[dict[str, Any]]] = {}
+    for shard in shards:
+        if shard["records"]:
+            kept = {name: shard[name] for name in ("made", "records", "bytes", "sha256")}
+            files.setdefault(shard["split"], []).append(kept)
+    for split, of_split in files.items():
+        for index, file in enumerate(of_split):
+            file["name"] = records.shard_name(split, index, len(of_split))
+    return files
+
+
+def report(dataset: dict[str, Any], seconds: float) -> str:
+    """What was read, written and rejected, and why, for a person."""
+    shards = [shard for of_split in dataset["shards"].values() for shard in of_split]
+    size = sum(shard["bytes"] for shard in shards) / 2**20
+    lines = [
+        f"read      {dataset['inputs']} inputs in {time.strftime('%H:%M:%S', time.gmtime(seconds))}: "
+        f"{dataset['used']} used, {len(dataset['rejected'])} rejected, {len(dataset['ignored'])} other files ignored",
+        "written   " + ", ".join(f"{split}: {count} clips" for split, count in dataset["clips"].items())
+        + f"; {len(shards)} shards, {size:.1f} MB",
+    ]  # fmt: skip
+    lines += [f"rejected  {_shown(entry['name'])}: {_shown(entry['reason'])}" for entry in dataset["rejected"]]
+    lines += [
+        f"in part   {_shown(source['name'])}: {source['clips']} clips; {_shown(problem)}"
+        for source in dataset["sources"]
+        for problem in source["problems"]
+    ]
+    lines += [f"dropped   {count} segments: {why}" for why, count in sorted(dataset["not_stabilised"].items())]
+    empty = [split for split, count in dataset["clips"].items() if not count]
+    lines += [f"note      the split {split!r} got no clip: too few groups of inputs" for split in empty]
+    return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """One printable line of whatever a file was called."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
