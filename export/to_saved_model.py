@@ -5,9 +5,7 @@ python -m export.to_saved_model --run_dir=runs/mdgan --output=exported/mdgan
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
+import tempfile
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
@@ -25,24 +23,23 @@ def define_flags() -> None:
 def main() -> None:
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
-    final = Path(args.output) / str(args.version)
-    if final.exists():
-        raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
     cli.load_tensorflow()
     import tensorflow as tf
 
-    from tfvideogan import checkpoints, media, serving
+    from tfvideogan import checkpoints, media, paths, serving
 
+    final = paths.path(args.output) / str(args.version)
+    if final.exists():
+        raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
     media.check_folder("output", args.output)
     model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
     served = serving.ServedModel(model)
     signatures = served.signatures()
-    beside = final.with_name(f".{final.name}.{os.getpid()}.part")  # a server must never see half a version
-    try:
-        tf.saved_model.save(served, str(beside), signatures=signatures)
-        beside.replace(final)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    where = None if paths.is_remote(final) else final.parent  # beside: a server must never see half a version
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
+        tf.saved_model.save(served, f"{beside}/model", signatures=signatures)
+        paths.publish(f"{beside}/model", final)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(signatures)})")
 
 

@@ -106,6 +106,8 @@ class S3Test(tf.test.TestCase):
             "tfvideogan.generate", "--run_dir=s3://bucket/runs/one", "--num_clips=2", f"--output={output}"
         )
         self.assertTrue(output.exists())
+        self.assert_succeeds("export.to_saved_model", "--run_dir=s3://bucket/runs/one", "--output=s3://bucket/served")
+        self.assertTrue((paths.path("s3://bucket/served/1") / "saved_model.pb").is_file())
 
     def test_damage_on_s3_is_found(self):
         self.write_shards("s3://bucket/damaged")

@@ -56,6 +56,15 @@ class CommandTest(VerifyTest):
         self.assertEqual(lines[-1], "3 shards, 3 problems")
         self.assertIn(str(third), lines[3])
 
+    def test_a_split_and_a_glob_are_held_to_the_description_too(self):
+        first = self.shards[0]
+        first.write_bytes(first.read_bytes()[: offsets(first)[2]])
+        for data in (self.root / "set", self.root / "set" / "train", self.root / "set" / "train-*"):
+            status, lines, _ = run(data)
+            self.assertEqual(status, 1, data)
+            self.assertIn(f"BAD  {first}: 2 records, 4 expected", lines)
+        self.assertEqual(run(self.root / "set" / "test")[0], 0)
+
     def test_no_data_set(self):
         (self.root / "empty").mkdir()
         for data, told in (

@@ -54,7 +54,7 @@ def require(*names: str) -> None:
     """Raises UsageError naming the first of these flags that was not given."""
     for name in names:
         if flags.FLAGS[name].value in (None, ""):
-            raise UsageError(f"--{name} is required: {flags.FLAGS[name].help}")
+            raise UsageError(f"--{name} is required: {flags.FLAGS[name].help.removeprefix('required: ')}")
 
 
 def load_tensorflow() -> None:

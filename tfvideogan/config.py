@@ -62,7 +62,10 @@ class DataConfig:
     max_bad_shards: int = flag(0, "damaged shards of a source to leave out, counted and logged; with more a run stops")
     flip: bool = flag(False, "mirror every second clip left to right")
     max_temporal_stride: int = flag(
-        1, "take every s-th frame of a clip, s drawn from 1 to this; the data must hold so many more", low=1, high=64
+        1,
+        "take every s-th frame of a clip, s drawn from 1 to this; records must have (num_frames - 1) * s + 1 frames",
+        low=1,
+        high=64,
     )
     batch_size: int | None = flag(
         None, "clips a step, over all replicas (paper: 64; conditional 32; mdgan 16)", low=1, high=65536

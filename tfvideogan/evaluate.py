@@ -6,9 +6,9 @@ python -m tfvideogan.evaluate --run_dir=runs/mdgan --data=synthetic:sky:test
 from __future__ import annotations
 
 import json
+import logging
 import math
 import platform
-import re
 from typing import Any
 
 from tfvideogan import cli
@@ -30,7 +30,7 @@ def main() -> None:
     args = cli.flags.FLAGS
     cli.load_tensorflow()
     from tfvideogan import checkpoints, evaluation
-    from tfvideogan.data.sources import open_source
+    from tfvideogan.data.sources import Records, open_source
 
     model, checkpoint = checkpoints.load_model(args.run_dir)
     if args.batch_statistics and not model.predicts:
@@ -40,6 +40,8 @@ def main() -> None:
     config = checkpoints.RunFolder.open(args.run_dir).config()
     data = held_out(config.data.data) if args.data is None else args.data
     frame_size, num_frames = config.model.frame_size, config.model.num_frames
+    if args.data is None and data == config.data.data:
+        logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", data)
     source = open_source(data, frame_size, num_frames, config.train.seed, max_clips=args.num_clips)
     count = min(args.num_clips, len(source))
     if model.predicts:
@@ -59,7 +61,7 @@ def main() -> None:
         "seed": None if model.predicts else args.seed or 0,
         "frame_size": frame_size,
         "num_frames": num_frames,
-        "resize": "squash, antialiased",
+        "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
         "versions": versions(),
     }
@@ -70,8 +72,11 @@ def held_out(data: str) -> str:
     """The data to evaluate on by default: the test split, of built-in clips and of a data set that has one."""
     from tfvideogan import paths
     from tfvideogan.data import records
+    from tfvideogan.data.sources import split_names
 
-    data = re.sub(r"@[\d.]+$", "", data)  # one source with a weight
+    (data, _), *others = split_names(data)
+    if others:
+        raise UsageError("the run was trained on several sources: name one to score it on with --data")
     if data.startswith("synthetic:"):
         return f"{data}:test" if data.count(":") == 1 else data
     has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]

@@ -77,6 +77,16 @@ def move(source: epath.Path, target: epath.Path) -> None:
         source.replace(target)
 
 
+def publish(made: str | os.PathLike[str], final: epath.Path) -> None:
+    """Gives a complete local folder its final name; copies it to object stores, the files of the top level last."""
+    if not is_remote(final):
+        epath.Path(made).rename(final)
+        return
+    files = [folder / name for folder, _, names in epath.Path(made).walk() for name in names]
+    for file in sorted(files, key=lambda file: -len(file.parts)):
+        file.copy(final / str(file.relative_to(made)))
+
+
 def remove_folder(folder: epath.Path) -> None:
     """With all that is in it."""
     if is_remote(folder):

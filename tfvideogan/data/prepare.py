@@ -195,6 +195,9 @@ def _run(job: Job, shards: list[Shard], beam_options: Sequence[str]) -> None:
     if not missing:
         return
     options = PipelineOptions(list(beam_options))
+    known = options.get_all_options()
+    for name in set(options.get_all_options(retain_unknown_options=True)) - set(known):
+        logger.warning("--beam_options: Beam knows no option %s here", name)
     with _quiet() as terminal, _Progress(job, shards, terminal), beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline

@@ -79,7 +79,7 @@ def report(dataset: dict[str, Any], seconds: float) -> str:
     ]
     lines += [f"dropped   {count} segments: {why}" for why, count in sorted(dataset["not_stabilised"].items())]
     empty = [split for split, count in dataset["clips"].items() if not count]
-    lines += [f"note      the split {split!r} got no clip: too few groups of inputs" for split in empty]
+    lines += [f"note      the split {split!r} got no clip: too few videos" for split in empty]
     return "\n".join(lines)
 
 

@@ -62,7 +62,7 @@ def open_source(data: str, frame_size: int, num_frames: int, seed: int = 0, max_
     Raises:
         UsageError: those of `open_sources`, or it names several.
     """
-    names = _split_names(data)
+    names = split_names(data)
     if len(names) > 1:
         raise UsageError(f"--data must name one source here. Received: {data!r}")
     return _open(names[0][0], frame_size, num_frames, seed, max_clips=max_clips)
@@ -81,11 +81,11 @@ def open_sources(data: str, frame_size: int, num_frames: int, seed: int = 0, max
     """
     return [
         Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards), weight)
-        for name, weight in _split_names(data)
+        for name, weight in split_names(data)
     ]
 
 
-def _split_names(data: str) -> list[tuple[str, float]]:
+def split_names(data: str) -> list[tuple[str, float]]:
     """(name, weight) of each source; what exists under the whole name is one."""
     if not data:
         raise UsageError("--data must be a folder, records or synthetic:NAME. Received: ''")
@@ -185,7 +185,8 @@ class Records:
         if self._stored_size % frame_size or self._stored_frames < num_frames:
             raise UsageError(
                 f"--data {name} holds clips of {self._stored_frames} frames of {self._stored_size} pixels, "
-                f"which do not give {num_frames} frames of {frame_size}"
+                f"which do not give {num_frames} frames of {frame_size} pixels "
+                "(asked for by --num_frames, --frame_size and --max_temporal_stride)"
             )
 
     def __len__(self) -> int:
