@@ -19,10 +19,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # not EPS, a program
 CLIP_SUFFIXES = (".gif", ".mp4")
 MAX_PIXELS = 64_000_000  # of one picture; a larger one is refused from its header
-# FFmpeg reads text as "video" with the first ones; the others are texts that name other files, wherever they lie.
-_NOT_VIDEO_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}
+_TEXT_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg reads any text as "video" with these
+_POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp"}  # texts that name other files, wherever they lie
 _ONLY_FILES = {"protocol_whitelist": "file"}  # nothing that a file names is fetched from a network
-_NOT_VIDEO_FORMATS |= {"hls", "dash", "concat", "imf", "sdp", "rtsp"}
 
 
 # (width, height) of a frame -> those it is scaled to
@@ -115,7 +114,7 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
     """
     try:
         with paths.local(path) as file, av.open(str(Path(file).absolute()), options=_ONLY_FILES) as container:
-            if container.format.name in _NOT_VIDEO_FORMATS or not container.streams.video:
+            if container.format.name in _TEXT_FORMATS | _POINTER_FORMATS or not container.streams.video:
                 raise UsageError(f"{path}: no video in it")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"

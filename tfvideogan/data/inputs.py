@@ -97,9 +97,10 @@ def find_inputs(root: str) -> Found:
     _add_listed(strips, where, found)
     if strips and not where.is_dir():
         return found
+    listed = set(strips)
     pictures: dict[str, list[str]] = {}
     for name, path in _files(where, found):
-        if path in strips:
+        if path in listed:
             continue
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in media.IMAGE_SUFFIXES and strips:

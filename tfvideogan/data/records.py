@@ -145,20 +145,24 @@ def find_shards(data: str) -> list[str] | None:
         UsageError: a data set without the split, or one that was not finished.
     """
     where = paths.path(data)
-    if any(sign in data for sign in "*?[") and not where.exists():
+    if _is_glob(data) and not where.exists():
         found = sorted(name for name in tf.io.gfile.glob(data) if name.endswith(SUFFIX))
         if found:
             return found
     if where.suffix == SUFFIX and where.is_file():
         return [str(where)]
     for folder, split in ((where, None), (where.parent, where.name)):
-        if (folder / DATASET).is_file() and not (split and (where.exists() or "*" in split)):
+        if (folder / DATASET).is_file() and not (split and (where.exists() or _is_glob(split))):
             return _of_split(folder, split)
     if where.is_dir() and (where / UNFINISHED).exists():
         raise UsageError(f"{data} is a data set that was not finished; the same prepare_data command goes on with it")
     if where.is_dir():
         return sorted(str(path) for path in where.iterdir() if path.suffix == SUFFIX) or None
     return None
+
+
+def _is_glob(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
 
 
 def _of_split(folder: paths.Path, split: str | None) -> list[str]:
