@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny
 
 from tfvideogan import checkpoints
-from tfvideogan.config import UsageError
+from tfvideogan.config import DamagedError, UsageError
 
 
 class RunFolderTest(tf.test.TestCase):
@@ -61,7 +61,7 @@ class RunFolderTest(tf.test.TestCase):
 
     def test_nothing_but_damaged_checkpoints_is_an_error(self):
         (self.save(1) / "variables.index").write_bytes(b"")
-        with self.assertLogs("tfvideogan", "WARNING"), self.assertRaisesRegex(UsageError, "damaged"):
+        with self.assertLogs("tfvideogan", "WARNING"), self.assertRaisesRegex(DamagedError, "damaged"):
             self.run.latest()
 
     def test_an_unfinished_save_does_not_count(self):

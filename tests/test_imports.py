@@ -23,8 +23,8 @@ FLOORS = [
     {"paths"},
     {"losses", "runtime", "media"},
     {"models", "data", "metrics"},
-    {"visuals", "checkpoints", "sampling", "serving"},
-    {"train_lib", "evaluation"},
+    {"visuals", "checkpoints", "sampling", "serving", "assembly", "journal"},
+    {"train_lib", "dry_run", "evaluation"},
     {"cli"},
     COMMANDS,
 ]

@@ -1,11 +1,11 @@
 """A run folder: what the run is, its checkpoints, and models loaded from it.
 
     config.json                              the resolved options
-    checkpoints/stage1-step000500/           variables, and a manifest with their SHA-256
-    samples/  tensorboard/                   what the run shows while it trains
+    checkpoints/stage1-step00000500/         variables, and a manifest with their SHA-256
+    log.jsonl  samples/  tensorboard/        what the run shows while it trains
 
 A checkpoint is written under a temporary name and renamed when complete; the manifest
-is written last. A folder whose files do not match its manifest is never loaded.
+is written last and seals itself, too. A folder whose files do not match its manifest is never loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfvideogan import paths
-from tfvideogan.config import Config, UsageError
+from tfvideogan.config import Config, DamagedError, UsageError
 from tfvideogan.media import write_bytes
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.registry import build_model, num_stages
@@ -35,13 +35,28 @@ _FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folde
 State = dict[str, list[tf.Variable]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a checkpoint's manifest says beside its files.
+
+    Attributes:
+        restores: how often the stage has gone back to a checkpoint, each time to another data order.
+        replicas, hosts: it was trained on.
+    """
+
+    restores: int = 0
+    replicas: int = 1
+    hosts: int = 1
+
+
 @dataclasses.dataclass(frozen=True, order=True)
 class Checkpoint:
-    """A complete checkpoint; the newest is the largest."""
+    """A complete checkpoint; the newest is the largest. `facts` are those of a verified one."""
 
     stage: int
     step: int
     path: paths.Path
+    facts: Facts = dataclasses.field(default=Facts(), compare=False)
 
 
 class RunFolder:
@@ -106,24 +121,32 @@ class RunFolder:
             if earlier[name] != now[name]:
                 logger.warning("this run had --%s=%s, now it has %s", name, earlier[name], now[name])
 
-    def save(self, stage: int, step: int, state: State, keep: int) -> paths.Path:
-        """Writes a checkpoint, all of it or nothing, then drops the oldest ones of the stage beyond `keep`."""
+    def save(self, stage: int, step: int, state: State, keep: int, facts: Facts = Facts()) -> paths.Path:
+        """Writes a checkpoint, all of it or nothing, then drops the oldest ones of the stage beyond `keep`.
+
+        Raises:
+            OSError: it cannot be written; what was begun is removed, and earlier ones stay.
+        """
         final = self.checkpoints_dir / f"stage{stage}-step{step:08d}"
         self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-        if paths.is_remote(final):  # no renaming there: the manifest, written last, makes a checkpoint of it
-            beside = final
-        else:
+        beside = final
+        if not paths.is_remote(final):  # no renaming there: the manifest, written last, makes a checkpoint of it
             beside = self.checkpoints_dir / f".{final.name}.part"
             for unfinished in self.checkpoints_dir.glob(".*.part"):  # of runs that were killed
                 paths.remove_folder(unfinished)
-        tf.train.Checkpoint(**state).write(str(beside / "variables"))
-        files = {path.name: paths.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
-        manifest = {"stage": stage, "step": step, "files": files}
-        (beside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-        if beside != final:
-            self._rename(beside, final)
-        of_stage = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage]
-        for old in of_stage[:-keep]:
+        try:
+            tf.train.Checkpoint(**state).write(str(beside / "variables"))
+            files = {path.name: paths.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
+            (beside / MANIFEST).write_text(_sealed({"stage": stage, "step": step, **vars(facts), "files": files}))
+            if beside != final:
+                self._rename(beside, final)
+        except (OSError, tf.errors.OpError) as error:
+            if beside.exists():
+                paths.remove_folder(beside)
+            raise OSError(f"{final} cannot be written: {_first_line(error)}") from error
+        # Later ones, if any, are damaged, or the run would have gone on from them: they save no place for a good one.
+        so_far = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage and checkpoint.step <= step]
+        for old in so_far[:-keep]:
             paths.remove_folder(old.path)
         return final
 
@@ -145,16 +168,19 @@ class RunFolder:
         """The newest checkpoint (of `stage`) whose files match its manifest, or None if there is none at all.
 
         Raises:
-            UsageError: there are checkpoints, and every one is damaged.
+            DamagedError: there are checkpoints, and every one is damaged.
         """
         candidates = [c for c in self.list() if stage in (None, c.stage)]
         for checkpoint in reversed(candidates):
-            damage = _damage(checkpoint.path)
-            if damage is None:
-                return checkpoint
-            logger.warning("checkpoint %s is passed over: %s", checkpoint.path, damage)
+            try:
+                return dataclasses.replace(checkpoint, facts=_verified(checkpoint.path))
+            except (OSError, ValueError, tf.errors.OpError) as error:
+                logger.warning("checkpoint %s is passed over: %s", checkpoint.path, _first_line(error))
         if candidates:
-            raise UsageError(f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged")
+            raise DamagedError(
+                f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged; "
+                "remove them, or the folder, to begin again"
+            )
         return None
 
 
@@ -215,16 +241,26 @@ def weights_sha256(model: AdversarialModel) -> str:
     return digest.hexdigest()
 
 
-def _damage(path: paths.Path) -> str | None:
-    """What is wrong with a checkpoint's files, or None."""
-    try:
-        files: dict[str, Any] = json.loads((path / MANIFEST).read_text())["files"]
-        for name, expected in files.items():
-            if paths.sha256(path / name) != expected:
-                return f"{name} does not match its SHA-256"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None if files else "its manifest names no files"
+def _sealed(manifest: dict[str, Any]) -> str:
+    """A manifest's text, with a checksum over the rest of it."""
+    checksum = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    return json.dumps(manifest | {"checksum": checksum}, indent=2) + "\n"
+
+
+def _verified(path: paths.Path) -> Facts:
+    """The facts of a checkpoint whose files are as they were written.
+
+    Raises:
+        ValueError, OSError, tf.errors.OpError: they are not.
+    """
+    text = (path / MANIFEST).read_text(encoding="utf-8")
+    said = json.loads(text)
+    if not isinstance(said, dict) or text != _sealed({k: v for k, v in said.items() if k != "checksum"}):
+        raise ValueError(f"{MANIFEST} does not match its own checksum")
+    for name, expected in said["files"].items():
+        if paths.sha256(path / name) != expected:
+            raise ValueError(f"{name} does not match its SHA-256")
+    return Facts(**{field.name: said[field.name] for field in dataclasses.fields(Facts)})
 
 
 def _fsync(path: paths.Path) -> None:

@@ -28,7 +28,7 @@ def run(define_flags: Callable[[], None], main: Callable[[], int | None]) -> Non
     """Defines and parses a command's flags, runs it, and exits with its status.
 
     Wrong flags, a UsageError and what the operating system refuses end in one line on
-    standard error and status 2, Ctrl-C in status 130.
+    standard error and status 2 (or the error's own), Ctrl-C in status 130.
     """
     define_flags()
     app.run(lambda _: _run(main), flags_parser=_parse)
@@ -85,7 +85,9 @@ def _run(main: Callable[[], int | None]) -> int:
     _log_to_standard_error()
     try:
         return main() or 0
-    except (UsageError, OSError) as error:
+    except UsageError as error:
+        return _complain(str(error), error.status)
+    except OSError as error:
         return _complain(str(error))
     except Exception as error:
         if not _is_of_remote_files(error):
@@ -124,7 +126,7 @@ def _parse(arguments: list[str]) -> list[str]:
     return rest
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, status: int = BAD_INPUT) -> int:
     command = Path(sys.argv[0]).stem
     print(f"{command}: error: {' '.join(message.split())}", file=sys.stderr)
-    return BAD_INPUT
+    return status

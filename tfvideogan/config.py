@@ -13,7 +13,21 @@ from typing import Any
 
 
 class UsageError(ValueError):
-    """Wrong input from a user. Commands print it as one line and exit with status 2."""
+    """Wrong input from a user. Commands print it as one line and exit with its status."""
+
+    status = 2
+
+
+class HostLostError(UsageError):
+    """Another host of a training is gone."""
+
+    status = 5
+
+
+class DamagedError(UsageError):
+    """A run that has checkpoints, none of which is good: it is not begun again in silence."""
+
+    status = 3
 
 
 def flag(default: Any, text: str, choices: Sequence[str] = (), low: float = 0, high: float = 2**31 - 1) -> Any:
@@ -88,8 +102,9 @@ class TrainConfig:
     seed: int = flag(0, "seed of weights, latents and the order of clips")
     strategy: str = flag(
         "auto",
-        "replicas: mirrored takes all GPUs (or logical CPUs), auto does with several GPUs, none takes one device",
-        choices=("auto", "none", "mirrored"),
+        "replicas: mirrored takes all GPUs (or logical CPUs), auto does with several GPUs, none takes one device, "
+        "multi_worker all hosts of TF_CONFIG",
+        choices=("auto", "none", "mirrored", "multi_worker"),
     )
     sync_batch_norm: bool = flag(False, "batch normalisation over the clips of all replicas (not with XLA)")
     xla: str = flag(
@@ -100,6 +115,7 @@ class TrainConfig:
         "arithmetic of the networks; losses are always float32",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
+    deterministic: bool = flag(False, "ops whose results are equal bit for bit from run to run, slower (not with XLA)")
     checkpoint_every: int = flag(1000, "steps between checkpoints", low=1)
     keep: int = flag(3, "newest checkpoints of each stage to keep", low=1)
     sample_every: int = flag(500, "steps between moving-picture samples", low=1)

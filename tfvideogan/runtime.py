@@ -1,54 +1,108 @@
-"""The machine's side of a run: replicas, XLA, precision, seeds. Takes arguments, never reads flags."""
+"""The machine's side of a run: replicas and hosts, XLA, precision, seeds, signals. Never reads flags."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import json
 import logging
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType, TracebackType
 
 import keras
 import tensorflow as tf
 
-from tfvideogan.config import UsageError
+from tfvideogan.config import HostLostError, TrainConfig, UsageError
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
-    """Where a run trains, and whether XLA compiles its networks and losses."""
+    """Where a run trains.
+
+    Attributes:
+        strategy: over the replicas.
+        xla: whether XLA compiles networks and losses.
+        worker: this host's number; 0 is the chief, the one that writes.
+        workers: how many hosts there are.
+    """
 
     strategy: tf.distribute.Strategy
     xla: bool
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def replicas(self) -> int:
+        """Of all hosts."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self) -> bool:
+        return self.worker == 0
+
+    def sum_over_hosts(self, value: int) -> int:
+        """The sum of a number over the hosts, each giving its own; waits for all of them."""
+        if self.workers == 1:
+            return value
+
+        def all_reduce(own: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))  # made on the replica's device
+
+        reduced = tf.function(lambda own: self.strategy.run(all_reduce, args=(own,)))
+        total = self.strategy.experimental_local_results(reduced(tf.constant(value, tf.int64)))[0]
+        return int(total) * self.workers // self.replicas
+
+    @contextlib.contextmanager
+    def telling_lost_hosts(self) -> Iterator[None]:
+        """Raises HostLostError where another host does not answer any more."""
+        errors = tf.errors
+        lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError)
+        try:
+            yield
+        except lost if self.workers > 1 else () as error:
+            raise HostLostError(
+                f"another host is gone, so host {self.worker} of {self.workers} stops; start the same command on all "
+                f"hosts again, and the run goes on from its last checkpoint ({error.message.splitlines()[0]})"
+            ) from error
 
 
-def setup(strategy: str, xla: str, precision: str, seed: int, batch_size: int, sync_batch_norm: bool) -> Runtime:
+def setup(options: TrainConfig, batch_size: int) -> Runtime:
     """Sets precision and seeds, chooses replicas and XLA, and logs each choice with its reason.
 
     Raises:
         UsageError: a combination that cannot work, before anything is allocated.
     """
-    chosen = make_strategy(strategy)
-    replicas = chosen.num_replicas_in_sync
+    xla = _decide_xla(options)
+    worker, workers = _host_of_cluster() if options.strategy == "multi_worker" else (0, 1)
+    strategy = make_strategy(options.strategy)
+    replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UsageError(f"--batch_size must be a multiple of the {replicas} replicas. Received: {batch_size}")
-    if precision == "mixed_float16" and replicas > 1:
-        # Keras' loss scaling looks at replica 0 only: an overflow elsewhere would be applied.
-        raise UsageError(
-            f"--precision=mixed_float16 trains on one replica only, here are {replicas}: "
-            "take mixed_bfloat16, or --strategy=none"
-        )
-    use_xla = _decide_xla(xla, sync_batch_norm)
+    if xla is None:
+        xla = _xla_of_the_device()
     # Grappler's remapper stumbles over the gradients' graphs, says so, and would gain nothing in training.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    logger.info("precision %s, batch of %d on %d replica(s)", precision, batch_size, replicas)
-    keras.mixed_precision.set_global_policy(precision)
-    keras.utils.set_random_seed(seed)
-    return Runtime(chosen, use_xla)
+    logger.info("precision %s, batch of %d on %d replica(s)", options.precision, batch_size, replicas)
+    keras.mixed_precision.set_global_policy(options.precision)
+    keras.utils.set_random_seed(options.seed)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+        logger.info("deterministic ops: asked for by --deterministic")
+    return Runtime(strategy, xla, worker, workers)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """`auto` mirrors over the GPUs if there are several, `mirrored` also over logical CPUs, `none` never."""
+    """`auto` mirrors over several GPUs, `mirrored` also over logical CPUs, `multi_worker` over TF_CONFIG's hosts."""
+    if name == "multi_worker":
+        return _over_hosts()
+    if "TF_CONFIG" in os.environ:
+        logger.warning("TF_CONFIG is set, but --strategy=%s trains on this host alone", name)
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     devices = gpus or [device.name for device in tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
@@ -64,17 +118,78 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def _decide_xla(xla: str, sync_batch_norm: bool) -> bool:
-    if sync_batch_norm and xla == "on":
-        raise UsageError("--sync_batch_norm and --xla=on exclude each other: XLA cannot cross replicas")
-    if xla != "auto":
-        logger.info("XLA is %s: asked for by --xla", xla)
-        return xla == "on"
-    if sync_batch_norm:
-        logger.info("XLA is off: --sync_batch_norm crosses replicas, which XLA cannot")
+@functools.cache
+def _over_hosts() -> tf.distribute.Strategy:
+    """The process's one, made before anything touches a device; waits until all hosts have come."""
+    logger.info("waiting for all hosts of TF_CONFIG")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    logger.info("MultiWorkerMirroredStrategy over %d replicas", strategy.num_replicas_in_sync)
+    return strategy
+
+
+def _host_of_cluster() -> tuple[int, int]:
+    """This host's number and how many there are, by TF_CONFIG; the chief is number 0.
+
+    Raises:
+        UsageError: TF_CONFIG is missing or makes no sense.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        said = json.loads(text)
+        hosts = [(job, i) for job in ("chief", "worker") for i in range(len(said["cluster"].get(job, [])))]
+        worker = hosts.index((said["task"]["type"], int(said["task"]["index"])))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            "--strategy=multi_worker reads TF_CONFIG, for example "
+            '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}, '
+            f"the task one of the cluster. Received: {text!r}"
+        ) from None
+    return worker, len(hosts)
+
+
+def _decide_xla(options: TrainConfig) -> bool | None:
+    """What the options say of XLA; None if it is the device that decides."""
+    for name, why in (
+        ("sync_batch_norm", "XLA cannot cross replicas"),
+        ("deterministic", "XLA picks its kernels by timing them, and its results are not repeatable"),
+    ):
+        if not getattr(options, name):
+            continue
+        if options.xla == "on":
+            raise UsageError(f"--{name} and --xla=on exclude each other: {why}. Received: --xla=on --{name}")
+        logger.info("XLA is off: --%s (%s)", name, why)
         return False
+    if options.xla != "auto":
+        logger.info("XLA is %s: asked for by --xla", options.xla)
+        return options.xla == "on"
+    return None
+
+
+def _xla_of_the_device() -> bool:
     if tf.config.list_logical_devices("GPU"):
         logger.info("XLA is on: a GPU was found")
         return True
     logger.info("XLA is off: on a CPU its 3D convolutions are many times slower than the native ones")
     return False
+
+
+class StopSignals:
+    """Turns Ctrl-C and SIGTERM into a request to stop after the step; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+
+    def __enter__(self) -> StopSignals:
+        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, _: FrameType | None) -> None:
+        if self.signal_number:
+            raise KeyboardInterrupt
+        self.signal_number = number

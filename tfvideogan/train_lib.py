@@ -1,58 +1,63 @@
-"""The training loop: `train(config, run_dir)`, stage by stage, from wherever the run folder stands."""
+"""The training loop: `train(config, run_dir)`, stage by stage, from wherever the run folder stands.
+
+docs/reliability.md says what holds when a run is killed, preempted, out of disk or not finite.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
-import math
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
 
-import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfvideogan import checkpoints, media, runtime, visuals
-from tfvideogan.config import Config, TrainConfig, UsageError
+from tfvideogan import assembly, checkpoints, runtime, visuals
+from tfvideogan.config import Config, UsageError
 from tfvideogan.data import pipeline
-from tfvideogan.data.sources import Weighted, open_sources
-from tfvideogan.models import blocks, registry, vgan
+from tfvideogan.data.sources import Weighted
+from tfvideogan.journal import Journal, tolerated
+from tfvideogan.models import registry, vgan
+from tfvideogan.models.updates import vote
 
 logger = logging.getLogger(__name__)
 
-EARLY_CHECKPOINT = 10  # steps after which a stage's first checkpoint is written
 NOT_FINITE = 4  # exit status
+MOST_SKIPPED, MOST_RESTORES = 10, 3  # skipped steps in a row that restore a checkpoint; restores that end the run
 STATISTICS_BATCHES = 32  # over which batch normalisation is re-estimated when a stage ends
 AVERAGE_STATISTICS_BATCHES = 8  # and, for a moving average, whenever it is looked at or saved
 SAMPLES = 4
 
 
-def train(config: Config, run_dir: str | Path) -> int:
+def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int:
     """Trains every stage that is not finished yet.
+
+    Args:
+        profile: the steps, of the stage that runs first, of which a TensorBoard profile is taken.
 
     Returns:
         The exit status: 0; 128 + the number of the signal that stopped the run; or
-        `NOT_FINITE` if a loss was.
+        `NOT_FINITE` if going back to a checkpoint did not help.
 
     Raises:
         UsageError: options, data or a run folder that cannot be used; the folder is then as it was.
+        OSError: the last checkpoint cannot be written.
     """
-    options = config.train
-    setup = runtime.setup(
-        options.strategy, options.xla, options.precision, options.seed, config.data.batch_size, options.sync_batch_norm
-    )
+    setup = runtime.setup(config.train, config.data.batch_size)
     run = checkpoints.RunFolder.for_training(run_dir, config)
     latest = run.latest()
-    sources = _open_data(config)
-    with StopSignals() as stop:
+    sources = assembly.open_data(config)
+    with runtime.StopSignals() as stop, setup.telling_lost_hosts():
         for stage in range(1, registry.num_stages(config.model.model) + 1):
-            steps = options.steps if stage == 1 else options.refine_steps
+            steps = config.train.steps if stage == 1 else config.train.refine_steps
             if _is_finished(stage, steps, latest):
                 continue
             try:
-                status = TrainingStage(config, run, setup, sources, stage, steps, stop).run()
+                status = TrainingStage(config, run, setup, sources, stage, steps, stop).run(profile)
+                setup.sum_over_hosts(0)  # the chief has written what the next stage begins with
             except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
                 if "IteratorGetNext" not in str(error):
                     raise
@@ -62,19 +67,8 @@ def train(config: Config, run_dir: str | Path) -> int:
                 ) from error
             if status:
                 return status
-            latest = run.latest()
+            latest, profile = run.latest(), range(0)
     return 0
-
-
-def _variation(config: Config) -> pipeline.Variation:
-    return pipeline.Variation(config.data.max_temporal_stride, config.data.flip)
-
-
-def _open_data(config: Config) -> list[Weighted]:
-    """The clips of `--data`, long enough for the largest temporal stride."""
-    needed = _variation(config).frames_needed(config.model.num_frames)
-    data = config.data
-    return open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
 
 
 def _is_finished(stage: int, steps: int, latest: checkpoints.Checkpoint | None) -> bool:
@@ -100,92 +94,140 @@ class TrainingStage:
         sources: Sequence[Weighted],
         stage: int,
         steps: int,
-        stop: StopSignals,
+        stop: runtime.StopSignals,
     ):
-        self.config, self.options = config, config.train
-        self.batch_size = config.data.batch_size
-        self.folder, self.sources, self.stage, self.steps, self.stop = run, sources, stage, steps, stop
-        self.strategy = setup.strategy
-        # By stage, so that a stage starts from the same weights in a process of its own.
-        keras.utils.set_random_seed((self.options.seed + stage - 1) % 2**32)
-        with self.strategy.scope():
-            self.model = registry.build_model(config.model, stage, self.options.seed, self.options.ema)
-            if self.options.sync_batch_norm:
-                blocks.synchronize(self.model.generator, self.model.discriminator)
-            self.model.compile(*_optimizers(self.options), xla=setup.xla)
+        self.config, self.options, self.setup, self.stop = config, config.train, setup, stop
+        self.folder, self.sources, self.stage, self.steps = run, sources, stage, steps
+        self.model = assembly.new_model(config, setup, stage)
+        self.facts = checkpoints.Facts(replicas=setup.replicas, hosts=setup.workers)
         self.step = self._resume()
         first = pipeline.evaluation_batches(sources[0].source, config.model.num_frames, SAMPLES, SAMPLES)
         self.shown = next(iter(first))
 
-    def run(self) -> int:
+    def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
+        if not self.setup.is_chief:
+            return self._train(self._progress_bar(), range(0))
         self.folder.write_config(self.config)
-        self.writer = tf.summary.create_file_writer(str(self.folder.path / "tensorboard" / f"stage{self.stage}"))
-        batches = self._batches(self.step)
-        step_function = self._step_function()
-        with self._progress_bar() as bar, contextlib.closing(self.writer):
-            for clips in batches.take(self.steps - self.step):
-                step_function(clips)
-                self.step += 1
-                bar.update()
-                if not self._log_losses_if_due(bar):
-                    logger.error("stage %d, step %d: a loss is not finite; the run stops", self.stage, self.step)
+        if not self.step:
+            self._save()  # what a run goes back to whose first steps are not finite
+        self.journal = Journal(self.folder.path, self.stage, self.step)
+        if profile and not self.step <= profile.start < self.steps:
+            logger.warning("no profile: steps %d to %d do not begin in this run", self.step, self.steps)
+        with self._progress_bar() as bar, contextlib.closing(self.journal):
+            status = self._train(bar, profile)
+            if not status:
+                self._finish()
+        return status
+
+    def _train(self, bar: tqdm, profile: range) -> int:
+        batches, train_step = self._batches(), self._step_function()
+        save_is_due = False
+        while self.step < self.steps:
+            if self.step == profile.start < profile.stop:
+                self.journal.start_profile()
+            stop = train_step(next(batches), bool(self.stop.signal_number))
+            self.step += 1
+            bar.update()
+            if self.step == profile.stop:
+                self.journal.stop_profile()
+            skipped = self._skipped_in_a_row()
+            self._log_if_due(bar)
+            if skipped >= MOST_SKIPPED:
+                if not self._go_back():
                     return NOT_FINITE
-                if self.step == self.steps:
-                    break
-                if self.stop.signal_number:
-                    logger.warning(
-                        "asked to stop: saving step %d of stage %d; the same command goes on from it",
-                        self.step,
-                        self.stage,
-                    )
-                    if self.options.ema:
-                        self._estimate_statistics(AVERAGE_STATISTICS_BATCHES)
-                    self._save()
-                    return 128 + self.stop.signal_number
-                self._write_what_is_due()
-            self._finish()
+                batches, train_step = self._batches(), self._step_function()
+                bar.n = self.step
+            elif self.step < self.steps:
+                if stop and not skipped:
+                    return self._stop()
+                save_is_due |= self.step % self.options.checkpoint_every == 0
+                if self.setup.is_chief:
+                    self._write_what_is_due(save_is_due and not skipped)
+                save_is_due &= bool(skipped)  # a checkpoint is of a step that was finite
         return 0
 
-    def _batches(self, start_step: int) -> tf.data.Dataset:
-        """The run's batches from a step on."""
-        return pipeline.training_batches(
-            self.sources,
-            self.config.model.num_frames,
-            self.batch_size,
-            self.options.seed,
-            start_step,
-            _variation(self.config),
-        )
+    def _batches(self) -> Iterator[tf.Tensor]:
+        """This host's part of the batches from the present step on."""
+        host = self.setup.worker, self.setup.workers
+        return iter(assembly.batches(self.config, self.sources, self.model.seed, self.step, *host))
 
-    def _step_function(self) -> Callable[[tf.Tensor], None]:
-        """The model's train step on all replicas, each taking its rows of a batch."""
-        rows = self.batch_size // self.strategy.num_replicas_in_sync
+    def _step_function(self) -> Callable[[tf.Tensor, bool], bool]:
+        """The model's train step on all replicas, each taking its rows of its host's batch."""
+        strategy = self.setup.strategy
+        rows = self.config.data.batch_size // self.setup.replicas
 
-        @tf.function
-        def distributed_step(clips: tf.Tensor) -> None:
-            self.strategy.run(self.model.train_step, args=(clips,))
+        def step_of_replica(clips: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+            self.model.train_step(clips)
+            return ~vote(~stop)
 
-        def step(clips: tf.Tensor) -> None:
+        distributed_step = tf.function(lambda clips, stop: strategy.run(step_of_replica, args=(clips, stop)))
+
+        def step(clips: tf.Tensor, stop: bool) -> bool:
+            """Takes a step; returns whether any host was asked to stop."""
+
             def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
-                first = context.replica_id_in_sync_group * rows
+                first = context.replica_id_in_sync_group * rows % len(clips)
                 return clips[first : first + rows]
 
             # Split here: a DistributedIterator could not be resumed.
-            distributed_step(self.strategy.experimental_distribute_values_from_function(rows_of))
+            mine = strategy.experimental_distribute_values_from_function(rows_of)
+            stops = distributed_step(mine, tf.constant(stop))
+            return bool(strategy.experimental_local_results(stops)[0])
 
         return step
 
-    def _write_what_is_due(self) -> None:
+    def _skipped_in_a_row(self) -> int:
+        skipped = int(self.model.skipped_in_a_row.numpy())
+        if skipped:
+            scales = [f"{update.scale.numpy():g}" for update in self.model.updates if update.scales]
+            logger.warning(
+                "stage %d, step %d: a loss or a gradient is not finite, the update is skipped (%d in a row%s)",
+                *(self.stage, self.step, skipped, f"; loss scales are now {' and '.join(scales)}" if scales else ""),
+            )
+        return skipped
+
+    def _go_back(self) -> bool:
+        """Restores the last good checkpoint and takes another order of the data; whether the run may go on."""
+        good, restores = self.folder.latest(self.stage), self.facts.restores + 1
+        checkpoints.restore(good, self.model.training_state())
+        self._take_order(restores)
+        told = f"stage {self.stage}, step {self.step}: {MOST_SKIPPED} steps in a row were not finite"
+        self.step = good.step
+        if restores >= MOST_RESTORES:
+            logger.error("%s; this is the %drd time, the run ends. Its last checkpoint, %s, is good; a lower "
+                         "--learning_rate or --precision=float32 may help", told, restores, good.path.name)  # fmt: skip
+            return False
+        logger.warning("%s; back to step %d with the data in another order", told, self.step)
+        return True
+
+    def _take_order(self, restores: int) -> None:
+        """Clips and latents in the order of this many restores."""
+        self.facts = dataclasses.replace(self.facts, restores=restores)
+        self.model.seed = (self.options.seed + restores * 1_000_003) % 2**31
+        self.model.skipped_in_a_row.assign(0)
+        self.model.reset_metrics()
+
+    def _stop(self) -> int:
+        """Saves the step at which a signal came to this host, or to another; returns the exit status."""
+        number = self.stop.signal_number or signal.SIGTERM
+        if self.setup.is_chief:
+            logger.warning("asked to stop: saving step %d of stage %d; the same command goes on", self.step, self.stage)
+            if self.options.ema and number == signal.SIGINT:  # SIGTERM leaves no time
+                self._estimate_statistics(AVERAGE_STATISTICS_BATCHES)
+            self._save()
+        return 128 + number
+
+    def _write_what_is_due(self, save: bool) -> None:
         sample = self.step % self.options.sample_every == 0
-        save = self.step % self.options.checkpoint_every == 0 or self.step == EARLY_CHECKPOINT
         if (sample or save) and self.options.ema:
             # The statistics that averaged weights meet are not the average of those met on the way.
             self._estimate_statistics(AVERAGE_STATISTICS_BATCHES)
         if sample:
             self._write_samples()
         if save:
-            self._save()
+            with tolerated(f"the checkpoint of step {self.step}"):
+                self._save()
 
     def _finish(self) -> None:
         """Batch statistics for inference over training clips, then the last samples and checkpoint."""
@@ -195,22 +237,20 @@ class TrainingStage:
         self._save()
 
     def _estimate_statistics(self, count: int) -> None:
-        self.model.estimate_batch_statistics(self._batches(0).take(count))
+        self.model.estimate_batch_statistics(assembly.batches(self.config, self.sources, self.options.seed).take(count))
 
-    def _log_losses_if_due(self, bar: tqdm) -> bool:
-        """Shows and logs the mean losses since the last time; whether all of them are finite."""
+    def _log_if_due(self, bar: tqdm) -> None:
+        """Shows and logs the mean losses since the last time, over all replicas."""
         if self.step % self.options.log_every and self.step != self.steps:
-            return True
-        losses = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+            return
+        taken = bool(tf.convert_to_tensor(self.model.metrics[0].count) > 0)
+        losses = {name: float(v) if taken else None for name, v in self.model.get_metrics_result().items()}
         self.model.reset_metrics()
-        rate = (bar.format_dict["rate"] or 0.0) * self.batch_size
-        shown = {name: f"{losses[name]:.3f}" for name in ("d_loss", "g_loss")}
+        rate = (bar.format_dict["rate"] or 0.0) * self.config.data.batch_size
+        shown = {name: f"{losses[name]:.3f}" if taken else "none" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
-        with self.writer.as_default(self.step):
-            for name, value in losses.items():
-                tf.summary.scalar(f"losses/{name}", value)
-            tf.summary.scalar("clips_per_second", rate)
-        return all(map(math.isfinite, losses.values()))
+        if self.setup.is_chief:
+            self.journal.write_losses(self.step, losses, round(rate, 3), int(self.model.skipped.numpy()))
 
     def _write_samples(self) -> None:
         """A moving picture of what the generator makes of the same inputs each time."""
@@ -218,23 +258,26 @@ class TrainingStage:
         inputs = self.shown[:, 0] if predicts else vgan.latents(self.options.seed, SAMPLES)
         outputs = {name: value.numpy() for name, value in self.model(inputs).items()}
         picture = visuals.labelled_rows(visuals.sample_rows(outputs, self.shown.numpy() if predicts else None))
-        path = self.folder.path / "samples" / f"stage{self.stage}-step{self.step:08d}.gif"
-        media.write_clip(path, picture)
-        with self.writer.as_default(self.step):
-            _moving_picture_summary("samples", media.encode_summary(picture, path.read_bytes()), picture.shape)
-        self.writer.flush()
+        self.journal.write_sample(self.step, picture)
 
     def _save(self) -> None:
-        self.folder.save(self.stage, self.step, self.model.training_state(), self.options.keep)
+        self.folder.save(self.stage, self.step, self.model.training_state(), self.options.keep, self.facts)
 
     def _resume(self) -> int:
         """Restores the newest checkpoint of this stage, or starts it, and returns the step."""
         own = self.folder.latest(self.stage)
+        step = own.step if own else 0
+        if self.setup.sum_over_hosts(step) != step * self.setup.workers:
+            raise UsageError(
+                "--run_dir must be on a file system that all hosts share: they see other checkpoints in it"
+            )
         if own:
             checkpoints.restore(own, self.model.training_state())
-            for optimizer, rate in zip(self.model.optimizers, _learning_rates(self.options), strict=True):
+            for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.options), strict=True):
                 optimizer.learning_rate = rate  # the run's now, which may not be the checkpoint's
             logger.info("stage %d goes on from step %d of %d (%s)", self.stage, own.step, self.steps, own.path.name)
+            _warn_of_other_replicas(own.facts, self.facts)
+            self._take_order(own.facts.restores)
             return own.step
         if self.stage == 2:
             base, earlier = checkpoints.load_model(self.folder.path, stage=1)
@@ -252,46 +295,14 @@ class TrainingStage:
             unit="step",
             dynamic_ncols=True,
             mininterval=1,
+            disable=not self.setup.is_chief,
         )
 
 
-class StopSignals:
-    """Turns Ctrl-C and SIGTERM into a request to stop after the step; a second one interrupts at once."""
-
-    def __init__(self) -> None:
-        self.signal_number = 0
-
-    def __enter__(self) -> StopSignals:
-        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, _: FrameType | None) -> None:
-        if self.signal_number:
-            raise KeyboardInterrupt
-        self.signal_number = number
-
-
-def _learning_rates(options: TrainConfig) -> tuple[float, float]:
-    """Of the generator and of the discriminator."""
-    return options.learning_rate, options.discriminator_learning_rate
-
-
-def _optimizers(options: TrainConfig) -> list[keras.optimizers.Optimizer]:
-    """Adam for the generator and for the discriminator, with loss scaling under float16."""
-    adams = [keras.optimizers.Adam(r, beta_1=options.beta1, beta_2=options.beta2) for r in _learning_rates(options)]
-    if options.precision == "mixed_float16":
-        return [keras.optimizers.LossScaleOptimizer(adam) for adam in adams]
-    return adams
-
-
-def _moving_picture_summary(tag: str, gif: bytes, shape: tuple[int, ...]) -> None:
-    """A GIF for TensorBoard's image tab, which hands the bytes to the browser as they are."""
-    height, width = shape[1:3]
-    metadata = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"))
-    tf.summary.write(tag, tf.constant([str(width).encode(), str(height).encode(), gif]), metadata=metadata)
+def _warn_of_other_replicas(then: checkpoints.Facts, now: checkpoints.Facts) -> None:
+    if (then.replicas, then.hosts) != (now.replicas, now.hosts):
+        logger.warning(
+            "the checkpoint is of %d replica(s) on %d host(s), now there are %d on %d: the data order over them "
+            "differs, so the run goes on, but not bit for bit as it would have",
+            *(then.replicas, then.hosts, now.replicas, now.hosts),
+        )

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.models import blocks
+from tfvideogan.models.updates import Update, counter
 
 
 class AdversarialModel(keras.Model):
@@ -79,13 +80,13 @@ class AdversarialModel(keras.Model):
 
     def training_state(self) -> dict[str, list[tf.Variable]]:
         """All that a compiled model must be given back to train on as if it had not stopped."""
-        parts = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-        return {name: _variables(part) for name, part in parts.items()} | self.sampling_state()
+        return {
+            "generator": _variables(self.generator),
+            "discriminator": _variables(self.discriminator),
+            "generator_optimizer": self.generator_update.variables,
+            "discriminator_optimizer": self.discriminator_update.variables,
+            "counters": [self.step, self.skipped],
+        } | self.sampling_state()
 
     def compile(
         self,
@@ -96,14 +97,17 @@ class AdversarialModel(keras.Model):
     ) -> None:
         """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles networks and losses.
 
-        Other options, as `run_eagerly`, go to `keras.Model.compile`.
+        Losses of float16 networks are scaled by the model itself. Other options, as
+        `run_eagerly`, go to `keras.Model.compile`.
         """
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(**self.paper_adam)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(**self.paper_adam)
         with self.distribute_strategy.scope():
-            # Keras would build them lazily, inside the first step, which fails on two replicas.
-            self.generator_optimizer.build(self.generator.trainable_variables)
-            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+            self.generator_update = Update(self.generator, self.generator_optimizer)
+            self.discriminator_update = Update(self.discriminator, self.discriminator_optimizer)
+            self.step = counter(0, "step")
+            self.skipped = counter(0, "skipped")
+            self.skipped_in_a_row = counter(0, "skipped_in_a_row")
             self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
         # Only these are compiled: the optimizers' updates cross replicas, which XLA cannot.
         wrap = _xla_function if xla else (lambda function: function)
@@ -118,12 +122,23 @@ class AdversarialModel(keras.Model):
         return self.generator_optimizer, self.discriminator_optimizer
 
     @property
+    def updates(self) -> tuple[Update, Update]:
+        """The generator's and the discriminator's."""
+        return self.generator_update, self.discriminator_update
+
+    @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self._trackers.values())
 
     def train_step(self, clips: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One generator forward, one discriminator update, one generator update on the same fakes."""
-        inputs = self.generator_inputs(clips, self.discriminator_optimizer.iterations.value)
+        """One generator forward, one discriminator update, one generator update on the same fakes.
+
+        An update that is not finite on some replica is skipped on all, and the generator's
+        is with the discriminator's; `skipped` counts such steps, `skipped_in_a_row` the last ones.
+        """
+        statistics = [v.value for network in (self.generator, self.discriminator) for v in _statistics(network)]
+        before = [tf.identity(variable) for variable in statistics]
+        inputs = self.generator_inputs(clips, self.step)
         with tf.GradientTape(watch_accessed_variables=False) as g_tape:
             g_tape.watch([v.value for v in self.generator.trainable_variables])
             generated = self._generate(inputs)
@@ -131,23 +146,30 @@ class AdversarialModel(keras.Model):
                 with tf.GradientTape(watch_accessed_variables=False) as d_tape:
                     d_tape.watch([v.value for v in self.discriminator.trainable_variables])
                     d_losses = self._discriminator_losses(clips, generated)
-                    d_objective = self._objective(d_losses, self.discriminator_optimizer)
-                _update(d_tape, d_objective, self.discriminator, self.discriminator_optimizer)
+                    d_objective = self.discriminator_update.objective(d_losses)
+                taken = self.discriminator_update.apply(d_tape, d_objective, d_losses.values())
             g_losses = self._generator_losses(clips, generated)
-            g_objective = self._objective(g_losses, self.generator_optimizer)
-        _update(g_tape, g_objective, self.generator, self.generator_optimizer)
-        self._update_ema()
-        return self._track(d_losses, g_losses)
+            g_objective = self.generator_update.objective(g_losses)
+        taken = self.generator_update.apply(g_tape, g_objective, [*g_losses.values(), *statistics], allowed=taken)
+        for variable, value in zip(statistics, before, strict=True):
+            variable.assign(tf.where(taken, variable, value))  # a forward pass that was not finite has spoiled them
+        self._count(taken)
+        self._update_ema(taken)
+        return self._track(d_losses, g_losses, taken)
 
-    def _objective(self, losses: dict[str, tf.Tensor], optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
-        """The sum, divided by the replicas (whose gradients are summed) and scaled for float16."""
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        return optimizer.scale_loss(tf.add_n(list(losses.values())) / replicas)
+    def _count(self, taken: tf.Tensor) -> None:
+        skipped = tf.cast(~taken, tf.int64)
+        self.step.assign_add(1)
+        self.skipped.assign_add(skipped)
+        self.skipped_in_a_row.assign((self.skipped_in_a_row + 1) * skipped)
 
-    def _track(self, d_losses: dict[str, tf.Tensor], g_losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _track(
+        self, d_losses: dict[str, tf.Tensor], g_losses: dict[str, tf.Tensor], taken: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Means over the steps that were taken."""
         totals = {"d_loss": tf.add_n(list(d_losses.values())), "g_loss": tf.add_n(list(g_losses.values()))}
         for name, value in (totals | d_losses | g_losses).items():
-            self._trackers[name].update_state(value)
+            self._trackers[name].update_state(tf.where(taken, value, 0.0), sample_weight=tf.cast(taken, tf.float32))
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def draw_latents(self, batch_size: tf.Tensor, latent_dim: int, step: tf.Tensor) -> tf.Tensor:
@@ -163,19 +185,12 @@ class AdversarialModel(keras.Model):
         first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch_size
         return latents[first : first + batch_size]
 
-    def _update_ema(self) -> None:
+    def _update_ema(self, taken: tf.Tensor) -> None:
         if self.ema_generator is None:
             return
-        pairs = list(zip(self.ema_generator.variables, self.generator.variables, strict=True))
-
-        def update(strategy: tf.distribute.Strategy) -> None:
-            for average, current in pairs:
-                strategy.extended.update(
-                    average.value, lambda a, c: a.assign_sub((1.0 - self.ema) * (a - c)), args=(current.value,)
-                )
-
-        # Mirrored variables are assigned across the replicas, not within one.
-        tf.distribute.get_replica_context().merge_call(update)
+        share = tf.where(taken, 1.0 - self.ema, 0.0)
+        for average, current in zip(self.ema_generator.variables, self.generator.variables, strict=True):
+            average.value.assign_sub(share * (average.value - current.value))
 
     def estimate_batch_statistics(self, batches: Iterable[tf.Tensor]) -> None:
         """Sets the sampling generator's batch normalisation statistics to their mean over `batches`.
@@ -187,7 +202,7 @@ class AdversarialModel(keras.Model):
             ValueError: there are no batches.
         """
         layers = blocks.batch_norms(self.sampling_generator)
-        statistics = [v for layer in layers for v in (layer.moving_mean, layer.moving_variance)]
+        statistics = _statistics(self.sampling_generator)
         sums = [0.0] * len(statistics)
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
@@ -218,16 +233,13 @@ def _variables(part: Any) -> list[tf.Variable]:
     return [variable.value for variable in part.variables]
 
 
+def _statistics(network: keras.Model) -> list[keras.Variable]:
+    """The moving statistics of batch normalisation."""
+    return [v for layer in blocks.batch_norms(network) for v in (layer.moving_mean, layer.moving_variance)]
+
+
 def _xla_function(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=True)
-
-
-def _update(
-    tape: tf.GradientTape, objective: tf.Tensor, network: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> None:
-    variables = network.trainable_variables
-    gradients = tape.gradient(objective, [v.value for v in variables])
-    optimizer.apply(gradients, variables)
 
 
 def _copy_network(network: keras.Model) -> keras.Model:

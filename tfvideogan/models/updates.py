@@ -1,0 +1,105 @@
+"""A player's update: taken by all replicas or by none, with the loss scale that float16 needs.
+
+Keras' LossScaleOptimizer looks at replica 0 only, so that an overflow elsewhere reaches
+the weights; here every replica votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+
+INITIAL_SCALE = 2.0**15
+LARGEST_SCALE = 2.0**24
+GROW_AFTER = 2000  # finite updates, after which the scale is doubled
+
+
+class Update:
+    """One network's optimizer, its loss scale, and the vote on each of its updates.
+
+    Make it in the strategy's scope.
+
+    Args:
+        network: whose trainable variables are updated; under float16 its losses are scaled.
+        optimizer: built here, since Keras would build it inside the first step, which fails on two replicas.
+
+    Raises:
+        ValueError: an optimizer that scales losses itself.
+    """
+
+    def __init__(self, network: keras.Model, optimizer: keras.optimizers.Optimizer):
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor:
+            raise ValueError(f"losses are scaled here, not by the optimizer. Received: {optimizer.name}")
+        self.network, self.optimizer = network, optimizer
+        self.scales = network.compute_dtype == "float16"
+        optimizer.build(network.trainable_variables)
+        self.scale = counter(INITIAL_SCALE if self.scales else 1.0, "loss_scale")
+        self.finite_updates = counter(0, "finite_updates")  # since the scale last changed
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The optimizer's, and the scale's."""
+        return [*(variable.value for variable in self.optimizer.variables), self.scale, self.finite_updates]
+
+    def objective(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The sum to differentiate, divided by the replicas (whose gradients are summed), and scaled."""
+        total = tf.add_n(list(losses.values())) / tf.distribute.get_replica_context().num_replicas_in_sync
+        return total * self.scale if self.scales else total
+
+    def apply(
+        self, tape: tf.GradientTape, objective: tf.Tensor, losses: Iterable[tf.Tensor], allowed: tf.Tensor | bool = True
+    ) -> tf.Tensor:
+        """Updates the network if the gradients and `losses` of all replicas are finite.
+
+        Args:
+            tape: holds the network's trainable variables and the `objective`.
+            losses: and what else must be finite.
+            allowed: a vote on something else, equal on all replicas.
+
+        Returns:
+            Whether the update was taken, equal on all replicas.
+        """
+        variables = self.network.trainable_variables
+        gradients = tape.gradient(objective, [variable.value for variable in variables])
+        finite = vote(all_finite([*losses, *gradients]))
+        if self.scales:
+            gradients = [gradient / self.scale for gradient in gradients]
+            self._adapt_scale(finite)
+        taken = finite & allowed
+
+        def on_all_replicas(strategy: tf.distribute.Strategy, taken: tf.Tensor, gradients: list[tf.Tensor]) -> None:
+            def update() -> tf.Tensor:
+                strategy.extended.call_for_each_replica(self.optimizer.apply, args=(gradients, variables))
+                return tf.constant(True)
+
+            tf.cond(strategy.experimental_local_results(taken)[0], update, lambda: tf.constant(False))
+
+        # A condition around an update that crosses replicas cannot stand within one replica.
+        tf.distribute.get_replica_context().merge_call(on_all_replicas, args=(taken, gradients))
+        return taken
+
+    def _adapt_scale(self, finite: tf.Tensor) -> None:
+        """Halved at an overflow, doubled after `GROW_AFTER` updates without one."""
+        grow = self.finite_updates + 1 >= GROW_AFTER
+        doubled = tf.where(grow, tf.minimum(self.scale * 2.0, LARGEST_SCALE), self.scale)
+        self.scale.assign(tf.where(finite, doubled, tf.maximum(self.scale / 2.0, 1.0)))
+        self.finite_updates.assign((self.finite_updates + 1) * tf.cast(finite & ~grow, tf.int64))
+
+
+def counter(value: float, name: str) -> tf.Variable:
+    """A variable of training that every replica keeps for itself: an int64, or a float32 for a float."""
+    dtype = tf.float32 if isinstance(value, float) else tf.int64
+    return tf.Variable(value, dtype=dtype, trainable=False, name=name)
+
+
+def all_finite(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Whether all of these are, on this replica."""
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def vote(yes: tf.Tensor) -> tf.Tensor:
+    """Whether all replicas say yes."""
+    against = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~yes, tf.int32))
+    return tf.equal(against, 0)
