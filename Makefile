@@ -1,5 +1,5 @@
 # make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
-# make test   runs the test suite; make test-io the part of it that wants tensorflow-io
+# make test   runs the test suite; make test-io the part of it that wants tensorflow-io; make soak the long ones
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +8,7 @@ VENV_IO ?= .venv-io
 RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
 
-.PHONY: demo test test-io lint install install-io clean
+.PHONY: demo test test-io soak lint install install-io clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ demo: install
 
 test: install
 	$(RUN) pytest -n 2
+
+# The promises of docs/reliability.md in their long form: three quarters of an hour.
+soak: install
+	SOAK=1 $(RUN) pytest -s tests/test_reliability.py
 
 # tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
 test-io: install-io

@@ -1,7 +1,9 @@
 """Real videos and pictures for tests: every frame is flat, of a grey that tells its number."""
 
+import contextlib
 import hashlib
 import json
+import socket
 from pathlib import Path
 
 import av
@@ -104,3 +106,12 @@ def cut(path: Path, share: float) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]

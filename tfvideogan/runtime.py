@@ -65,7 +65,9 @@ class Runtime:
         lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError)
         try:
             yield
-        except lost if self.workers > 1 else () as error:
+        except lost as error:
+            if self.workers == 1:
+                raise
             raise HostLostError(
                 f"another host is gone, so host {self.worker} of {self.workers} stops; start the same command on all "
                 f"hosts again, and the run goes on from its last checkpoint ({error.message.splitlines()[0]})"

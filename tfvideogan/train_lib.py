@@ -103,6 +103,7 @@ class TrainingStage:
         self.step = self._resume()
         first = pipeline.evaluation_batches(sources[0].source, config.model.num_frames, SAMPLES, SAMPLES)
         self.shown = next(iter(first))
+        self.first_batches = assembly.batches(config, sources, self.options.seed)  # once: TensorFlow frees none of them
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
@@ -237,7 +238,7 @@ class TrainingStage:
         self._save()
 
     def _estimate_statistics(self, count: int) -> None:
-        self.model.estimate_batch_statistics(assembly.batches(self.config, self.sources, self.options.seed).take(count))
+        self.model.estimate_batch_statistics(self.first_batches.take(count))
 
     def _log_if_due(self, bar: tqdm) -> None:
         """Shows and logs the mean losses since the last time, over all replicas."""
