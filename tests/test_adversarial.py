@@ -94,16 +94,24 @@ class TrainStepTest(tf.test.TestCase):
                     train(model, name, 2)
                 self.assertAllClose(tiny.weights(plain), tiny.weights(compiled), atol=1e-5)
 
-    def test_float16_with_loss_scaling_trains(self):
+    def test_float16_trains_with_the_models_own_loss_scale(self):
         keras.mixed_precision.set_global_policy("mixed_float16")
         self.addCleanup(keras.mixed_precision.set_global_policy, "float32")
         model = tiny.model("vgan")
-        scaled = [keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(2e-4)) for _ in range(2)]
-        model.compile(*scaled)
+        model.compile()
         before = trained(model)
-        train(model, "vgan", 2)
+        train(model, "vgan", 4)
+        self.assertLess(int(model.skipped), 4)  # until the scale is one that the gradients bear
+        for update in model.updates:
+            self.assertBetween(float(update.scale), 2.0**11, 2.0**15)
         self.assertAllEqual(np.isfinite(tiny.weights(model)), np.ones_like(tiny.weights(model), bool))
         self.assertAllGreater(np.abs(trained(model) - before), 0.0)
+
+    def test_optimizers_that_scale_losses_are_refused(self):
+        scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(2e-4))
+        for optimizers in ((scaling, None), (None, scaling)):
+            with self.assertRaisesRegex(ValueError, "losses are scaled here"):
+                tiny.model("vgan").compile(*optimizers)
 
     def test_reported_losses_are_means_over_the_steps_since_the_reset(self):
         model = tiny.model("mdgan")
@@ -114,6 +122,22 @@ class TrainStepTest(tf.test.TestCase):
         self.assertAllClose(losses["d_loss"], losses["d_real"] + losses["d_fake"], rtol=1e-5)
         self.assertAllClose(losses["g_loss"], losses["g_adversarial"] + losses["g_content"], rtol=1e-5)
         self.assertEqual(float(model.metrics[0].count), 2.0)
+
+    def test_reported_losses_leave_skipped_steps_out(self):
+        model = tiny.model("vgan")
+        model.compile()
+        step = tf.function(model.train_step)
+        first = {name: float(loss) for name, loss in step(tiny.clips("vgan", 4)).items()}
+        step(tiny.clips("vgan", 4) * float("inf"))
+        self.assertAllEqual(model.get_metrics_result(), first)
+        self.assertEqual([float(metric.count) for metric in model.metrics], [1.0] * len(first))
+        step(tiny.clips("vgan", 4, seed=1))
+        both = model.get_metrics_result()
+        model.reset_metrics()
+        self.assertEqual(int(model.skipped), 1)
+        self.assertEqual(float(model.metrics[0].count), 0.0)
+        self.assertNotAllClose(both["d_loss"], first["d_loss"], rtol=1e-6)
+        self.assertAllEqual(np.isfinite(list(both.values())), [True] * len(both))
 
 
 class LatentsTest(tf.test.TestCase):
@@ -128,6 +152,24 @@ class LatentsTest(tf.test.TestCase):
         self.assertNotAllClose(first, draw(1))
         model.seed = 4
         self.assertNotAllClose(first, draw(0))
+
+    def test_each_train_step_meets_the_latents_of_its_number(self):
+        model = tiny.model("vgan")
+        model.compile()
+        met, inputs = [], model.generator_inputs
+
+        def recorded(clips, step):
+            met.append(inputs(clips, step))
+            return met[-1]
+
+        model.generator_inputs = recorded
+        model.train_step(tiny.clips("vgan", 4))
+        model.train_step(tiny.clips("vgan", 4) * float("inf"))  # skipped, and its latents with it
+        model.step.assign(7)
+        model.train_step(tiny.clips("vgan", 4))
+        self.assertEqual(int(model.step), 8)
+        for latents, step in zip(met, (0, 1, 7), strict=True):
+            self.assertAllEqual(latents, model.draw_latents(tf.constant(4), 100, tf.constant(step)))
 
 
 class MovingAverageTest(tf.test.TestCase):

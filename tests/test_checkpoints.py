@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 import tiny
 
@@ -46,18 +49,86 @@ class RunFolderTest(tf.test.TestCase):
     def test_any_damage_to_the_newest_falls_back_to_the_one_before(self):
         self.save(1)
         newest = self.save(2)
-        for file in sorted(newest.iterdir()):
+        files = sorted(newest.iterdir())
+        self.assertEqual([f.name for f in files], ["manifest.json", "variables.data-00000-of-00001", "variables.index"])
+        for file in files:
             content = file.read_bytes()
-            middle = len(content) // 2
-            flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-            for name, damaged in (("emptied", b""), ("cut", content[:middle]), ("one bit", flipped), ("deleted", None)):
-                with self.subTest(file=file.name, damage=name):
+            for damage, damaged in self.damages(content):
+                with self.subTest(file=file.name, damage=damage):
                     file.unlink() if damaged is None else file.write_bytes(damaged)
                     with self.assertLogs("tfvideogan", "WARNING") as logs:
                         self.assertEqual(self.run.latest().step, 1)
-                    self.assertIn("step00000002", logs.output[0])
+                    self.assertLen(logs.output, 1)
+                    said, _, reason = logs.output[0].partition(f"{newest} is passed over: ")
+                    self.assertEndsWith(said, "checkpoint ")
+                    self.assertNotEmpty(reason)
+                    if file.name != "manifest.json":  # whose damage may be told as that of its text
+                        self.assertIn(file.name, reason)
                     file.write_bytes(content)
         self.assertEqual(self.run.latest().step, 2)
+
+    @staticmethod
+    def damages(content: bytes) -> Iterator[tuple[str, bytes | None]]:
+        """A file's content truncated, with one bit flipped at each of 100 random places, and gone."""
+        for percent in (0, 50, 99):
+            yield f"cut to {percent} %", content[: len(content) * percent // 100]
+        for bit in np.random.default_rng(0).choice(8 * len(content), 100, replace=False).tolist():
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            yield f"bit {bit}", bytes(flipped)
+        yield "deleted", None
+
+    def test_facts_come_back(self):
+        facts = checkpoints.Facts(restores=2, replicas=8, hosts=4)
+        self.run.save(1, 5, self.model.training_state(), 9, facts)
+        self.assertEqual(self.run.latest().facts, facts)
+        self.save(6)
+        self.assertEqual(self.run.latest().facts, checkpoints.Facts(restores=0, replicas=1, hosts=1))
+
+    def test_a_save_that_fails_leaves_nothing_behind(self):
+        self.save(1)
+
+        def full(_, prefix):  # as a disk that fills up: a part is written
+            Path(prefix).parent.mkdir()
+            Path(f"{prefix}.data-00000-of-00001").write_bytes(b"a part")
+            raise error
+
+        errors = (OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "No space left"))
+        for error in errors:
+            with self.subTest(type(error).__name__):
+                full_disk = mock.patch.object(tf.train.Checkpoint, "write", full)
+                with full_disk, self.assertRaisesRegex(OSError, "step00000002 cannot be written: .*No space left"):
+                    self.save(2, keep=1)
+                self.assertEqual([p.name for p in self.run.checkpoints_dir.iterdir()], ["stage1-step00000001"])
+        self.assertEqual(self.run.latest().step, 1)
+
+    def test_a_failed_save_of_the_same_step_leaves_the_earlier_one(self):
+        self.save(1)
+        with mock.patch.object(checkpoints, "_sealed", side_effect=OSError("full")), self.assertRaises(OSError):
+            self.save(1)
+        self.assertEqual(self.run.latest().step, 1)
+        self.assertLen(list(self.run.checkpoints_dir.iterdir()), 1)
+
+    def test_a_file_in_the_way_is_an_error(self):
+        self.run.checkpoints_dir.write_bytes(b"")  # permissions would not stop root
+        with self.assertRaises(OSError):
+            self.save(1)
+        self.assertEqual(self.run.checkpoints_dir.read_bytes(), b"")
+
+    def test_a_step_may_be_saved_again(self):
+        self.save(1)
+        self.model.train_step(tiny.clips("vgan", 4))
+        self.save(1)
+        self.save(2)
+        self.assertEqual([p.name[-1] for p in sorted(self.run.checkpoints_dir.iterdir())], ["1", "2"])
+
+    def test_a_later_checkpoint_that_is_damaged_costs_no_good_one_its_place(self):
+        self.save(1)
+        (self.save(9) / "variables.index").write_bytes(b"")
+        self.save(2, keep=1)
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.assertEqual(self.run.latest().step, 2)
+        self.assertEqual([c.step for c in self.run.list()], [2, 9])
 
     def test_nothing_but_damaged_checkpoints_is_an_error(self):
         (self.save(1) / "variables.index").write_bytes(b"")

@@ -221,7 +221,7 @@ class CommandsTest(tf.test.TestCase):
             self.assertLess(max(map(len, result.stdout.splitlines())), 121)
             self.assertNotIn("tf.", result.stdout)
         shown = set(re.findall(r"^  --(?:\[no\])?(\w+):", run("train", "--helpshort").stdout, re.MULTILINE))
-        self.assertEqual(shown, {"run_dir", *(field.name for field in config.fields())})
+        self.assertEqual(shown, {"run_dir", "dry_run", "profile", *(field.name for field in config.fields())})
 
     def test_wrong_flags_are_refused(self):
         nowhere = f"--run_dir={self.runs / 'nowhere'}"
@@ -263,14 +263,16 @@ class CommandsTest(tf.test.TestCase):
         run_dir = self.runs / "corrupt"
         result = run("train", f"--run_dir={run_dir}", "--steps=2", "--frame_size=16", *TINY)
         self.assertEqual(result.returncode, 0, result.stderr)
-        data = next(run_dir.glob("checkpoints/*/variables.data*"))
-        content = bytearray(data.read_bytes())
-        content[len(content) // 2] ^= 1
-        data.write_bytes(content)
+        damaged = list(run_dir.glob("checkpoints/*/variables.data*"))
+        self.assertLen(damaged, 2)  # of before the first step, and of the last
+        for data in damaged:
+            content = bytearray(data.read_bytes())
+            content[len(content) // 2] ^= 1
+            data.write_bytes(content)
         before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
         for command, more in (("generate", []), ("evaluate", []), ("train", ["--steps=4", "--frame_size=16", *TINY])):
             result = run(command, f"--run_dir={run_dir}", *more)
-            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertEqual(result.returncode, 3, result.stderr)
             self.assertNotIn("Traceback", result.stderr)
             self.assertIn("does not match its SHA-256", result.stderr)
             self.assertIn("damaged", result.stderr.splitlines()[-1])

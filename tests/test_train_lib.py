@@ -1,10 +1,13 @@
 """The loop: what it writes, that it resumes as it was, that it stops when asked."""
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +15,7 @@ import tiny
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfvideogan import assembly, checkpoints, media, train_lib
+from tfvideogan import assembly, checkpoints, media, runtime, train_lib
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
 
@@ -110,6 +113,101 @@ class TrainTest(tf.test.TestCase):
         self.assertEqual(said.count("back to step 3 with the data in another order"), 2)
         self.assertIn("this is the 3rd time, the run ends", logs.output[-1])
         self.assertEqual(checkpoints.RunFolder(run_dir).latest().step, 3)
+
+    def not_finite_at(self, *steps: int, seed: int = 0):
+        """Makes the training's batches of these steps NaN, in the data order of one seed."""
+        make = assembly.batches
+
+        def spoiled(config, sources, order, step=0, *host):
+            batches = make(config, sources, order, step, *host)
+            if not host or order != seed:  # batches to estimate statistics over have no host
+                return batches
+            bad = tf.constant(steps, tf.int64)
+            return batches.enumerate(step).map(
+                lambda number, clips: tf.where(tf.reduce_any(number == bad), float("nan"), clips)
+            )
+
+        return mock.patch.object(assembly, "batches", spoiled)
+
+    def test_a_run_that_a_data_order_spoils_goes_back_once_and_on_to_its_end(self):
+        with self.not_finite_at(*range(3, 99)), self.assertLogs("tfvideogan", "WARNING") as logs:
+            run_dir = self.train("spoiled", steps=16, keep=99, ema=0.5)
+        said = "\n".join(logs.output)
+        self.assertEqual(said.count("the update is skipped"), 10)
+        self.assertIn("stage 1, step 13: a loss or a gradient is not finite, the update is skipped (10 in a row)", said)
+        self.assertEqual(said.count("back to step 2 with the data in another order"), 1)
+        saved = {checkpoint.step for checkpoint in checkpoints.RunFolder(run_dir).list()}
+        self.assertContainsSubset({0, 2, 4, 6, 8, 10, 12, 14, 16}, saved)
+        newest = checkpoints.RunFolder(run_dir).latest()
+        self.assertEqual((newest.step, newest.facts.restores), (16, 1))
+        model = checkpoints.load_model(run_dir)[0]
+        for variable in model.sampling_generator.variables:
+            self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
+        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+        self.assertEqual(lines[-1]["skipped"], 0)  # what was skipped was gone back on
+        self.assertNotIn(None, lines[-1].values())
+
+        before = self.variables(newest)
+        shutil.rmtree(newest.path)  # as if killed before it was saved
+        with self.not_finite_at(*range(3, 99)):  # of the first order, which the run has left
+            self.train("spoiled", steps=16, keep=99, ema=0.5)
+        again = checkpoints.RunFolder(run_dir).latest()
+        self.assertEqual((again.step, again.facts.restores), (16, 1))
+        self.assertEqual(before, self.variables(again))
+
+    def variables(self, checkpoint: checkpoints.Checkpoint) -> dict[str, bytes]:
+        """All that a checkpoint holds."""
+        reader = tf.train.load_checkpoint(str(checkpoint.path / "variables"))
+        names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
+        self.assertNotEmpty(names)
+        return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
+
+    def trained(self, model) -> list[bytes]:
+        """The weights and optimizers, without the statistics, which are re-estimated as a run ends."""
+        players = (model.generator, model.discriminator)
+        values = [v.value for player in players for v in player.trainable_variables]
+        values += [v for update in model.updates for v in update.variables]
+        return [value.numpy().tobytes() for value in values]
+
+    def test_a_checkpoint_waits_until_a_step_is_finite(self):
+        with self.not_finite_at(3, 4), self.assertLogs("tfvideogan", "WARNING") as logs:  # the 4th and 5th step
+            run_dir = self.train("waits", steps=10, checkpoint_every=4, keep=9, sample_every=99, log_every=1)
+        self.assertEqual([c.step for c in checkpoints.RunFolder(run_dir).list()], [0, 6, 8, 10])
+        self.assertEqual(["in a row" in line for line in logs.output], [True, True])
+        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+        self.assertEqual([line["skipped"] for line in lines], [0, 0, 0, 1, 2, 2, 2, 2, 2, 2])
+        self.assertEqual([line["step"] for line in lines if line["d_loss"] is None], [4, 5])
+
+    def test_another_replica_count_goes_on_with_a_warning(self):
+        run_dir = self.train("replicas", steps=2, strategy="none")
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            self.train("replicas", steps=4, strategy="mirrored")
+        told = [line for line in logs.output if "data order" in line]
+        self.assertLen(told, 1)
+        self.assertIn("the checkpoint is of 1 replica(s) on 1 host(s), now there are 2 on 1", told[0])
+        newest = checkpoints.RunFolder(run_dir).latest()
+        self.assertEqual((newest.step, newest.facts.replicas), (4, 2))
+
+    def test_fit_and_the_loop_give_the_same_weights_and_optimizers(self):
+        for name in ("vgan", "mdgan"):
+            with self.subTest(name):
+                config = tiny.config(name, steps=4, **({"refine_steps": 0} if name == "mdgan" else {}))
+                run_dir = self.folder / name
+                self.assertEqual(train_lib.train(config, run_dir), 0)
+                setup = runtime.setup(config.train, config.data.batch_size)
+                looped, fitted = (assembly.new_model(config, setup, 1) for _ in range(2))
+                untrained = self.trained(looped)
+                checkpoints.restore(checkpoints.RunFolder(run_dir).latest(), looped.training_state())
+                fitted.fit(
+                    assembly.batches(config, assembly.open_data(config), config.train.seed).take(4),
+                    shuffle=False,
+                    verbose=0,
+                )
+                self.assertEqual(int(fitted.step), 4)
+                by_loop, by_fit = self.trained(looped), self.trained(fitted)
+                self.assertEqual(by_loop, by_fit)
+                moved = [was != now for was, now in zip(untrained, by_loop, strict=True)]
+                self.assertGreater(sum(moved), len(moved) // 2)
 
     def test_it_writes_pictures_that_move_and_scalars(self):
         run_dir = self.train("pictures")

@@ -101,8 +101,8 @@ def _drop_after(log: paths.Path, stage: int, step: int) -> None:
     if not log.exists():
         return
     kept = []
-    for line in log.read_text().splitlines():
-        with contextlib.suppress(ValueError):
+    for line in log.read_bytes().decode(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             said = json.loads(line)
             if (said["stage"], said["step"]) <= (stage, step):
                 kept.append(line + "\n")

@@ -47,10 +47,10 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
         OSError: the last checkpoint cannot be written.
     """
     setup = runtime.setup(config.train, config.data.batch_size)
-    run = checkpoints.RunFolder.for_training(run_dir, config)
-    latest = run.latest()
-    sources = assembly.open_data(config)
     with runtime.StopSignals() as stop, setup.telling_lost_hosts():
+        run = checkpoints.RunFolder.for_training(run_dir, config)
+        latest = run.latest()
+        sources = assembly.open_data(config)
         for stage in range(1, registry.num_stages(config.model.model) + 1):
             steps = config.train.steps if stage == 1 else config.train.refine_steps
             if _is_finished(stage, steps, latest):
@@ -137,7 +137,7 @@ class TrainingStage:
             if skipped >= MOST_SKIPPED:
                 if not self._go_back():
                     return NOT_FINITE
-                batches, train_step = self._batches(), self._step_function()
+                batches, train_step, save_is_due = self._batches(), self._step_function(), False
                 bar.n = self.step
             elif self.step < self.steps:
                 if stop and not skipped:
@@ -205,7 +205,7 @@ class TrainingStage:
     def _take_order(self, restores: int) -> None:
         """Clips and latents in the order of this many restores."""
         self.facts = dataclasses.replace(self.facts, restores=restores)
-        self.model.seed = (self.options.seed + restores * 1_000_003) % 2**31
+        self.model.reseed((self.options.seed + restores * 1_000_003) % 2**31)
         self.model.skipped_in_a_row.assign(0)
         self.model.reset_metrics()
 

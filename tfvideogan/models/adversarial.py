@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.models import blocks
-from tfvideogan.models.updates import Update, counter
+from tfvideogan.models.updates import Update, all_finite, counter, vote
 
 
 class AdversarialModel(keras.Model):
@@ -150,7 +150,8 @@ class AdversarialModel(keras.Model):
                 taken = self.discriminator_update.apply(d_tape, d_objective, d_losses.values())
             g_losses = self._generator_losses(clips, generated)
             g_objective = self.generator_update.objective(g_losses)
-        taken = self.generator_update.apply(g_tape, g_objective, [*g_losses.values(), *statistics], allowed=taken)
+        taken &= vote(all_finite(statistics))
+        taken = self.generator_update.apply(g_tape, g_objective, g_losses.values(), allowed=taken)
         for variable, value in zip(statistics, before, strict=True):
             variable.assign(tf.where(taken, variable, value))  # a forward pass that was not finite has spoiled them
         self._count(taken)
@@ -171,6 +172,11 @@ class AdversarialModel(keras.Model):
         for name, value in (totals | d_losses | g_losses).items():
             self._trackers[name].update_state(tf.where(taken, value, 0.0), sample_weight=tf.cast(taken, tf.float32))
         return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def reseed(self, seed: int) -> None:
+        """Draws other latents from here on; functions that hold `train_step` must be traced anew."""
+        self.seed = seed
+        self._pass_through = None
 
     def draw_latents(self, batch_size: tf.Tensor, latent_dim: int, step: tf.Tensor) -> tf.Tensor:
         """This replica's rows of the step's latents [N, latent_dim] from N(0, 1).
