@@ -307,7 +307,7 @@ class CommandsTest(tf.test.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual([path.name for path in output.iterdir()], ["1"])
         signatures = tf.saved_model.load(str(output / "1")).signatures
-        self.assertEqual(set(signatures), {"predict", "serving_default"})
+        self.assertEqual(set(signatures), {"predict", "predict_video", "predict_jpeg", "serving_default"})
         result = run("to_saved_model", *arguments, package="export")
         self.assertEqual(result.returncode, 2)
         self.assertIn("which exists", result.stderr)

@@ -46,3 +46,12 @@ def clips(model: str, batch: int, seed: int = 0) -> tf.Tensor:
 def weights(model: keras.Model) -> np.ndarray:
     """All weights of both players, as one vector."""
     return np.concatenate([np.ravel(w) for part in (model.generator, model.discriminator) for w in part.get_weights()])
+
+
+def shake(model: AdversarialModel) -> None:
+    """Random batch normalisation statistics: a graph that forgot them would show."""
+    random = np.random.default_rng(0)
+    networks = {id(n): n for n in (model.generator, getattr(model, "base_generator", model.generator))}
+    for network in networks.values():
+        for variable in network.non_trainable_variables:
+            variable.assign(random.uniform(0.5, 1.5, variable.shape))
