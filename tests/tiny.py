@@ -1,9 +1,12 @@
 """The smallest of everything: each network and model of the registry in a size that tests in a moment."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvideogan.checkpoints import RunFolder
 from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
@@ -55,3 +58,14 @@ def shake(model: AdversarialModel) -> None:
     for network in networks.values():
         for variable in network.non_trainable_variables:
             variable.assign(random.uniform(0.5, 1.5, variable.shape))
+
+
+def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
+    """A run folder as training leaves it, with random weights and batch normalisation statistics."""
+    run = RunFolder.for_training(path, config(name))
+    run.write_config(config(name))
+    for earlier in range(1, stage + 1):
+        trained = model(name, earlier)
+        shake(trained)
+        run.save(earlier, 4, trained.sampling_state(), keep=1)
+    return Path(path)
