@@ -24,7 +24,7 @@ FLOORS = [
     {"losses", "runtime", "media"},
     {"models", "data", "metrics"},
     {"visuals", "checkpoints", "sampling", "serving"},
-    {"train_lib", "evaluation"},
+    {"train_lib", "evaluation", "exported"},
     {"cli"},
     COMMANDS,
 ]

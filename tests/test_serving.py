@@ -89,8 +89,9 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         requests += [("generate", seeds[1:2])] + ([("streams", latents.numpy())] if name == "vgan" else [])
         one, three, generated, default, jpeg, alone, *streams = self.ask(self.exported(model), *requests)
         expected = {name: value.numpy() for name, value in model(latents).items()}
-        self.assertAllClose(one["video"], expected["clip"][:1], atol=1e-5)
-        self.assertAllClose(three["video"], expected["clip"], atol=1e-5)
+        self.assertGreater(expected["clip"].std(), 0.05)
+        self.assertAllClose(one["video"], expected["clip"][:1], atol=1e-4)
+        self.assertAllClose(three["video"], expected["clip"], atol=1e-4)
         frames = generated["frames"]
         self.assertEqual((frames.dtype, frames.shape), (np.uint8, (4, 4, 16, 16, 3)))
         self.assertAllEqual(frames[0], frames[2])
@@ -99,7 +100,7 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllClose(frames[1], to_uint8(model(vgan.latents(9, 1))["clip"][0]).astype(int), atol=1)
         self.assertLess(np.abs(self.strips(jpeg["filmstrip_bytes"], 16) - frames).mean(), 6)
         for answer in streams:
-            self.assertAllClose(answer, expected, atol=1e-5)
+            self.assertAllClose(answer, expected, atol=1e-4)
 
     @parameterized.parameters(*PREDICTORS)
     def test_predictors(self, name, stage):
@@ -111,7 +112,8 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         requests += [("predict_jpeg", files)] + ([("streams", frame)] if name == "vgan_conditional" else [])
         one, three, default, video, jpeg, *streams = self.ask(self.exported(model), *requests)
         expected = {name: value.numpy() for name, value in model(to_float(frame)).items()}
-        self.assertAllClose(video["video"], expected["clip"], atol=1e-5)
+        self.assertGreater(expected["clip"].std(), 0.05)
+        self.assertAllClose(video["video"], expected["clip"], atol=1e-4)
         self.assertAllClose(three["frames"], to_uint8(expected["clip"]).astype(int), atol=1)
         self.assertAllClose(one["frames"].astype(int), three["frames"][:1].astype(int), atol=1)
         self.assertAllEqual(three["frames"], default["frames"])
@@ -119,7 +121,7 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         clips = to_uint8(model(to_float(read))["clip"]).astype(int)
         self.assertLess(np.abs(self.strips(jpeg["filmstrip_bytes"], size) - clips).mean(), 8)
         for answer in streams:
-            self.assertAllClose(answer, expected, atol=1e-5)
+            self.assertAllClose(answer, expected, atol=1e-4)
 
     def file(self, content: bytes) -> Path:
         path = Path(self.create_tempdir().full_path) / "picture"

@@ -54,10 +54,12 @@ def weights(model: keras.Model) -> np.ndarray:
 def shake(model: AdversarialModel) -> None:
     """Random batch normalisation statistics: a graph that forgot them would show."""
     random = np.random.default_rng(0)
-    networks = {id(n): n for n in (model.generator, getattr(model, "base_generator", model.generator))}
+    networks = {id(n): n for n in (model.sampling_generator, getattr(model, "base_generator", model.generator))}
     for network in networks.values():
         for variable in network.non_trainable_variables:
-            variable.assign(random.uniform(0.5, 1.5, variable.shape))
+            # Small means: features of a tiny network are small, and a ReLU must not cut all of them off.
+            low, high = (0.02, 0.2) if variable.name == "moving_variance" else (-0.1, 0.1)
+            variable.assign(random.uniform(low, high, variable.shape))
 
 
 def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
