@@ -13,14 +13,13 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.data.clips import to_float, to_uint8_tensor
+from tfvideogan.decoding import decode_images, require
 from tfvideogan.media import StripEncoding
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
 
 MAX_BATCH = 16  # rows of one request
-MAX_PIXELS = 2**25  # of a picture that a request holds: 100 MB decoded
 MAX_LATENT = 100.0  # N(0, 1) never gets near it, and from some size on networks overflow
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _LONGEST_JPEG = 65_500  # lines, the most that a JPEG file can have
 
 Outputs = dict[str, tf.Tensor]
@@ -78,7 +77,7 @@ class ServedModel(tf.Module):
             "predict": self._endpoint(frame, lambda frame: self._frames(to_float(frame))),
             "predict_video": self._endpoint(frame, lambda frame: self._video(to_float(frame))),
             "predict_jpeg": self._endpoint(
-                image_bytes, lambda image_bytes: self._filmstrip(to_float(_decode(image_bytes, size)))
+                image_bytes, lambda image_bytes: self._filmstrip(to_float(decode_images(image_bytes, size)))
             ),
         }
         if self._has_mask:
@@ -94,7 +93,7 @@ class ServedModel(tf.Module):
             request = tf.ensure_shape(request, spec.shape)  # sessions, and so servers, take any shape
             rows = tf.shape(request)[0]
             fits = (rows >= 1) & (rows <= self._max_batch)
-            return compute(_require(request, fits, f"a request has 1 to {self._max_batch} rows. Received:", rows))
+            return compute(require(request, fits, f"a request has 1 to {self._max_batch} rows. Received:", rows))
 
         return tf.function(checked, input_signature=[spec]).get_concrete_function()
 
@@ -113,12 +112,6 @@ class ServedModel(tf.Module):
         return {"filmstrip_bytes": tf.map_fn(_encode, strips, fn_output_signature=tf.TensorSpec([], tf.string))}
 
 
-def _require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tensor) -> tf.Tensor:
-    """`value`, which nothing can read before `condition` was found true; INVALID_ARGUMENT otherwise."""
-    with tf.control_dependencies([tf.debugging.Assert(condition, [text, received])]):
-        return tf.identity(value)
-
-
 def _draw(seed: tf.Tensor) -> tf.Tensor:
     """seed int64 [B] -> latents [B, 100]; a row depends on its own seed only.
 
@@ -134,56 +127,9 @@ def _draw(seed: tf.Tensor) -> tf.Tensor:
 def _check_latents(latents: tf.Tensor) -> tf.Tensor:
     largest = tf.reduce_max(tf.abs(latents))
     fits = tf.reduce_all(tf.abs(latents) <= MAX_LATENT)  # false for NaN
-    return _require(latents, fits, f"latents are finite and {MAX_LATENT:g} at most. Received magnitude:", largest)
+    return require(latents, fits, f"latents are finite and {MAX_LATENT:g} at most. Received magnitude:", largest)
 
 
 def _encode(strip: tf.Tensor) -> tf.Tensor:
     """A picture of frames uint8 [T * H, W, 3] -> JPEG bytes, as `media.encode_strip` makes them."""
     return tf.io.encode_jpeg(strip, "rgb", quality=StripEncoding.quality, chroma_downsampling=False)
-
-
-def _decode(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
-    """Contents of JPEG or PNG files [B], of any size -> frames uint8 [B, size, size, 3].
-
-    One by one, so that only one picture at a time lies decoded in memory.
-    """
-    return tf.map_fn(
-        lambda content: _decode_one(content, size),
-        image_bytes,
-        fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
-        parallel_iterations=1,
-    )
-
-
-def _decode_one(content: tf.Tensor, size: int) -> tf.Tensor:
-    """A JPEG or PNG file -> uint8 [size, size, 3], as `tfvideogan.predict` reads it, to one level of 255."""
-    is_jpeg, is_png = _starts_with(content, _JPEG), _starts_with(content, _PNG)
-    content = _require(
-        content, is_jpeg | is_png, "image_bytes must be a JPEG or a PNG. Bytes:", tf.strings.length(content)
-    )
-    shape = tf.cond(is_jpeg, lambda: _jpeg_shape(content), lambda: _png_shape(content))
-    fits = (shape[0] >= 1) & (shape[1] >= 1) & (shape[0] * shape[1] <= MAX_PIXELS)
-    content = _require(content, fits, f"a picture has {MAX_PIXELS:,} pixels at most. Received height and width:", shape)
-    image = tf.cond(
-        is_jpeg,
-        lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # as Pillow decodes
-        lambda: tf.io.decode_png(content, 3),
-    )
-    # Squashed as by `media.squash`: Pillow's bilinear filter and this one differ in how they round.
-    resized = tf.image.resize(image, [size, size], antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
-
-
-def _starts_with(content: tf.Tensor, magic: bytes) -> tf.Tensor:
-    return tf.strings.substr(content, 0, len(magic)) == magic
-
-
-def _jpeg_shape(content: tf.Tensor) -> tf.Tensor:
-    """Height and width by a JPEG's header, int64 [2]; nothing is decoded."""
-    return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
-
-
-def _png_shape(content: tf.Tensor) -> tf.Tensor:
-    """Height and width by a PNG's header, int64 [2]; nothing is decoded."""
-    width_and_height = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
-    return tf.cast(tf.reverse(tf.ensure_shape(width_and_height, [2]), [0]), tf.int64)
