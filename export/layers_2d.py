@@ -18,6 +18,7 @@ import tensorflow as tf
 
 TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 FEW_CHANNELS = 16  # below, a convolution for each phase would leave most of a vector register empty
+LARGE_MAP = 32  # pixels a side from which the border of a map costs less than copies of its windows
 PHASES = tuple(itertools.product(range(2), range(2)))  # of an output pixel, under stride 2
 
 Index = tuple[int, ...]  # frame t of a clip is frame index[t] of those that were computed
@@ -137,70 +138,98 @@ class Convolution(Lowered):
 class TransposedConvolution(Lowered):
     """Padded transposed convolutions of spatial stride 2 that share input and geometry; returns a list.
 
-    Along each axis output s*q + p is the sum over its taps (e, j) of input q + e times kernel slice j.
+    Along each axis output s*q + p, of phase p, is the sum over its taps (e, j) of input q + e times kernel slice j.
 
     Args:
-        heads: their weights; several, or those with few channels, are one convolution.
+        heads: their weights.
+        size: height and width of the input; it decides which of the forms is the fastest.
     """
 
-    def __init__(self, heads: Sequence[Weights]):
+    def __init__(self, heads: Sequence[Weights], size: int):
         super().__init__()
         self.relu = heads[0].relu
-        self.bias = [self.constant(head.bias) for head in heads]
+        self.channels = [head.bias.size for head in heads]
+        self.bias = self.constant(np.concatenate([np.tile(head.bias, 4) for head in heads]))
         taps, stride = heads[0].kernel.shape[0], heads[0].strides[0]
         self.margin = int(taps > 1)
         self.times = [axis_taps(taps, stride, phase) for phase in range(stride)]
-        self.in_phases = len(heads) == 1 and self.bias[0].shape[0] >= FEW_CHANNELS
+        self.summed = len(heads) > 1 or self.channels[0] < FEW_CHANNELS
+        self.joined = self.summed or size >= LARGE_MAP
         cells = [[_cell(head.kernel, *phase) for phase in PHASES] for head in heads]  # each [kt, 2, 2, C in, C out]
-        if self.in_phases:
+        groups = [[cell for four in cells for cell in reversed(four)]] if self.joined else [[cell] for cell in cells[0]]
+        kernels = [np.concatenate(group, -1) for group in groups]
+        if self.summed:
+            self.kernels = [self.constant(tap) for tap in kernels[0]]
+        else:
             times = [[j for _, j in time] for time in self.times]
-            self.kernels = [[self.constant(np.concatenate(cell[js], -2)) for cell in cells[0]] for js in times]
-        else:  # [2, 2, C in, kt * 4 * C out]; the reversed order of phases is told below
-            joined = np.concatenate([cell for four in cells for cell in reversed(four)], -1)
-            self.kernel = self.constant(np.moveaxis(joined, 0, 3).reshape(*joined.shape[1:4], -1))
+            self.kernels = [[self.constant(np.concatenate(kernel[js], -2)) for kernel in kernels] for js in times]
 
     def on_clips(self, x: tf.Tensor) -> list[tf.Tensor]:
-        return [self._in_phases(x)] if self.in_phases else self._at_once(x)
-
-    def _in_phases(self, x: tf.Tensor) -> tf.Tensor:
-        """A convolution for each phase of time, row and column, so that none meets a zero between pixels."""
-        frames, height, width = x.shape[1:4]
+        if self.summed:
+            return self._summed(x)
+        frames = x.shape[1]
         x = pad(x, self.margin, 1)
         phases = []
         for taps, kernels in zip(self.times, self.kernels, strict=True):
-            seen = as_images(tf.concat([self._from(x, e, frames) for e, _ in taps], -1))
-            cells = []
-            for (a, b), kernel in zip(PHASES, kernels, strict=True):
-                window = seen[:, a : a + height + 1, b : b + width + 1]
-                y = tf.nn.conv2d(window, kernel, 1, "VALID") + self.bias[0]
-                cells.append(tf.nn.relu(y) if self.relu else y)
-            phases.append(as_clips(tf.nn.depth_to_space(tf.concat(cells, -1), 2), frames))
-        return interleave(phases)
+            starts = [self.margin + offset for offset, _ in taps]
+            seen = as_images(tf.concat([take(x, range(start, start + frames)) for start in starts], -1))
+            y = self._joined(seen, kernels[0]) if self.joined else self._by_phase(seen, kernels)
+            phases.append(as_clips(y, frames))
+        return [interleave(phases)]
 
-    def _at_once(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """One convolution for all phases and temporal taps on unstacked frames; the taps are summed afterwards.
-
-        Window (g, h) of pixels g-1, g and h-1, h makes phase 1 of pixel g-1 and phase 0 of pixel g: the
-        rows 2g-1 and 2g of the output. So the phases come in reversed order, and a border is cut off.
-        """
-        frames, height, width = x.shape[1:4]
-        y = as_clips(tf.nn.conv2d(as_images(pad(x, 0, 1)), self.kernel, 1, "VALID"), frames)
-        taps = sum(len(taps) for taps in self.times)
-        summands = tf.split(pad(y, self.margin, 0), taps, -1) if taps > 1 else [y]
-        phases = [
-            functools.reduce(operator.add, [self._from(summands[j], e, frames) for e, j in taps]) for taps in self.times
+    def _by_phase(self, x: tf.Tensor, kernels: Sequence[Any]) -> tf.Tensor:
+        """Padded images -> images of twice the size. No window of a phase is computed in vain."""
+        height, width = (side - 1 for side in x.shape[1:3])
+        windows = [x[:, a : a + height, b : b + width] for a, b in PHASES]
+        bias = self.bias[: self.channels[0]]
+        cells = [
+            tf.nn.conv2d(window, kernel, 1, "VALID") + bias for window, kernel in zip(windows, kernels, strict=True)
         ]
+        return tf.nn.depth_to_space(tf.concat([self._activated(cell) for cell in cells], -1), 2)
+
+    def _joined(self, x: tf.Tensor, kernel: Any) -> tf.Tensor:
+        """The same by one convolution, which needs no copy of each phase's windows, but computes a border in vain."""
+        return _unfold(self._activated(tf.nn.conv2d(x, kernel, 1, "VALID") + self.bias))
+
+    def _summed(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """A convolution for each temporal tap: where few channels come out, summing them beats stacking the input."""
+        frames = x.shape[1]
+        images = as_images(pad(x, 0, 1))
+        phases = []
+        for taps in self.times:
+            summands = []
+            for offset, j in taps:
+                y = tf.nn.conv2d(images, self.kernels[j], 1, "VALID")
+                y = as_clips(y + self.bias if offset == 0 else y, frames)  # each phase has one tap of offset 0
+                summands.append(_shift(y, offset))
+            phases.append(functools.reduce(operator.add, summands))
         y = as_images(interleave(phases))
-        parts = tf.split(y, [4 * bias.shape[0] for bias in self.bias], -1) if len(self.bias) > 1 else [y]
-        outputs = []
-        for part, bias in zip(parts, self.bias, strict=True):
-            y = tf.nn.depth_to_space(part, 2)[:, 1 : 2 * height + 1, 1 : 2 * width + 1] + bias
-            outputs.append(as_clips(tf.nn.relu(y) if self.relu else y, frames * len(phases)))
+        outputs, start = [], 0
+        for channels in self.channels:
+            head = _unfold(self._activated(y[..., start : start + 4 * channels]))
+            outputs.append(as_clips(head, frames * len(phases)))
+            start += 4 * channels
         return outputs
 
-    def _from(self, padded: tf.Tensor, offset: int, frames: int) -> tf.Tensor:
-        """As many frames as the input has, from that many before or after its first."""
-        return take(padded, range(self.margin + offset, self.margin + offset + frames))
+    def _activated(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.relu(x) if self.relu else x
+
+
+def _unfold(x: tf.Tensor) -> tf.Tensor:
+    """Windows [N, H+1, W+1, 4*C] -> pixels [N, 2H, 2W, C].
+
+    Window g of pixels g-1 and g makes phase 1 of pixel g-1 and phase 0 of pixel g, output
+    2g-1 and 2g: so the phases come in reversed order, and a border is cut off.
+    """
+    return tf.nn.depth_to_space(x, 2)[:, 1:-1, 1:-1]
+
+
+def _shift(x: tf.Tensor, offset: int) -> tf.Tensor:
+    """Frame t + offset of clips [N, T, H, W, C] at t, zeros where there is none."""
+    if offset == 0:
+        return x
+    kept = x[:, offset:] if offset > 0 else x[:, :offset]
+    return tf.pad(kept, [[0, 0], [max(-offset, 0), max(offset, 0)], [0, 0], [0, 0], [0, 0]])
 
 
 def axis_taps(kernel: int, stride: int, phase: int) -> list[tuple[int, int]]:
@@ -238,18 +267,20 @@ def pad(x: tf.Tensor, frames: int, pixels: int) -> tf.Tensor:
 
 
 def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
-    """These frames of clips [N, T, H, W, C], in this order."""
-    if list(frames) == list(range(x.shape[1])):
+    """These frames of clips [N, T, H, W, C], in this order; by slices without strides, which runtimes are slow at."""
+    frames = list(frames)
+    if frames == list(range(x.shape[1])):
         return x
-    runs: list[list[int]] = []  # of equal steps ahead: each is a slice
-    for frame in frames:
-        step = frame - runs[-1][-1] if runs else 0
-        if step > 0 and (len(runs[-1]) == 1 or step == runs[-1][1] - runs[-1][0]):
-            runs[-1].append(frame)
-        else:
-            runs.append([frame])
-    slices = [x[:, run[0] : run[-1] + 1 : run[1] - run[0] if len(run) > 1 else 1] for run in runs]
-    return tf.concat(slices, 1) if len(slices) > 1 else slices[0]
+    step = frames[1] - frames[0] if len(frames) > 1 else 1
+    offset = frames[0] % max(step, 1)
+    first = frames[0] - offset
+    if step > 1 and frames == list(range(frames[0], frames[-1] + 1, step)) and first + step * len(frames) <= x.shape[1]:
+        blocks = x[:, first : first + step * len(frames)]
+        blocks = tf.reshape(blocks, [-1, len(frames), step, np.prod(x.shape[2:])])
+        return tf.reshape(blocks[:, :, offset : offset + 1], [-1, len(frames), *x.shape[2:]])
+    starts = [0, *(i for i in range(1, len(frames)) if frames[i] != frames[i - 1] + 1), len(frames)]
+    runs = [x[:, frames[start] : frames[stop - 1] + 1] for start, stop in itertools.pairwise(starts)]
+    return tf.concat(runs, 1) if len(runs) > 1 else runs[0]
 
 
 def interleave(phases: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -56,7 +56,7 @@ def lower(model: AdversarialModel) -> keras.Model:
     inputs = keras.Input(spec.shape[1:], name=spec.name)
     if not isinstance(model, MDGAN):
         return keras.Model(inputs, _lower(model.sampling_generator)(inputs), name="lowered")
-    clip = keras.layers.Reshape([1, *spec.shape[1:]])(inputs)
+    clip = _reshape(inputs, (1, *spec.shape[1:]))
     if model.stage == 1:
         outputs = {"clip": _lower(model.sampling_generator, repeated=True)(clip)}
     else:
@@ -105,6 +105,8 @@ class _Walk:
             return self._convolve(self.network.get_layer(layer.name), inputs[0])
         if isinstance(layer, keras.layers.Add):
             return self._add(layer, *inputs[0])
+        if isinstance(layer, keras.layers.Reshape):
+            return _reshape(inputs[0], layer.target_shape)
         outputs = layer(*inputs, **options)
         return self.remember(outputs, self.index(inputs[0])) if isinstance(layer, ELEMENTWISE) else outputs
 
@@ -115,7 +117,8 @@ class _Walk:
             lowered = layers_2d.Convolution(self._fold(layer), self.index(x) if len(x.shape) == 5 else (0,))
             return self.remember(lowered(x), lowered.index)
         twins = [other for other in self.consumers[id(layer.input)] if _are_twins(layer, other)]
-        outputs = layers_2d.TransposedConvolution([self._fold(head) for head in [layer, *twins]])(self._all_frames(x))
+        lowered = layers_2d.TransposedConvolution([self._fold(head) for head in [layer, *twins]], x.shape[-2])
+        outputs = lowered(self._all_frames(x))
         self.waiting.update({head.name: output for head, output in zip(twins, outputs[1:], strict=True)})
         return outputs[0]
 
@@ -141,6 +144,11 @@ class _Walk:
                 self.folded.add(layer.name)
                 weights = weights.normalised(layer) if hasattr(layer, "gamma") else weights.rectified()
         return weights
+
+
+def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    """Keras' layer without the batch size, which it works out inside the graph: mobile runtimes then plan no memory."""
+    return keras.layers.Lambda(tf.reshape, arguments={"shape": (-1, *shape)})(x)
 
 
 def _are_twins(one: Any, other: Any) -> bool:
