@@ -12,6 +12,7 @@ import dataclasses
 import json
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ def main() -> int:
     args = cli.flags.FLAGS
     _check_flags(args)
     cli.load_tensorflow()
+    _check_packages(args.formats)
     from export import model_card, report
     from export.check_parity import Reference
     from tfvideogan import checkpoints, media, paths
@@ -116,13 +118,17 @@ def main() -> int:
 
 
 def _check_flags(args: Any) -> None:
-    """Raises UsageError for formats and precisions that do not exist, and for packages that are missing."""
-    from tfvideogan.exported import optional
-
+    """Raises UsageError for formats and precisions that do not exist."""
     for flag, given, known in (("formats", args.formats, FORMATS), ("precisions", args.precisions, PRECISIONS)):
         if not given or set(given) - set(known):
             raise UsageError(f"--{flag} must be among {','.join(known)}. Received: {','.join(given)}")
-    for name in args.formats:
+
+
+def _check_packages(formats: Sequence[str]) -> None:
+    """Raises UsageError for a package that one of these formats needs and that is missing."""
+    from tfvideogan.exported import optional
+
+    for name in formats:
         for module, package in FORMATS[name].packages.items():
             optional(module, package)
 
