@@ -25,7 +25,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("version", 1, "version number, a folder that must not exist yet", lower_bound=1)
     flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
                          lower_bound=1, upper_bound=2)  # fmt: skip
-    flags.DEFINE_enum("lowering", "off", ["on", "off"], "2D operations in place of the 3D ones; the same function")
+    flags.DEFINE_enum(
+        "lowering", "on", ["on", "off"], "2D operations in place of the 3D ones, the same function; faster on CPUs"
+    )
     flags.DEFINE_integer("max_batch", 16, "rows that a request may have", lower_bound=1, upper_bound=1024)
 
 

@@ -30,11 +30,11 @@ def exif(orientation: int, endian: str = "<") -> bytes:
 
 
 class DecodingTest(tf.test.TestCase, parameterized.TestCase):
-    def assert_read_alike(self, content: bytes) -> np.ndarray:
+    def assert_read_alike(self, content: bytes, levels: int = 1) -> np.ndarray:
         path = Path(self.create_tempdir().full_path) / "picture"
         path.write_bytes(content)
         (frame,) = decoding.decode_images(tf.constant([content]), SIZE).numpy()
-        self.assertAllClose(frame.astype(int), media.read_image(path, media.squash(SIZE)).astype(int), atol=1)
+        self.assertAllClose(frame.astype(int), media.read_image(path, media.squash(SIZE)).astype(int), atol=levels)
         return frame
 
     @parameterized.product(kind=("JPEG", "PNG"), shape=((300, 200), (20, 31), (64, 64), (1, 1)), mode=("RGB", "L"))
@@ -47,6 +47,12 @@ class DecodingTest(tf.test.TestCase, parameterized.TestCase):
     )  # fmt: skip
     def test_kinds_of_jpeg_and_png_are_read_alike(self, **options):
         self.assert_read_alike(picture(**options))
+
+    def test_16_bits_a_pixel_are_read_alike(self):
+        buffer = io.BytesIO()
+        grey = np.random.default_rng(0).integers(0, 2**16, [90, 70]).astype(np.uint16)
+        Image.fromarray(grey).save(buffer, "PNG")
+        self.assert_read_alike(buffer.getvalue(), levels=2)
 
     @parameterized.product(orientation=[*range(1, 9)], endian=("<", ">"))
     def test_photos_are_turned_as_the_camera_was_held(self, orientation, endian):

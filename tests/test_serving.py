@@ -17,20 +17,15 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from test_decoding import picture
 
+from export.lowering import lower
 from tfvideogan import media, serving
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.models import vgan
 
 TESTS = Path(__file__).parent
 INVALID_ARGUMENT = 3
-GENERATORS = ("vgan", "vgan_one_stream")
-PREDICTORS = (("vgan_conditional", 1), ("mdgan", 1), ("mdgan", 2))
-
-
-def save(model, path: str, **options) -> str:
-    served = serving.ServedModel(model, max_batch=4, **options)
-    tf.saved_model.save(served, path, signatures=served.signatures())
-    return path
+GENERATORS = (("vgan", True), ("vgan_one_stream", False))  # whether lowered
+PREDICTORS = (("vgan_conditional", 1, False), ("mdgan", 1, False), ("mdgan", 2, True))
 
 
 def process(script: str, *arguments: str) -> None:
@@ -58,8 +53,11 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
-    def exported(self, model) -> str:
-        return save(model, self.create_tempdir().full_path + "/1")
+    def exported(self, model, lowered: bool = False) -> str:
+        path = self.create_tempdir().full_path + "/1"
+        served = serving.ServedModel(model, lower(model) if lowered else None, max_batch=4)
+        tf.saved_model.save(served, path, signatures=served.signatures())
+        return path
 
     def ask(self, path: str, *requests: tuple) -> list:
         """The answers of a session of the C API, in a process of its own."""
@@ -74,14 +72,14 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         return np.stack(pictures).reshape(len(contents), tiny.FRAMES, size, size, 3)
 
     @parameterized.parameters(*GENERATORS)
-    def test_generators_from_noise(self, name):
+    def test_generators_from_noise(self, name, lowered):
         model = tiny.model(name)
         tiny.shake(model)
         latents, seeds = vgan.latents(5, 3), np.array([4, 9, 4, -(2**62)])
         requests = [("generate_from_latents", latents[:1].numpy()), ("generate_from_latents", latents.numpy())]
         requests += [(signature, seeds) for signature in ("generate", "serving_default", "generate_jpeg")]
         requests += [("generate", seeds[1:2])] + ([("streams", latents.numpy())] if name == "vgan" else [])
-        one, three, generated, default, jpeg, alone, *streams = self.ask(self.exported(model), *requests)
+        one, three, generated, default, jpeg, alone, *streams = self.ask(self.exported(model, lowered), *requests)
         expected = {name: value.numpy() for name, value in model(latents).items()}
         self.assertGreater(expected["clip"].std(), 0.05)
         self.assertAllClose(one["video"], expected["clip"][:1], atol=1e-4)
@@ -97,14 +95,14 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllClose(answer, expected, atol=1e-4)
 
     @parameterized.parameters(*PREDICTORS)
-    def test_predictors(self, name, stage):
+    def test_predictors(self, name, stage, lowered):
         model, size = tiny.model(name, stage), tiny.frame_size(name)
         tiny.shake(model)
         frame = np.random.default_rng(1).integers(0, 256, [3, size, size, 3], np.uint8)
         files = [picture(), picture(kind="PNG"), picture(300, 20)]
         requests = [("predict", frame[:1]), ("predict", frame), ("serving_default", frame), ("predict_video", frame)]
         requests += [("predict_jpeg", files)] + ([("streams", frame)] if name == "vgan_conditional" else [])
-        one, three, default, video, jpeg, *streams = self.ask(self.exported(model), *requests)
+        one, three, default, video, jpeg, *streams = self.ask(self.exported(model, lowered), *requests)
         expected = {name: value.numpy() for name, value in model(to_float(frame)).items()}
         self.assertGreater(expected["clip"].std(), 0.05)
         self.assertAllClose(video["video"], expected["clip"], atol=1e-4)
