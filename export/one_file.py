@@ -23,8 +23,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "file to write, which must not exist yet")
     flags.DEFINE_enum("precision", "float32", list(BYTES), "numbers of the file; int8 is calibrated on inputs")
     flags.DEFINE_enum("lowering", "on", ["on", "off"], "2D operations in place of 3D ones (see docs/performance.md)")
-    flags.DEFINE_string("calibration", None, "int8 of predictors: clips whose first frames to calibrate on, as --data of "
-                        "tfvideogan.train (default: those that the run was trained on)")  # fmt: skip
+    flags.DEFINE_string("calibration", None, "int8 of predictors: clips whose first frames to calibrate on, as --data "
+                        "of tfvideogan.train (default: those that the run was trained on)")  # fmt: skip
     flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
                          lower_bound=1, upper_bound=2)  # fmt: skip
 
