@@ -80,7 +80,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
                          lower_bound=1, upper_bound=2)  # fmt: skip
     flags.DEFINE_string("calibration", None, "predictors: the clips that int8 is calibrated and all is checked on, a "
-                        "data set as --data of tfvideogan.train (default: synthetic:sky)")  # fmt: skip
+                        "data set as --data of tfvideogan.train (default: the run's own)")  # fmt: skip
     flags.DEFINE_integer("repeats", 20, "timed runs of each artefact on one clip", lower_bound=1)
     flags.DEFINE_integer("threads", 2, "threads of each runtime while it is timed", lower_bound=1)
 
@@ -100,14 +100,14 @@ def main() -> int:
         raise UsageError(f"--output must not exist yet. Received: {output}")
     media.check_folder("output", output.parent)
     model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
+    config = checkpoints.RunFolder.open(args.run_dir).config()
     output.parent.mkdir(parents=True, exist_ok=True)
     where = None if paths.is_remote(output) else output.parent  # beside: nobody sees half an export
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
-        reference = Reference(model, Path(beside), args.calibration)
+        reference = Reference(model, Path(beside), args.calibration, config.data.data)
         made = Path(beside) / "made"
         made.mkdir()
-        name = checkpoints.RunFolder.open(args.run_dir).config().model.model
-        rows = [_make(job, made, reference, checkpoint.stage, args) for job in _jobs(name, args)]
+        rows = [_make(job, made, reference, checkpoint.stage, args) for job in _jobs(config.model.model, args)]
         found = report.describe(model, args.run_dir, checkpoint, rows, args.threads)
         (made / "export_report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         (made / "README.md").write_text(model_card.model_card(found), encoding="utf-8")
@@ -139,7 +139,9 @@ def _jobs(model: str, args: Any) -> list[Job]:
         known = FORMATS[name]
         lowered = known.lowered if args.lowering == "auto" else args.lowering == "on"
         for precision in known.precisions:
-            if precision in args.precisions:
+            if precision == "int8" and not lowered:
+                logger.warning("%s, int8 is left out: there are no integer kernels for 3D operations", name)
+            elif precision in args.precisions:
                 file = f"{model}_{precision}{known.suffix}" if known.suffix else f"{model}/1"
                 jobs.append(Job(name, precision, lowered, Path(file)))
     if not jobs:

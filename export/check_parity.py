@@ -37,8 +37,8 @@ def define_flags() -> None:
                       "that end in _float16 or _int8 are of that precision, others of float32")  # fmt: skip
     flags.DEFINE_integer("stage", None, "mdgan: the stage that was exported (default: the last one trained)",
                          lower_bound=1, upper_bound=2)  # fmt: skip
-    flags.DEFINE_string("clips", None, "predictors: a data set whose first frames are predicted from "
-                        "(default: synthetic:sky:test)")  # fmt: skip
+    flags.DEFINE_string("clips", None, "predictors: a data set whose first frames to predict from, as --data of "
+                        "tfvideogan.train (default: the run's own)")  # fmt: skip
     flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
     flags.DEFINE_integer("threads", 2, "threads of each runtime", lower_bound=1)
 
@@ -54,8 +54,9 @@ def main() -> int:
         if not artefact.exists():
             raise UsageError(f"--artefact: no such file or folder. Received: {artefact}")
     model, _ = checkpoints.load_model(args.run_dir, args.stage)
+    trained_on = checkpoints.RunFolder.open(args.run_dir).config().data.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
-        reference = Reference(model, Path(folder), args.clips)
+        reference = Reference(model, Path(folder), args.clips, trained_on)
         rows = [reference.check(path, precision_of(path), args.repeats, args.threads) for path in artefacts]
     for row in rows:
         print(json.dumps(row))
@@ -68,16 +69,18 @@ class Reference:
     Args:
         model: the model that was exported.
         folder: for files that the processes share.
-        clips: for predictors, a data set for the inputs.
+        clips: for predictors, a data set for the inputs; the run's own if None.
+        trained_on: the run's own.
 
     Raises:
-        UsageError: those of `probe_inputs`.
+        UsageError: those of `held_out_inputs`.
     """
 
-    def __init__(self, model: AdversarialModel, folder: Path, clips: str | None = None):
-        from export.inputs import probe_inputs
+    def __init__(self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str):
+        from export.inputs import held_out_inputs
+        from export.one_file import CALIBRATION_INPUTS
 
-        inputs = probe_inputs(model, NUM_INPUTS, clips)
+        inputs = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip=CALIBRATION_INPUTS)
         self.expected = np.concatenate([model(row[None], training=False)["clip"] for row in inputs])
         self.parameters = sum(v.shape.num_elements() for part in model.sampling_state().values() for v in part)
         self._folder = folder

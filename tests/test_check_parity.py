@@ -26,10 +26,11 @@ class CheckParityTest(tf.test.TestCase):
         cls.saved_model = cls.folder / "vgan" / "1"
         to_saved_model.save(cls.model, paths.path(cls.saved_model), lowering=False, max_batch=3)
         cls.tflite, cls.onnx = cls.folder / "vgan_int8.tflite", cls.folder / "vgan_float16.onnx"
-        cls.tflite.write_bytes(to_tflite.convert(cls.model, "int8", lowering=True, calibration=None))
-        converted = to_onnx.convert(cls.model, "float16", lowering=True, calibration=None)
-        cls.onnx.write_bytes(converted.SerializeToString())
-        cls.reference = check_parity.Reference(cls.model, cls.folder)
+        cls.tflite.write_bytes(
+            to_tflite.convert(cls.model, "int8", calibration=inputs.probe_inputs(cls.model, 32, seed=2))
+        )
+        cls.onnx.write_bytes(to_onnx.convert(cls.model, "float16"))
+        cls.reference = check_parity.Reference(cls.model, cls.folder, None, "synthetic:sprites")
 
     def check(self, artefact: Path, precision: str = "float32") -> dict:
         return self.reference.check(artefact, precision, repeats=2)
@@ -111,7 +112,7 @@ class CheckParityTest(tf.test.TestCase):
 
     def test_products_in_float_are_counted(self):
         in_float = self.folder / "float.tflite"
-        in_float.write_bytes(to_tflite.convert(self.model, "float32", lowering=False, calibration=None))
+        in_float.write_bytes(to_tflite.convert(self.model, lowering=False))
         self.assertEqual(operators.float_share(in_float), 1.0)
         self.assertEqual(operators.float_share(self.onnx), 1.0)
         self.assertIsNone(operators.float_share(self.saved_model))

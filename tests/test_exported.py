@@ -26,9 +26,8 @@ def export_to(folder: Path, name: str) -> None:
     model = checkpoints.load_generator(tiny.run_folder(folder / "run", name))
     for version in (3, 12):
         to_saved_model.save(model, paths.path(folder / "served" / str(version)), lowering=version == 3, max_batch=1)
-    (folder / "a.tflite").write_bytes(to_tflite.convert(model, "float32", lowering=True, calibration=None))
-    converted = to_onnx.convert(model, "float32", lowering=True, calibration=None)
-    (folder / "a.onnx").write_bytes(converted.SerializeToString())
+    (folder / "a.tflite").write_bytes(to_tflite.convert(model))
+    (folder / "a.onnx").write_bytes(to_onnx.convert(model))
 
 
 class ExportedTest(tf.test.TestCase, parameterized.TestCase):
