@@ -179,13 +179,13 @@ class TransposedConvolution(Lowered):
 
     def _by_phase(self, x: tf.Tensor, kernels: Sequence[Any]) -> tf.Tensor:
         """Padded images -> images of twice the size. No window of a phase is computed in vain."""
-        height, width = (side - 1 for side in x.shape[1:3])
-        windows = [x[:, a : a + height, b : b + width] for a, b in PHASES]
+        height, width = (side - 2 for side in x.shape[1:3])
         bias = self.bias[: self.channels[0]]
-        cells = [
-            tf.nn.conv2d(window, kernel, 1, "VALID") + bias for window, kernel in zip(windows, kernels, strict=True)
-        ]
-        return tf.nn.depth_to_space(tf.concat([self._activated(cell) for cell in cells], -1), 2)
+        cells = []
+        for (a, b), kernel in zip(PHASES, kernels, strict=True):
+            window = x[:, a : a + height + 1, b : b + width + 1]
+            cells.append(self._activated(tf.nn.conv2d(window, kernel, 1, "VALID") + bias))
+        return interleave([interleave(cells[:2], axis=2), interleave(cells[2:], axis=2)])
 
     def _joined(self, x: tf.Tensor, kernel: Any) -> tf.Tensor:
         """The same by one convolution, which needs no copy of each phase's windows, but computes a border in vain."""
@@ -219,9 +219,12 @@ def _unfold(x: tf.Tensor) -> tf.Tensor:
     """Windows [N, H+1, W+1, 4*C] -> pixels [N, 2H, 2W, C].
 
     Window g of pixels g-1 and g makes phase 1 of pixel g-1 and phase 0 of pixel g, output
-    2g-1 and 2g: so the phases come in reversed order, and a border is cut off.
+    2g-1 and 2g: so the phases come in reversed order, and a border is cut off. This is
+    DEPTH_TO_SPACE, which some runtimes do slowly, by a transposition of whole half rows.
     """
-    return tf.nn.depth_to_space(x, 2)[:, 1:-1, 1:-1]
+    rows, columns, channels = x.shape[1:]
+    halves = tf.transpose(tf.reshape(x, [-1, columns, 2, channels // 2]), [0, 2, 1, 3])
+    return tf.reshape(halves, [-1, 2 * rows, 2 * columns, channels // 4])[:, 1:-1, 1:-1]
 
 
 def _shift(x: tf.Tensor, offset: int) -> tf.Tensor:
@@ -283,13 +286,13 @@ def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
     return tf.concat(runs, 1) if len(runs) > 1 else runs[0]
 
 
-def interleave(phases: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Clips of every s-th frame -> clips of all frames [N, s*T, H, W, C]."""
+def interleave(phases: Sequence[tf.Tensor], axis: int = 1) -> tf.Tensor:
+    """Every s-th frame, row or column -> all of them: s tensors [N, ..., K, ...] -> [N, ..., s*K, ...]."""
     if len(phases) == 1:
         return phases[0]
-    frames, *shape = phases[0].shape[1:]
-    stacked = tf.concat([tf.reshape(phase, [-1, frames, 1, np.prod(shape)]) for phase in phases], 2)
-    return tf.reshape(stacked, [-1, frames * len(phases), *shape])
+    before, size, after = phases[0].shape[1:axis], phases[0].shape[axis], phases[0].shape[axis + 1 :]
+    stacked = tf.concat([tf.reshape(phase, [-1, size, 1, np.prod(after)]) for phase in phases], 2)
+    return tf.reshape(stacked, [-1, *before, size * len(phases), *after])
 
 
 def add_repeated(x: tf.Tensor, y: tf.Tensor, index: Index) -> tf.Tensor:
