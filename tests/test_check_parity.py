@@ -50,6 +50,7 @@ class CheckParityTest(tf.test.TestCase):
             self.assertEqual((row["status"], row["reason"], len(row["sha256"])), ("accepted", None, 64))
             self.assertGreater(min(row["p50_ms"], row["p95_ms"] - row["p50_ms"] + 1e-9, row["peak_memory_mb"]), 0)
         self.assertLess(rows[0]["max_difference"], 1e-4)
+        self.assertLess(rows[2]["peak_memory_mb"], 0.7 * rows[0]["peak_memory_mb"])  # its process has no TensorFlow
         self.assertEqual(rows[1]["bytes"], self.tflite.stat().st_size)
 
     def test_other_weights_are_rejected_and_the_command_fails(self):
