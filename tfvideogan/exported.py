@@ -41,7 +41,10 @@ class Exported:
         self._run = run
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """A batch as it is: latents [N, 100], or frames [N, H, W, 3] in [-1, 1] -> video float32 [N, T, H, W, 3]."""
+        """A batch as it is: latents [N, 100], or frames [N, H, W, 3] in [-1, 1] -> video float32 [N, T, H, W, 3].
+
+        SavedModels take frames as uint8, to which they are rounded here.
+        """
         return np.asarray(self._run(np.asarray(inputs, np.float32)), np.float32)
 
     def generate(self, seed: int | Sequence[int]) -> np.ndarray:
@@ -183,9 +186,9 @@ def _open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
     return lambda inputs: session.run(["video"], {given.name: inputs})[0], given.shape[1:]
 
 
-def optional(module: str, package: str) -> ModuleType:
+def optional(module: str, package: str, extra: str = "export") -> ModuleType:
     """The one door to packages that only exporting needs. Raises UsageError with the line that installs them."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(f"{package} is not installed: pip install 'tfvideogan[export]' -c constraints.txt") from error
+        raise UsageError(f"{package} is not installed: pip install 'tfvideogan[{extra}]' -c constraints.txt") from error
