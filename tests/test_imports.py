@@ -21,7 +21,7 @@ COMMANDS = {
 FLOORS = [
     {"config"},
     {"paths"},
-    {"losses", "runtime", "media", "decoding"},
+    {"losses", "runtime", "media", "decoding", "timing"},
     {"models", "data", "metrics"},
     {"visuals", "checkpoints", "sampling", "serving"},
     {"train_lib", "evaluation", "exported"},
