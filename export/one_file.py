@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,15 +29,22 @@ def define_flags() -> None:
                          lower_bound=1, upper_bound=2)  # fmt: skip
 
 
-def main(suffix: str, convert: Convert) -> None:
-    """Writes what `convert(model, precision, lowering, calibration)` makes of the run, all of it or nothing."""
+def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
+    """Writes what `convert(model, precision, lowering, calibration)` makes of the run, all of it or nothing.
+
+    Args:
+        packages: optional ones that it needs, told before a model is loaded.
+    """
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
     if args.calibration and args.precision != "int8":
         raise UsageError(f"--calibration is for --precision=int8. Received: --precision={args.precision}")
+    check_precision(args.precision, args.lowering == "on")
     cli.load_tensorflow()
-    from tfvideogan import checkpoints, media, paths
+    from tfvideogan import checkpoints, exported, media, paths
 
+    for package in packages:
+        exported.optional(package, package)
     media.check_output("output", args.output, (suffix,))
     if paths.path(args.output).exists():
         raise UsageError(f"--output must be a new file. Received: {args.output}, which exists")
@@ -50,6 +57,12 @@ def main(suffix: str, convert: Convert) -> None:
     check_size(content, model, args.precision)
     media.write_bytes(args.output, content)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}, {len(content) / 1e6:.1f} MB")
+
+
+def check_precision(precision: str, lowering: bool) -> None:
+    """Raises UsageError for int8 of 3D operations: converters accept it, and runtimes compute it in float."""
+    if precision == "int8" and not lowering:
+        raise UsageError("--precision=int8 needs --lowering=on: 3D convolutions have float kernels only")
 
 
 def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> np.ndarray:

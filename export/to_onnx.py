@@ -20,7 +20,6 @@ import numpy as np
 import tfvideogan
 from export import one_file
 from tfvideogan import cli
-from tfvideogan.config import UsageError
 
 OPSET = 18
 FPS = 12  # at which this package plays clips
@@ -28,10 +27,7 @@ LARGE = 1024  # numbers in a constant that float16 halves
 
 
 def main() -> None:
-    from tfvideogan.exported import optional
-
-    optional("tf2onnx", "tf2onnx")  # told before a model is loaded
-    one_file.main(".onnx", convert)
+    one_file.main(".onnx", convert, packages=("onnx", "tf2onnx", "onnxruntime"))
 
 
 def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
@@ -45,8 +41,7 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     from export.lowering import input_spec, sampler
     from tfvideogan.exported import optional
 
-    if precision == "int8" and not lowering:
-        raise UsageError("--precision=int8 needs --lowering=on: ONNX Runtime computes 3D convolutions in float only")
+    one_file.check_precision(precision, lowering)
     onnx, tf2onnx = optional("onnx", "onnx"), optional("tf2onnx", "tf2onnx")
     spec, sample = input_spec(model), sampler(model, lowering)
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])

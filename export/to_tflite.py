@@ -16,7 +16,6 @@ import numpy as np
 
 from export import one_file
 from tfvideogan import cli
-from tfvideogan.config import UsageError
 
 
 def main() -> None:
@@ -38,8 +37,7 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
     from export.lowering import input_spec, sampler
 
-    if precision == "int8" and not lowering:
-        raise UsageError("--precision=int8 needs --lowering=on: TFLite computes 3D convolutions in float only")
+    one_file.check_precision(precision, lowering)
     spec, sample = input_spec(model), sampler(model, lowering)
     module = tf.Module()
     module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
