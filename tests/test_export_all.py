@@ -132,6 +132,17 @@ class ExportAllTest(tf.test.TestCase):
         self.assertTrue((self.folder / "rejected" / "vgan_int8.tflite").exists())
         self.assertFalse((self.folder / "vgan_int8.tflite").exists())
 
+    def test_int8_is_left_out_where_it_would_be_float(self):
+        chosen = {"formats": [*export_all.FORMATS, "onnx"], "precisions": [*export_all.PRECISIONS]}
+        jobs = {
+            lowering: export_all._jobs("vgan", SimpleNamespace(lowering=lowering, **chosen))
+            for lowering in ("auto", "off")
+        }
+        self.assertLen(jobs["auto"], 7)
+        self.assertEqual(len(jobs["off"]), 5)
+        self.assertEqual({job.precision for job in jobs["off"]}, {"float32", "float16"})
+        self.assertFalse(any(job.lowered for job in jobs["off"]))
+
     def test_a_process_that_fails_tells_why(self):
         with self.assertRaisesRegex(UsageError, "^--artefact is required"):
             processes.run("export.measure")
