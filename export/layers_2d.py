@@ -281,9 +281,25 @@ def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
         blocks = x[:, first : first + step * len(frames)]
         blocks = tf.reshape(blocks, [-1, len(frames), step, np.prod(x.shape[2:])])
         return tf.reshape(blocks[:, :, offset : offset + 1], [-1, len(frames), *x.shape[2:]])
-    starts = [0, *(i for i in range(1, len(frames)) if frames[i] != frames[i - 1] + 1), len(frames)]
-    runs = [x[:, frames[start] : frames[stop - 1] + 1] for start, stop in itertools.pairwise(starts)]
-    return tf.concat(runs, 1) if len(runs) > 1 else runs[0]
+    runs: list[tuple[list[int], int]] = []  # frames in a row, or one frame and how often
+    for frame in frames:
+        row, times = runs[-1] if runs else ([], 0)
+        if times == 1 and frame == row[-1] + 1:
+            row.append(frame)
+        elif len(row) == 1 and frame == row[0]:
+            runs[-1] = (row, times + 1)
+        else:
+            runs.append(([frame], 1))
+    parts = [_repeat(x[:, row[0] : row[-1] + 1], times) for row, times in runs]
+    return tf.concat(parts, 1) if len(parts) > 1 else parts[0]
+
+
+def _repeat(x: tf.Tensor, times: int) -> tf.Tensor:
+    """One after another along time, by doubling: runtimes are slow at tiles, and at concatenating many."""
+    if times == 1:
+        return x
+    half = _repeat(x, times // 2)
+    return tf.concat([half, half] + [x] * (times % 2), 1)
 
 
 def interleave(phases: Sequence[tf.Tensor], axis: int = 1) -> tf.Tensor:
@@ -293,13 +309,3 @@ def interleave(phases: Sequence[tf.Tensor], axis: int = 1) -> tf.Tensor:
     before, size, after = phases[0].shape[1:axis], phases[0].shape[axis], phases[0].shape[axis + 1 :]
     stacked = tf.concat([tf.reshape(phase, [-1, size, 1, np.prod(after)]) for phase in phases], 2)
     return tf.reshape(stacked, [-1, *before, size * len(phases), *after])
-
-
-def add_repeated(x: tf.Tensor, y: tf.Tensor, index: Index) -> tf.Tensor:
-    """Clips x [N, T, H, W, C], plus y [N, U, H, W, C] whose frame `index[t]` stands for frame t."""
-    sums, start = [], 0
-    for frame, run in itertools.groupby(index):
-        stop = start + len(list(run))
-        sums.append(x[:, start:stop] + y[:, frame : frame + 1])
-        start = stop
-    return tf.concat(sums, 1)

@@ -123,11 +123,11 @@ class _Walk:
         return outputs[0]
 
     def _add(self, layer: keras.layers.Layer, x: Any, y: Any) -> Any:
-        """A decoder's features and those of a skip, which may stand for several frames each."""
-        index = self.index(y)
-        if self.index(x) == index:
-            return self.remember(layer([x, y]), index)
-        return keras.layers.Lambda(lambda both: layers_2d.add_repeated(*both, index))([self._all_frames(x), y])
+        """A decoder's features and those of a skip; either may stand for several frames each."""
+        if self.index(x) == self.index(y):
+            return self.remember(layer([x, y]), self.index(x))
+        # Not each run of equal frames by itself: TFLite's converter then leaves int8's sums in float.
+        return layer([self._all_frames(x), self._all_frames(y)])
 
     def _all_frames(self, x: Any) -> Any:
         if len(x.shape) == 4 or self.index(x) == tuple(range(x.shape[1])):

@@ -13,7 +13,6 @@ from export.inputs import probe_inputs
 from tfvideogan import media
 from tfvideogan.config import UsageError
 
-
 MOVERS = ("STRIDED_SLICE", "PAD", "RESHAPE", "CONCATENATION")  # of numbers that they leave as they are
 
 
