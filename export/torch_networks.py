@@ -23,6 +23,8 @@ def define_flags() -> None:
     flags.DEFINE_string("inputs", None, ".npy of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
     flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
                          lower_bound=1, upper_bound=2)  # fmt: skip
+    flags.DEFINE_enum("layout", "contiguous_format", ["contiguous_format", "channels_last_3d"], "of the weights in "
+                      "memory; PyTorch's activations follow it")  # fmt: skip
     flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
     flags.DEFINE_integer("threads", 2, "threads of PyTorch", lower_bound=1)
 
@@ -38,14 +40,11 @@ def main() -> None:
     model, _ = checkpoints.load_model(args.run_dir, args.stage)
     inputs = np.load(args.inputs)[:1]
     expected = model(inputs, training=False)["clip"].numpy()
-    found = {}
     with torch.inference_mode():
-        for layout in (torch.contiguous_format, torch.channels_last_3d):
-            run = generator(torch, model, layout)
-            difference = np.abs(run(inputs) - expected).max()
-            name = str(layout).removeprefix("torch.")
-            found[name] = measure.latency(lambda run=run: run(inputs), args.repeats) | {"difference": float(difference)}
-    print(json.dumps(found))
+        run = generator(torch, model, getattr(torch, args.layout))
+        found = {"max_difference": float(np.abs(run(inputs) - expected).max())}
+        found |= measure.latency(lambda: run(inputs), args.repeats)
+    print(json.dumps(found | {"peak_memory_mb": measure.peak_memory_mb()}))
 
 
 def generator(torch: Any, model: Any, layout: Any) -> Any:
