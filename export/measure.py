@@ -49,7 +49,7 @@ def main() -> None:
     print(json.dumps(measured))
 
 
-def measure(artefact: Path, inputs: Path, outputs: Path, repeats: int, threads: int) -> dict[str, Any]:
+def measure(artefact: Path, inputs: Path, outputs: Path | None, repeats: int, threads: int) -> dict[str, Any]:
     """This command in a fresh process: its JSON line. Raises UsageError if the process failed."""
     options = {"artefact": artefact, "inputs": inputs, "outputs": outputs, "repeats": repeats, "threads": threads}
     return json.loads(processes.run("export.measure", **options).splitlines()[-1])
