@@ -116,7 +116,9 @@ class LayersTest(tf.test.TestCase):
 
     def test_frames_are_taken_without_strides(self):
         x = tf.range(12.0)[tf.newaxis, :, tf.newaxis, tf.newaxis, tf.newaxis]
-        for frames in ([0, 1, 2], [0, 2, 4, 6], [1, 3, 5, 7, 9, 11], [3], [0, 1, 1, 1, 5], [2, 2, 2, 2, 2, 2, 2], [0, 1, 1, 2, 3], [9, 11], [1, 3]):
+        regular = ([0, 1, 2], [0, 2, 4, 6], [1, 3, 5, 7, 9, 11], [3])
+        others = ([0, 1, 1, 1, 5], [2, 2, 2, 2, 2, 2, 2], [0, 1, 1, 2, 3], [9, 11], [1, 3])
+        for frames in (*regular, *others):
             graph = tf.function(lambda x, frames=frames: layers_2d.take(x, frames)).get_concrete_function(x)
             self.assertAllEqual(tf.reshape(graph(x), [-1]), frames)
             slices = [op for op in graph.graph.get_operations() if op.type == "StridedSlice"]
