@@ -3,6 +3,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+EXPORT = ["tf2onnx>=1.17", "onnx>=1.19", "onnxruntime>=1.22", "ai-edge-litert>=2.1"]
 DATA = ["apache-beam>=2.77,<3", "opencv-python-headless>=4.12"]  # of prepare_data
 
 setup(
@@ -31,7 +32,9 @@ setup(
         "data": DATA,
         "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1", "onnx<1.19"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "dev": [*DATA, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "export": EXPORT,
+        "bench": ["torch>=2.6"],  # what export.benchmark --others compares with
+        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },
 )

@@ -6,9 +6,16 @@ python -m export.to_saved_model --run_dir=runs/mdgan --output=exported/mdgan
 from __future__ import annotations
 
 import tempfile
+from typing import TYPE_CHECKING
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfvideogan import paths
+    from tfvideogan.models.adversarial import AdversarialModel
 
 
 def define_flags() -> None:
@@ -18,29 +25,47 @@ def define_flags() -> None:
     flags.DEFINE_integer("version", 1, "version number, a folder that must not exist yet", lower_bound=1)
     flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
                          lower_bound=1, upper_bound=2)  # fmt: skip
+    flags.DEFINE_enum(
+        "lowering", "on", ["on", "off"], "2D operations in place of the 3D ones, the same function; faster on CPUs"
+    )
+    flags.DEFINE_integer("max_batch", 16, "rows that a request may have", lower_bound=1, upper_bound=1024)
 
 
 def main() -> None:
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
     cli.load_tensorflow()
-    import tensorflow as tf
-
-    from tfvideogan import checkpoints, media, paths, serving
+    from tfvideogan import checkpoints, media, paths
 
     final = paths.path(args.output) / str(args.version)
     if final.exists():
         raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
     media.check_folder("output", args.output)
     model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
-    served = serving.ServedModel(model)
+    names = save(model, final, args.lowering == "on", args.max_batch)
+    print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(names)})")
+
+
+def save(model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: int) -> list[str]:
+    """Writes a model as the SavedModel `final`, a folder named by a version, and returns its signatures' names."""
+    import tensorflow as tf
+
+    from tfvideogan import paths, serving
+
+    served = serving.ServedModel(model, _lowered(model) if lowering else None, max_batch)
     signatures = served.signatures()
     final.parent.mkdir(parents=True, exist_ok=True)
     where = None if paths.is_remote(final) else final.parent  # beside: a server must never see half a version
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
         tf.saved_model.save(served, f"{beside}/model", signatures=signatures)
         paths.publish(f"{beside}/model", final)
-    print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(signatures)})")
+    return list(signatures)
+
+
+def _lowered(model: AdversarialModel) -> keras.Model:
+    from export.lowering import lower
+
+    return lower(model)
 
 
 if __name__ == "__main__":

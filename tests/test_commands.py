@@ -302,18 +302,6 @@ class CommandsTest(tf.test.TestCase):
         self.refuse("--steps", "train", run_dir, "--frame_size=16", "--steps=99999999999999999999", *TINY)
         self.assertEqual(options.read_bytes(), before)
 
-    def test_export_writes_a_version_once(self):
-        output = self.runs / "exported"
-        arguments = [f"--run_dir={self.runs / 'mdgan'}", f"--output={output}"]
-        result = run("to_saved_model", *arguments, package="export")
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual([path.name for path in output.iterdir()], ["1"])
-        signatures = tf.saved_model.load(str(output / "1")).signatures
-        self.assertEqual(set(signatures), {"predict", "serving_default"})
-        result = run("to_saved_model", *arguments, package="export")
-        self.assertEqual(result.returncode, 2)
-        self.assertIn("which exists", result.stderr)
-
     def test_commands_run_from_any_folder(self):
         result = subprocess.run(
             [sys.executable, "-m", "tfvideogan.generate", "--run_dir=vgan", "--num_clips=1"],

@@ -21,10 +21,10 @@ COMMANDS = {
 FLOORS = [
     {"config"},
     {"paths"},
-    {"losses", "runtime", "media"},
+    {"losses", "runtime", "media", "decoding", "timing"},
     {"models", "data", "metrics"},
     {"visuals", "checkpoints", "sampling", "serving", "assembly", "journal"},
-    {"train_lib", "dry_run", "evaluation"},
+    {"train_lib", "dry_run", "evaluation", "exported"},
     {"cli"},
     COMMANDS,
 ]

@@ -1,9 +1,12 @@
 """The smallest of everything: each network and model of the registry in a size that tests in a moment."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvideogan.checkpoints import RunFolder
 from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
@@ -46,3 +49,25 @@ def clips(model: str, batch: int, seed: int = 0) -> tf.Tensor:
 def weights(model: keras.Model) -> np.ndarray:
     """All weights of both players, as one vector."""
     return np.concatenate([np.ravel(w) for part in (model.generator, model.discriminator) for w in part.get_weights()])
+
+
+def shake(model: AdversarialModel) -> None:
+    """Random batch normalisation statistics: a graph that forgot them would show."""
+    random = np.random.default_rng(0)
+    networks = {id(n): n for n in (model.sampling_generator, getattr(model, "base_generator", model.generator))}
+    for network in networks.values():
+        for variable in network.non_trainable_variables:
+            # Small means: features of a tiny network are small, and a ReLU must not cut all of them off.
+            low, high = (0.02, 0.2) if variable.name == "moving_variance" else (-0.1, 0.1)
+            variable.assign(random.uniform(low, high, variable.shape))
+
+
+def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
+    """A run folder as training leaves it, with random weights and batch normalisation statistics."""
+    run = RunFolder.for_training(path, config(name))
+    run.write_config(config(name))
+    for earlier in range(1, stage + 1):
+        trained = model(name, earlier)
+        shake(trained)
+        run.save(earlier, 4, trained.sampling_state(), keep=1)
+    return Path(path)

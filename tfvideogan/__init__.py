@@ -16,6 +16,7 @@ _HOMES = {
     "VGAN": "tfvideogan.models.vgan",
     "MDGAN": "tfvideogan.models.mdgan",
     "load_generator": "tfvideogan.checkpoints",
+    "load_exported": "tfvideogan.exported",
 }
 __all__ = [*_HOMES]
 

@@ -8,14 +8,12 @@ product's rate, measured first in the same process; it is measured again at the 
 
 from __future__ import annotations
 
-import math
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import MODELS, UsageError
+from tfvideogan.timing import flops_per_clip, matrix_product_rate, median_seconds
 
 
 def define_flags() -> None:
@@ -70,26 +68,6 @@ def _report(label: str, clips: int, product_rate: float, run: Callable[[], Any],
     print(f"{label:48}{figures}", flush=True)
 
 
-def median_seconds(run: Callable[[], Any], repeats: int) -> float:
-    """Median wall time of `run`, after one call to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def matrix_product_rate(size: int = 3072) -> float:
-    """The machine's yardstick: GFLOP/s of a float32 matrix product, the median of nine."""
-    import tensorflow as tf
-
-    matrix = tf.random.normal([size, size])
-    product = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
-    return 2 * size**3 / median_seconds(lambda: product().numpy(), repeats=9) / 1e9
-
-
 def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], float]:
     """A registered network on one clip, and the floating-point operations it takes."""
     import tensorflow as tf
@@ -124,21 +102,6 @@ def training_steps(
         flops = generator_passes * flops_per_clip(model.generator)
         flops += discriminator_passes * flops_per_clip(model.discriminator)
         yield stage, lambda step=step, clips=clips: step(clips)["g_loss"].numpy(), flops * batch_size
-
-
-def flops_per_clip(network: Any) -> float:
-    """Floating-point operations of a network's convolutions for one clip, a multiply-add counting as two."""
-    import keras
-
-    transposed = keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose
-    total = 0
-    for layer in network.layers:
-        if not hasattr(layer, "kernel"):
-            continue
-        # Each kernel tap is used once at every position of the smaller side.
-        positions = (layer.input if isinstance(layer, transposed) else layer.output).shape[1:-1]
-        total += 2 * math.prod(layer.kernel.shape) * math.prod(positions)
-    return float(total)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""Exports a run to every format, each artefact checked against Keras and timed, with a report and a model card.
+
+python -m export.all --run_dir=runs/vgan --output=exported/vgan
+
+What was rejected lies in OUTPUT/rejected, and the command then ends with status 1; a format that
+fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export import processes
+from tfvideogan import cli
+from tfvideogan.config import UsageError
+
+if TYPE_CHECKING:
+    from export.check_parity import Reference
+
+logger = logging.getLogger("tfvideogan.export")
+
+FAILED = 1
+PRECISIONS = ("float32", "float16", "int8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How a format is made: by which command, in which precisions, in which form, with which optional packages."""
+
+    command: str
+    suffix: str
+    precisions: tuple[str, ...]
+    lowered: bool  # the form that is faster in its runtime, see docs/performance.md
+    packages: dict[str, str]  # package by module
+
+
+FORMATS = {
+    "saved_model": Format("export.to_saved_model", "", ("float32",), True, {}),
+    "tflite": Format("export.to_tflite", ".tflite", PRECISIONS, True, {"ai_edge_litert.interpreter": "ai-edge-litert"}),
+    "onnx": Format("export.to_onnx", ".onnx", PRECISIONS, True,
+                   {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"}),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One artefact to make: a file, or a folder, of the output."""
+
+    format: str
+    precision: str
+    lowered: bool
+    file: Path
+
+    def make(self, folder: Path, run_dir: str, stage: int, calibration: str | None) -> None:
+        """Writes the artefact in a process of its own. Raises UsageError if that fails."""
+        options = {"run_dir": run_dir, "stage": stage, "lowering": "on" if self.lowered else "off"}
+        if self.format == "saved_model":
+            options["output"] = folder / self.file.parent  # of the version
+        else:
+            options |= {"output": folder / self.file, "precision": self.precision}
+        if self.precision == "int8":
+            options["calibration"] = calibration
+        processes.run(FORMATS[self.format].command, **options)
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    flags.DEFINE_string("output", None, "folder to make; it must not exist yet")
+    flags.DEFINE_list("formats", list(FORMATS), "formats to make")
+    flags.DEFINE_list("precisions", list(PRECISIONS), "precisions to make; SavedModels are of float32")
+    flags.DEFINE_enum("lowering", "auto", ["auto", "on", "off"], "2D operations in place of the 3D ones; auto: in the "
+                      "formats where they are faster")  # fmt: skip
+    flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
+                         lower_bound=1, upper_bound=2)  # fmt: skip
+    flags.DEFINE_string("calibration", None, "predictors: the clips that int8 is calibrated and all is checked on, a "
+                        "data set as --data of tfvideogan.train (default: the run's own)")  # fmt: skip
+    flags.DEFINE_integer("repeats", 20, "timed runs of each artefact on one clip", lower_bound=1)
+    flags.DEFINE_integer("threads", 2, "threads of each runtime while it is timed", lower_bound=1)
+
+
+def main() -> int:
+    cli.require("run_dir", "output")
+    args = cli.flags.FLAGS
+    _check_flags(args)
+    cli.load_tensorflow()
+    _check_packages(args.formats)
+    from export import model_card, report
+    from export.check_parity import Reference
+    from tfvideogan import checkpoints, media, paths
+
+    output = paths.path(args.output)
+    if output.exists():
+        raise UsageError(f"--output must not exist yet. Received: {output}")
+    media.check_folder("output", output.parent)
+    model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
+    config = checkpoints.RunFolder.open(args.run_dir).config()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    where = None if paths.is_remote(output) else output.parent  # beside: nobody sees half an export
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
+        reference = Reference(model, Path(beside), args.calibration, config.data.data)
+        made = Path(beside) / "made"
+        made.mkdir()
+        rows = [_make(job, made, reference, checkpoint.stage, args) for job in _jobs(config.model.model, args)]
+        found = report.describe(model, args.run_dir, checkpoint, rows, args.threads)
+        (made / "export_report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        (made / "README.md").write_text(model_card.model_card(found), encoding="utf-8")
+        paths.publish(made, output)
+    bad = [row for row in rows if row["status"] != "accepted"]
+    print(f"{report.markdown_table(rows)}\n{len(rows) - len(bad)} of {len(rows)} artefacts accepted: {output}/")
+    return FAILED if bad else 0
+
+
+def _check_flags(args: Any) -> None:
+    """Raises UsageError for formats and precisions that do not exist."""
+    for flag, given, known in (("formats", args.formats, FORMATS), ("precisions", args.precisions, PRECISIONS)):
+        if not given or set(given) - set(known):
+            raise UsageError(f"--{flag} must be among {','.join(known)}. Received: {','.join(given)}")
+
+
+def _check_packages(formats: Sequence[str]) -> None:
+    """Raises UsageError for a package that one of these formats needs and that is missing."""
+    from tfvideogan.exported import optional
+
+    for name in formats:
+        for module, package in FORMATS[name].packages.items():
+            optional(module, package)
+
+
+def _jobs(model: str, args: Any) -> list[Job]:
+    jobs = []
+    for name in dict.fromkeys(args.formats):
+        known = FORMATS[name]
+        lowered = known.lowered if args.lowering == "auto" else args.lowering == "on"
+        for precision in known.precisions:
+            if precision == "int8" and not lowered:
+                logger.warning("%s, int8 is left out: there are no integer kernels for 3D operations", name)
+            elif precision in args.precisions:
+                file = f"{model}_{precision}{known.suffix}" if known.suffix else f"{model}/1"
+                jobs.append(Job(name, precision, lowered, Path(file)))
+    if not jobs:
+        raise UsageError(f"--precisions of {','.join(args.formats)} do not include {','.join(args.precisions)}")
+    return jobs
+
+
+def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -> dict[str, Any]:
+    """Makes and checks one artefact: its row of the report. What is rejected is moved aside."""
+    logger.info("%s, %s", job.format, job.precision)
+    row = {"artefact": str(job.file), "format": job.format, "precision": job.precision, "lowered": job.lowered}
+    try:
+        job.make(folder, args.run_dir, stage, args.calibration)
+        row |= reference.check(folder / job.file, job.precision, args.repeats, args.threads)
+    except UsageError as error:
+        row |= {"status": "failed", "reason": str(error)}
+    row["artefact"] = str(job.file)
+    if row["status"] == "rejected":
+        row["artefact"] = str(Path("rejected") / job.file)
+        (folder / row["artefact"]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / job.file).rename(folder / row["artefact"])
+    if row["status"] != "accepted":
+        logger.warning("%s, %s, %s: %s", job.format, job.precision, row["status"], row["reason"])
+    return row
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)

@@ -1,0 +1,163 @@
+"""Times a folder of artefacts again, each in a fresh process, beside the machine's matrix product.
+
+python -m export.benchmark --dir=exported/vgan --run_dir=runs/vgan --others
+
+With --run_dir it also says which share of the product's rate each form reaches, the network's
+operations counted as its own 3D convolutions: a form that does with fewer may pass 100 %. With
+--others it times what one would use else: the run in Keras, its 3D operators in TFLite and ONNX
+Runtime, and PyTorch if it is installed. Figures are of one clip: the median of the repeats, and
+of the rounds, in which all take turns, so that a busy minute does not hit one of them alone.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export import measure, processes
+from tfvideogan import cli, timing
+from tfvideogan.config import UsageError
+
+NUM_INPUTS = 8
+HEADER = ("artefact", "form", "size MB", "p50 ms", "p95 ms", "clips/s", "memory MB", "difference", "share")
+NATIVE = ("tflite", "onnx")  # formats whose 3D operators --others times
+
+Row = dict[str, Any]
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_string("dir", None, "folder that export.all made")
+    flags.DEFINE_string("run_dir", None, "folder of the run that was exported")
+    flags.DEFINE_bool("others", False, "time Keras, 3D operators and PyTorch too; needs --run_dir")
+    flags.DEFINE_integer("repeats", 20, "timed runs of each, after one to warm up", lower_bound=1)
+    flags.DEFINE_integer("rounds", 2, "times that all are started", lower_bound=1)
+    flags.DEFINE_integer("threads", 2, "threads of each runtime", lower_bound=1)
+
+
+def main() -> None:
+    cli.require("dir")
+    args = cli.flags.FLAGS
+    if args.others and not args.run_dir:
+        raise UsageError("--others needs --run_dir: the network to make them of")
+    report = read_report(Path(args.dir))
+    cli.load_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+    flops = flops_of(args.run_dir, report) if args.run_dir else None
+    with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
+        inputs = Path(folder) / "inputs.npy"
+        np.save(inputs, inputs_of(report))
+        rows = accepted(Path(args.dir), report)
+        if args.others:
+            rows += others(Path(folder), args.run_dir, report["stage"])
+        rate = timing.matrix_product_rate()
+        print(f"matrix product: {rate:.0f} GFLOP/s in float32, {args.threads} threads", flush=True)
+        rounds = [[time_row(row, inputs, args) for row in rows] for _ in range(args.rounds)]
+    again = timing.matrix_product_rate()
+    print(f"matrix product again: {again:.0f} GFLOP/s\n\n{table(rows, rounds, flops, rate)}")
+
+
+def read_report(folder: Path) -> Row:
+    """The folder's export_report.json. Raises UsageError if there is none."""
+    try:
+        return json.loads((folder / "export_report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--dir must be a folder made by export.all. Received: {str(folder)!r}, {error}") from error
+
+
+def accepted(folder: Path, report: Row) -> list[Row]:
+    """The report's accepted artefacts, with their paths.
+
+    Raises:
+        UsageError: a file is not the one that was checked, or there is none.
+    """
+    from export.check_parity import sha256
+
+    rows = [row | {"path": folder / row["artefact"]} for row in report["artefacts"] if row["status"] == "accepted"]
+    for row in rows:
+        if not row["path"].exists() or sha256(row["path"]) != row["sha256"]:
+            raise UsageError(f"--dir: {row['path']} is missing, or not the file that was checked when it was exported")
+    if not rows:
+        raise UsageError(f"--dir has no accepted artefact. Received: {folder}")
+    return rows
+
+
+def others(folder: Path, run_dir: str, stage: int) -> list[Row]:
+    """Rows of what the artefacts are to be compared with; 3D files are made in `folder`."""
+    rows: list[Row] = [{"artefact": "Keras", "lowered": False, "path": Path(run_dir)}]
+    for name in NATIVE:
+        path = folder / f"native.{name}"
+        processes.run(f"export.to_{name}", run_dir=run_dir, output=path, lowering="off", stage=stage)
+        rows.append({"artefact": f"{name}, 3D operators", "lowered": False, "path": path, "bytes": path.stat().st_size})
+    layouts = ("contiguous_format", "channels_last_3d")
+    pytorch = {"lowered": False, "path": None, "run_dir": run_dir, "stage": stage}
+    return rows + [pytorch | {"artefact": f"PyTorch, {layout}", "layout": layout} for layout in layouts]
+
+
+def time_row(row: Row, inputs: Path, args: Any) -> Row:
+    """Figures of one artefact, or why there are none."""
+    try:
+        if row["path"] is not None:
+            return measure.measure(row["path"], inputs, None, args.repeats, args.threads)
+        options = {name: row[name] for name in ("run_dir", "stage", "layout")}
+        output = processes.run(
+            "export.torch_networks", inputs=inputs, repeats=args.repeats, threads=args.threads, **options
+        )
+        return json.loads(output.splitlines()[-1])
+    except UsageError as error:
+        return {"reason": str(error)}
+
+
+def inputs_of(report: Row) -> np.ndarray:
+    """Latents or noise frames, from the report alone: what is timed does not depend on what is in them."""
+    random = np.random.default_rng(0)
+    if not report["predicts"]:
+        return random.standard_normal([NUM_INPUTS, 100]).astype(np.float32)
+    return random.uniform(-1, 1, [NUM_INPUTS, *report["clip"][1:]]).astype(np.float32)
+
+
+def flops_of(run_dir: str, report: Row) -> float:
+    """Floating-point operations a clip. Raises UsageError if the run's weights are not those that were exported."""
+    from tfvideogan import checkpoints
+
+    model, _ = checkpoints.load_model(run_dir, report["stage"])
+    if checkpoints.weights_sha256(model) != report["weights_sha256"]:
+        raise UsageError(f"--run_dir has other weights than --dir was made of. Received: {run_dir}")
+    first = [model.base_generator] if getattr(model, "stage", 1) == 2 else []
+    return sum(timing.flops_per_clip(network) for network in [*first, model.sampling_generator])
+
+
+def table(rows: list[Row], rounds: list[list[Row]], flops: float | None, rate: float) -> str:
+    """Markdown: a line a row, its figures the medians over the rounds."""
+    lines = [HEADER, ("---",) * len(HEADER)]
+    for row, timed in zip(rows, zip(*rounds, strict=True), strict=True):
+        reason = next((one["reason"] for one in timed if "reason" in one), None)
+        lines.append(_cells(row, timed, flops, rate) if reason is None else _failed(row, reason))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(row: Row, timed: tuple[Row, ...], flops: float | None, rate: float) -> tuple[str, ...]:
+    found = {name: statistics.median(one[name] for one in timed) for name in timed[0]}
+    share = f"{flops / found['p50_ms'] / 1e6 / rate:.0%}" if flops else "-"
+    difference = row.get("max_difference", found.get("max_difference"))
+    known = f"{difference:.1e}" if difference is not None else "-"
+    return (
+        row["artefact"], "2D" if row["lowered"] else "3D", f"{row['bytes'] / 1e6:.1f}" if "bytes" in row else "-",
+        *(f"{found[name]:.1f}" for name in ("p50_ms", "p95_ms", "clips_per_s")), f"{found['peak_memory_mb']:.0f}",
+        f"{row['psnr_db']:.1f} dB" if row.get("precision") == "int8" else known, share,
+    )  # fmt: skip
+
+
+def _failed(row: Row, reason: str) -> tuple[str, ...]:
+    return (row["artefact"], reason.replace("|", "/"), *["-"] * (len(HEADER) - 2))
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)

@@ -1,0 +1,39 @@
+"""Which operators an artefact is made of: how much of an int8 file is computed in float after all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfvideogan.exported import optional
+
+TFLITE_PRODUCTS = {
+    "CONV_2D", "CONV_3D", "CONV_3D_TRANSPOSE", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL",
+}  # fmt: skip
+ONNX_PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
+
+
+def float_share(artefact: Path) -> float | None:
+    """The share of convolutions and matrix products whose input is float; None for SavedModels."""
+    known = {".tflite": _tflite_products, ".onnx": _onnx_products}.get(artefact.suffix)
+    in_float = known(artefact) if known else None
+    return sum(in_float) / max(1, len(in_float)) if in_float is not None else None
+
+
+def _tflite_products(artefact: Path) -> list[bool]:
+    """For each product: whether it is computed in float."""
+    runtime = optional("ai_edge_litert.interpreter", "ai-edge-litert")
+    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # which would show as one operator
+    interpreter = runtime.Interpreter(str(artefact), experimental_op_resolver_type=plain)
+    types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    products = [op for op in interpreter._get_ops_details() if op["op_name"] in TFLITE_PRODUCTS]
+    # A transposed convolution's first input is the shape that it makes.
+    return [np.issubdtype(types[op["outputs"][0]], np.floating) for op in products]
+
+
+def _onnx_products(artefact: Path) -> list[bool]:
+    """For each product: whether its input does not come out of int8."""
+    graph = optional("onnx", "onnx").load(str(artefact), load_external_data=False).graph
+    quantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    return [node.input[0] not in quantised for node in graph.node if node.op_type in ONNX_PRODUCTS]

@@ -1,0 +1,57 @@
+"""`export.to_saved_model` as a user runs it: the layout of TF Serving, and what it refuses."""
+
+from pathlib import Path
+
+import tensorflow as tf
+import tiny
+from test_commands import run
+
+from tfvideogan import checkpoints
+
+
+class ToSavedModelTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+
+    def export(self, *arguments: str):
+        return run("to_saved_model", *arguments, package="export")
+
+    def test_versions_stand_beside_each_other_and_are_never_overwritten(self):
+        run_dir = tiny.run_folder(self.folder / "run", "mdgan", 2)
+        arguments = [f"--run_dir={run_dir}", f"--output={self.folder / 'served'}"]
+        for more in ([], ["--version=12", "--stage=1", "--max_batch=2", "--lowering=on"]):
+            result = self.export(*arguments, *more)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual({path.name for path in (self.folder / "served").iterdir()}, {"1", "12"})
+        signatures = tf.saved_model.load(str(self.folder / "served" / "12")).signatures
+        self.assertEqual(set(signatures), {"serving_default", "predict", "predict_video", "predict_jpeg"})
+        frames = tf.zeros([2, 32, 32, 3], tf.uint8)
+        expected = checkpoints.load_generator(run_dir, stage=1)(tf.cast(frames, tf.float32) - 1.0)["clip"]
+        self.assertAllClose(signatures["predict_video"](frame=frames)["video"], expected, atol=1e-4)
+        with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "1 to 2 rows"):
+            signatures["predict"](frame=tf.zeros([3, 32, 32, 3], tf.uint8))
+        before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        self.refused("which exists", *arguments)
+        self.assertEqual(before, {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
+
+    def refused(self, expected: str, *arguments: str) -> None:
+        result = self.export(*arguments)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertLen(result.stderr.splitlines(), 1)
+        self.assertIn(expected, result.stderr)
+
+    def test_wrong_input_ends_in_one_line_and_nothing_half_written(self):
+        untrained = tiny.run_folder(self.folder / "run", "vgan")
+        tf.io.gfile.rmtree(str(untrained / "checkpoints"))
+        output = f"--output={self.folder / 'served'}"
+        self.refused("--run_dir is required", output)
+        self.refused("no checkpoint", f"--run_dir={untrained}", output)
+        self.refused("which holds no run", f"--run_dir={self.folder}", output)
+        self.refused("cannot be written", f"--run_dir={untrained}", "--output=/dev/null/served")
+        self.refused("max_batch", f"--run_dir={untrained}", output, "--max_batch=0")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["run"])
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,104 @@
+"""Picture files decoded inside a graph, as `media.read_image` does outside: JPEG and PNG, upright, squashed.
+
+A graph that is served must not trust what it is sent: everything is checked by the header before it is
+decoded, and what is wrong ends in INVALID_ARGUMENT.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+MAX_PIXELS = 2**25  # 100 MB decoded
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
+_EXIF_WITHIN, _MOST_TAGS = 2**17, 64  # bytes of a file, and tags, that are searched
+
+
+def require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tensor) -> tf.Tensor:
+    """`value`, which nothing can read before `condition` was found true; INVALID_ARGUMENT otherwise."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [text, received])]):
+        return tf.identity(value)
+
+
+def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
+    """Contents of JPEG or PNG files [B], of any size -> uint8 [B, size, size, 3].
+
+    One by one, so that only one picture at a time lies decoded in memory.
+    """
+    return tf.map_fn(
+        lambda content: _decode_image(content, size),
+        image_bytes,
+        fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
+        parallel_iterations=1,
+    )
+
+
+def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
+    is_jpeg, is_png = _starts_with(content, _JPEG), _starts_with(content, _PNG)
+    known = "image_bytes must be JPEGs or PNGs. Received, in bytes:"
+    content = require(content, is_jpeg | is_png, known, tf.strings.length(content))
+    shape = tf.cond(is_jpeg, lambda: _jpeg_shape(content), lambda: _png_shape(content))
+    fits = tf.reduce_all(shape >= 1) & (tf.reduce_prod(shape) <= MAX_PIXELS)
+    limit = f"a picture has 1 to {MAX_PIXELS:,} pixels. Received height and width:"
+    content = require(content, fits, limit, shape)
+    image = tf.cond(
+        is_jpeg,
+        lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # as Pillow decodes
+        lambda: tf.io.decode_png(content, 3),
+    )
+    # Pillow's bilinear filter and this one differ in how they round.
+    resized = tf.image.resize(image, [size, size], antialias=True)
+    frame = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    return tf.cond(is_jpeg, lambda: _upright(frame, _orientation(content)), lambda: frame)
+
+
+def _starts_with(content: tf.Tensor, magic: bytes) -> tf.Tensor:
+    return tf.strings.substr(content, 0, len(magic)) == magic
+
+
+def _jpeg_shape(content: tf.Tensor) -> tf.Tensor:
+    """Height and width by a JPEG's header, int64 [2]."""
+    return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
+
+
+def _png_shape(content: tf.Tensor) -> tf.Tensor:
+    """Height and width by a PNG's header, int64 [2]."""
+    width_and_height = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
+    return tf.cast(tf.reverse(tf.ensure_shape(width_and_height, [2]), [0]), tf.int64)
+
+
+def _upright(frame: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """A square frame as the camera was held: turning it after squashing it is the same as before."""
+
+    def one_of(*values: int) -> tf.Tensor:
+        return tf.reduce_any(orientation == list(values))
+
+    frame = tf.where(one_of(5, 6, 7, 8), tf.transpose(frame, [1, 0, 2]), frame)
+    frame = tf.where(one_of(2, 3, 6, 7), frame[:, ::-1], frame)
+    return tf.where(one_of(3, 4, 7, 8), frame[::-1], frame)
+
+
+def _orientation(content: tf.Tensor) -> tf.Tensor:
+    """A JPEG's Exif orientation, 1 to 8; anything else if it tells none."""
+    head = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 0, _EXIF_WITHIN), tf.uint8), tf.int64)
+    windows = tf.size(head, tf.int64) - len(_EXIF) + 1
+    found = tf.reduce_all([head[i : windows + i] == byte for i, byte in enumerate(_EXIF)], axis=0)
+    tiff = tf.argmax(found) + len(_EXIF)  # its header: II or MM, 42, where the tags are
+    is_little = _byte(head, tiff) == ord("I")
+    tags = tiff + _number(head, tiff + 4, 4, is_little)
+    entries = tags + 2 + 12 * tf.range(tf.minimum(_number(head, tags, 2, is_little), _MOST_TAGS))
+    wanted = tf.reduce_any(found) & (_number(head, entries, 2, is_little) == _ORIENTATION)
+    return tf.reduce_max(tf.where(wanted, _number(head, entries + 8, 2, is_little), 0))
+
+
+def _number(head: tf.Tensor, position: tf.Tensor, length: int, is_little: tf.Tensor) -> tf.Tensor:
+    """The unsigned numbers of `length` bytes at these positions."""
+    digits = [_byte(head, position + i) for i in range(length)]
+    big = sum(digit * 256 ** (length - 1 - i) for i, digit in enumerate(digits))
+    little = sum(digit * 256**i for i, digit in enumerate(digits))
+    return tf.where(is_little, little, big)
+
+
+def _byte(head: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Bytes as int64; positions outside give the nearest byte, so that no damaged file can fail here."""
+    return tf.gather(head, tf.clip_by_value(position, 0, tf.size(head, tf.int64) - 1))
