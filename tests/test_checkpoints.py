@@ -183,6 +183,11 @@ class RunFolderTest(tf.test.TestCase):
             checkpoints.RunFolder.for_training(other, self.config)
         self.assertEqual([path.name for path in other.iterdir()], ["holiday.txt"])
 
+    def test_a_run_killed_before_its_options_were_written_can_be_begun_again(self):
+        folder = Path(self.create_tempdir().full_path)
+        (folder / ".config.json.4711.part").write_text("{")
+        checkpoints.RunFolder.for_training(folder, self.config)
+
     def test_opening_what_is_no_run_says_so(self):
         with self.assertRaisesRegex(UsageError, "tfvideogan.train"):
             checkpoints.load_model(self.create_tempdir().full_path)

@@ -111,6 +111,10 @@ class HostsTest(tf.test.TestCase):
                 cluster("worker", None, **two),
                 cluster("chief", 0, **two),
                 cluster("evaluator", 0, **two),
+                cluster("worker", 0, worker="localhost:1"),
+                cluster("worker", 0, worker=["localhost"]),
+                cluster("worker", 0, worker=["localhost:0x"]),
+                cluster("worker", 0, worker=[7]),
             ):
                 with self.subTest(text), self.assertRaisesRegex(UsageError, "TF_CONFIG.*Received: ") as raised:
                     self.setup_of(text)
@@ -162,7 +166,7 @@ class HostsTest(tf.test.TestCase):
 
 
 class StopSignalsTest(tf.test.TestCase):
-    def test_the_first_asks_and_the_second_interrupts(self):
+    def test_the_first_asks_and_a_second_ctrl_c_interrupts(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(number.name):
                 before = signal.getsignal(number)
@@ -171,8 +175,14 @@ class StopSignalsTest(tf.test.TestCase):
                     signal.raise_signal(number)
                     self.assertEqual(stop.signal_number, number)
                     with self.assertRaises(KeyboardInterrupt):
-                        signal.raise_signal(number)
+                        signal.raise_signal(signal.SIGINT)
                 self.assertEqual(signal.getsignal(number), before)
+
+    def test_a_repeated_sigterm_does_not_spoil_the_save(self):
+        with runtime.StopSignals() as stop:
+            for _ in range(3):
+                signal.raise_signal(signal.SIGTERM)
+            self.assertEqual(stop.signal_number, signal.SIGTERM)
 
     def test_the_second_may_be_another(self):
         with runtime.StopSignals() as stop:

@@ -302,20 +302,27 @@ class UpdateTest(PolicyTest):
         # Doubled by the third; the overflow halves, and begins the count again.
         self.assertEqual(scales, [1, 1, 2, 2, 2, 1, 1, 1, 2])
 
-    def test_the_scale_stays_between_1_and_the_largest(self):
+    def test_the_scale_stays_between_2_and_the_largest(self):
         self.use_policy("mixed_float16")
         with mock.patch.object(updates, "GROW_AFTER", 1):
             one = OneWeight()
             for scale, gradient, expected in (
                 (2.0**23, 1.0, 2.0**24),
                 (updates.LARGEST_SCALE, 1.0, 2.0**24),
-                (2.0, INF, 1.0),
-                (1.0, INF, 1.0),
+                (4.0, INF, 2.0),
+                (2.0, INF, 2.0),
             ):
                 with self.subTest(scale=scale):
                     one.update.scale.assign(scale)
                     one.step(gradient)
                     self.assertEqual(one.scale, expected)
+
+    def test_a_scale_can_be_kept_over_a_restored_one(self):
+        self.use_policy("mixed_float16")
+        one = OneWeight()
+        for scale, expected in ((2.0**9, 2.0**9), (updates.NO_SCALE, updates.INITIAL_SCALE)):
+            one.update.keep_scale(scale)
+            self.assertEqual(one.scale, expected)
 
     def test_other_precisions_have_no_scale(self):
         for policy in ("float32", "mixed_bfloat16"):

@@ -78,14 +78,15 @@ class RunFolder:
             raise UsageError(f"--run_dir must be a folder. Received: {path}, which is a file")
         if (run.path / "config.json").exists():
             run._check_same_model(config)
-        elif run.path.exists() and any(run.path.iterdir()):
+        elif run.path.exists() and not all(file.match(".*.part") for file in run.path.iterdir()):  # of a killed run
             raise UsageError(f"--run_dir must be new, empty or a run folder. Received: {path}, which holds other files")
         return run
 
     def write_config(self, config: Config) -> None:
         """Makes these the run's options. Raises UsageError if the folder cannot be written."""
         try:
-            write_bytes(self.path / "config.json", config.to_json().encode())
+            if not (self.path / "config.json").exists() or self.config() != config:
+                write_bytes(self.path / "config.json", config.to_json().encode())
         except OSError as error:
             raise UsageError(f"--run_dir cannot be written: {error}") from error
 
@@ -111,8 +112,6 @@ class RunFolder:
         different = [name for name in _FIXED if earlier[name] != now[name]]
         if bool(earlier["ema"]) != bool(now["ema"]):
             different.append("ema")
-        if (earlier["precision"] == "mixed_float16") != (now["precision"] == "mixed_float16"):
-            different.append("precision")  # only float16's optimizers keep a loss scale
         if different:
             was = ", ".join(f"--{name}={earlier[name]}" for name in different)
             got = ", ".join(f"--{name}={now[name]}" for name in different)
@@ -143,17 +142,20 @@ class RunFolder:
         except (OSError, tf.errors.OpError) as error:
             if beside.exists():
                 paths.remove_folder(beside)
-            raise OSError(f"{final} cannot be written: {_first_line(error)}") from error
+            raise OSError(f"{final} cannot be written: {paths.first_line(error)}") from error
         # Later ones, if any, are damaged, or the run would have gone on from them: they save no place for a good one.
         so_far = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage and checkpoint.step <= step]
         for old in so_far[:-keep]:
-            paths.remove_folder(old.path)
+            try:
+                paths.remove_folder(old.path)
+            except OSError as error:
+                logger.warning("the old checkpoint %s cannot be removed: %s", old.path, error)
         return final
 
     def _rename(self, beside: paths.Path, final: paths.Path) -> None:
         for path in [*beside.iterdir(), beside]:
             _fsync(path)
-        if final.exists():  # the same step again, after an interrupted run: never without one of the two
+        if final.exists():  # damaged, or the run would have gone on from it
             final.rename(self.checkpoints_dir / f".{final.name}.old.part")
         beside.rename(final)
         _fsync(self.checkpoints_dir)
@@ -175,7 +177,7 @@ class RunFolder:
             try:
                 return dataclasses.replace(checkpoint, facts=_verified(checkpoint.path))
             except (OSError, ValueError, tf.errors.OpError) as error:
-                logger.warning("checkpoint %s is passed over: %s", checkpoint.path, _first_line(error))
+                logger.warning("checkpoint %s is passed over: %s", checkpoint.path, paths.first_line(error))
         if candidates:
             raise DamagedError(
                 f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged; "
@@ -194,9 +196,9 @@ def restore(checkpoint: Checkpoint, state: State) -> None:
         status = tf.train.Checkpoint(**state).read(str(checkpoint.path / "variables"))
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
-        raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {_first_line(error)}") from error
+        raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {paths.first_line(error)}") from error
     except tf.errors.OpError as error:
-        raise UsageError(f"{checkpoint.path} is damaged: {_first_line(error)}") from error
+        raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
 
 
 def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
@@ -269,7 +271,3 @@ def _fsync(path: paths.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -36,10 +36,11 @@ class Journal:
 
     def __init__(self, folder: paths.Path, stage: int, step: int):
         self._folder, self._stage = folder, stage
-        with tolerated(LOG):
-            _drop_after(folder / LOG, stage, step)
+        self.go_back(step)
         self._events = str(folder / "tensorboard" / f"stage{stage}")
-        self._writer = tf.summary.create_file_writer(self._events)
+        self._writer = tf.summary.create_noop_writer()
+        with tolerated("the TensorBoard log"):
+            self._writer = tf.summary.create_file_writer(self._events)
         self._profiling = False
 
     def start_profile(self) -> None:
@@ -55,6 +56,11 @@ class Journal:
             with tolerated("the profile"):
                 tf.profiler.experimental.stop()
                 logger.info("profile: %s (tensorboard --logdir shows it with tensorboard-plugin-profile)", self._events)
+
+    def go_back(self, step: int) -> None:
+        """Drops the lines after a step, which the run takes again."""
+        with tolerated(LOG):
+            _drop_after(self._folder / LOG, self._stage, step)
 
     def close(self) -> None:
         self.stop_profile()
@@ -93,7 +99,7 @@ def tolerated(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        logger.error("%s could not be written, the run goes on: %s", what, str(error).strip().splitlines()[0])
+        logger.error("%s could not be written, the run goes on: %s", what, paths.first_line(error))
 
 
 def _drop_after(log: paths.Path, stage: int, step: int) -> None:

@@ -186,7 +186,10 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         return
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(content)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # before the new name: a power cut must not leave an empty file
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -95,6 +95,11 @@ def remove_folder(folder: epath.Path) -> None:
         shutil.rmtree(folder)
 
 
+def first_line(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def sha256(file: str | os.PathLike[str]) -> str:
     """Of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()

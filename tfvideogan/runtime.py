@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def setup(options: TrainConfig, batch_size: int) -> Runtime:
     """
     xla = _decide_xla(options)
     worker, workers = _host_of_cluster() if options.strategy == "multi_worker" else (0, 1)
-    strategy = make_strategy(options.strategy)
+    strategy = make_strategy(options.strategy, workers)
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UsageError(f"--batch_size must be a multiple of the {replicas} replicas. Received: {batch_size}")
@@ -100,10 +101,10 @@ def setup(options: TrainConfig, batch_size: int) -> Runtime:
     return Runtime(strategy, xla, worker, workers)
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, workers: int = 1) -> tf.distribute.Strategy:
     """`auto` mirrors over several GPUs, `mirrored` also over logical CPUs, `multi_worker` over TF_CONFIG's hosts."""
     if name == "multi_worker":
-        return _over_hosts()
+        return _over_hosts(workers)
     if "TF_CONFIG" in os.environ:
         logger.warning("TF_CONFIG is set, but --strategy=%s trains on this host alone", name)
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
@@ -122,15 +123,21 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 
 @functools.cache
-def _over_hosts() -> tf.distribute.Strategy:
+def _over_hosts(workers: int) -> tf.distribute.Strategy:
     """The process's one, made before anything touches a device; waits until all hosts have come."""
     logger.info("waiting for all hosts of TF_CONFIG")
     try:
         with _ended_by_signals():
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise HostLostError(f"not all hosts of TF_CONFIG have come: {error.message.splitlines()[0]}") from error
-    logger.info("MultiWorkerMirroredStrategy over %d replicas", strategy.num_replicas_in_sync)
+        raise HostLostError(f"this host cannot join the hosts of TF_CONFIG: {error.message.splitlines()[0]}") from error
+    replicas, own = strategy.num_replicas_in_sync, len(strategy.extended.worker_devices)
+    if own * workers != replicas:
+        raise UsageError(
+            "--strategy=multi_worker needs as many GPUs on every host. "
+            f"Received: {replicas} replicas on {workers} hosts, {own} of them here"
+        )
+    logger.info("MultiWorkerMirroredStrategy over %d replicas on %d hosts", replicas, workers)
     return strategy
 
 
@@ -166,15 +173,18 @@ def _host_of_cluster() -> tuple[int, int]:
     text = os.environ.get("TF_CONFIG", "")
     try:
         said = json.loads(text)
-        hosts = [(job, i) for job in ("chief", "worker") for i in range(len(said["cluster"].get(job, [])))]
-        worker = hosts.index((said["task"]["type"], int(said["task"]["index"])))
+        hosts = {job: said["cluster"].get(job, []) for job in ("chief", "worker")}
+        if not all(isinstance(a, str) and re.fullmatch(r"\S+:\d{1,5}", a) for found in hosts.values() for a in found):
+            raise ValueError("an address is no host:port")
+        tasks = [(job, i) for job, found in hosts.items() for i in range(len(found))]
+        worker = tasks.index((said["task"]["type"], int(said["task"]["index"])))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
             "--strategy=multi_worker reads TF_CONFIG, for example "
             '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}, '
             f"the task one of the cluster. Received: {text!r}"
         ) from None
-    return worker, len(hosts)
+    return worker, len(tasks)
 
 
 def _decide_xla(options: TrainConfig) -> bool | None:
@@ -204,7 +214,7 @@ def _xla_of_the_device() -> bool:
 
 
 class StopSignals:
-    """Turns Ctrl-C and SIGTERM into a request to stop after the step; a second one interrupts at once."""
+    """Turns Ctrl-C and SIGTERM into a request to stop after the step; a second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -220,6 +230,6 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _request(self, number: int, _: FrameType | None) -> None:
-        if self.signal_number:
+        if self.signal_number and number == signal.SIGINT:  # schedulers repeat SIGTERM, which must not spoil the save
             raise KeyboardInterrupt
         self.signal_number = number

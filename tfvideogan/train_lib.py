@@ -21,7 +21,7 @@ from tfvideogan.data import pipeline
 from tfvideogan.data.sources import Weighted
 from tfvideogan.journal import Journal, tolerated
 from tfvideogan.models import registry, vgan
-from tfvideogan.models.updates import vote
+from tfvideogan.models.updates import NO_SCALE, vote
 
 logger = logging.getLogger(__name__)
 
@@ -43,21 +43,25 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
         `NOT_FINITE` if going back to a checkpoint did not help.
 
     Raises:
-        UsageError: options, data or a run folder that cannot be used; the folder is then as it was.
+        UsageError: options, data or a run folder that cannot be used; the folder is then as it was, but for
+            data that cannot be read on, whose last checkpoint stays.
         OSError: the last checkpoint cannot be written.
     """
     setup = runtime.setup(config.train, config.data.batch_size)
-    with runtime.StopSignals() as stop, setup.telling_lost_hosts():
+    with setup.telling_lost_hosts(), contextlib.ExitStack() as signals:
         run = checkpoints.RunFolder.for_training(run_dir, config)
         latest = run.latest()
         sources = assembly.open_data(config)
+        stop = signals.enter_context(runtime.StopSignals())
         for stage in range(1, registry.num_stages(config.model.model) + 1):
             steps = config.train.steps if stage == 1 else config.train.refine_steps
             if _is_finished(stage, steps, latest):
                 continue
             try:
                 status = TrainingStage(config, run, setup, sources, stage, steps, stop).run(profile)
-                setup.sum_over_hosts(0)  # the chief has written what the next stage begins with
+                # By now the chief has written what the next stage begins with.
+                if setup.sum_over_hosts(int(bool(stop.signal_number))) and not status:
+                    status = 128 + (stop.signal_number or signal.SIGTERM)
             except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
                 if "IteratorGetNext" not in str(error):
                     raise
@@ -107,11 +111,13 @@ class TrainingStage:
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
+        if self.setup.is_chief:
+            self.folder.write_config(self.config)
+            if not any(checkpoint.stage == self.stage for checkpoint in self.folder.list()):
+                self._save()  # what a run goes back to whose first steps are not finite
+        self._check_shared()
         if not self.setup.is_chief:
             return self._train(self._progress_bar(), range(0))
-        self.folder.write_config(self.config)
-        if not self.step:
-            self._save()  # what a run goes back to whose first steps are not finite
         self.journal = Journal(self.folder.path, self.stage, self.step)
         if profile and not self.step <= profile.start < self.steps:
             logger.warning("no profile: steps %d to %d do not begin in this run", self.step, self.steps)
@@ -140,8 +146,8 @@ class TrainingStage:
                 batches, train_step, save_is_due = self._batches(), self._step_function(), False
                 bar.n = self.step
             elif self.step < self.steps:
-                if stop and not skipped:
-                    return self._stop()
+                if stop:
+                    return self._stop(save=not skipped)
                 save_is_due |= self.step % self.options.checkpoint_every == 0
                 if self.setup.is_chief:
                     self._write_what_is_due(save_is_due and not skipped)
@@ -191,13 +197,21 @@ class TrainingStage:
     def _go_back(self) -> bool:
         """Restores the last good checkpoint and takes another order of the data; whether the run may go on."""
         good, restores = self.folder.latest(self.stage), self.facts.restores + 1
+        scales = [update.scale.numpy() for update in self.model.updates]
         checkpoints.restore(good, self.model.training_state())
+        for update, scale in zip(self.model.updates, scales, strict=True):
+            update.keep_scale(scale)  # an overflow that it was lowered for would come again
         self._take_order(restores)
         told = f"stage {self.stage}, step {self.step}: {MOST_SKIPPED} steps in a row were not finite"
         self.step = good.step
+        if self.setup.is_chief:
+            self.journal.go_back(self.step)
         if restores >= MOST_RESTORES:
-            logger.error("%s; this is the %drd time, the run ends. Its last checkpoint, %s, is good; a lower "
-                         "--learning_rate or --precision=float32 may help", told, restores, good.path.name)  # fmt: skip
+            logger.error(
+                "%s for the third time, so the run ends. Its last checkpoint, %s, is good; a lower --learning_rate or "
+                "another --precision may help",
+                *(told, good.path.name),
+            )
             return False
         logger.warning("%s; back to step %d with the data in another order", told, self.step)
         return True
@@ -209,10 +223,14 @@ class TrainingStage:
         self.model.skipped_in_a_row.assign(0)
         self.model.reset_metrics()
 
-    def _stop(self) -> int:
+    def _stop(self, save: bool) -> int:
         """Saves the step at which a signal came to this host, or to another; returns the exit status."""
         number = self.stop.signal_number or signal.SIGTERM
-        if self.setup.is_chief:
+        if not save:
+            logger.warning(
+                "asked to stop: steps are being skipped, so the last checkpoint is what the run goes on from"
+            )
+        elif self.setup.is_chief:
             logger.warning("asked to stop: saving step %d of stage %d; the same command goes on", self.step, self.stage)
             if self.options.ema and number == signal.SIGINT:  # SIGTERM leaves no time
                 self._estimate_statistics(AVERAGE_STATISTICS_BATCHES)
@@ -267,15 +285,13 @@ class TrainingStage:
     def _resume(self) -> int:
         """Restores the newest checkpoint of this stage, or starts it, and returns the step."""
         own = self.folder.latest(self.stage)
-        step = own.step if own else 0
-        if self.setup.sum_over_hosts(step) != step * self.setup.workers:
-            raise UsageError(
-                "--run_dir must be on a file system that all hosts share: they see other checkpoints in it"
-            )
         if own:
             checkpoints.restore(own, self.model.training_state())
             for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.options), strict=True):
                 optimizer.learning_rate = rate  # the run's now, which may not be the checkpoint's
+            for update in self.model.updates:
+                if update.scale.numpy() == NO_SCALE:
+                    update.keep_scale(NO_SCALE)
             logger.info("stage %d goes on from step %d of %d (%s)", self.stage, own.step, self.steps, own.path.name)
             _warn_of_other_replicas(own.facts, self.facts)
             self._take_order(own.facts.restores)
@@ -287,6 +303,16 @@ class TrainingStage:
         networks = (self.model.generator, self.model.discriminator)
         logger.info("stage %d: %s", self.stage, ", ".join(f"{n.name} {n.count_params():,}" for n in networks))
         return 0
+
+    def _check_shared(self) -> None:
+        """Raises UsageError on a host that does not see the chief's checkpoints."""
+        if self.setup.workers == 1:
+            return
+        self.setup.sum_over_hosts(0)  # the chief has saved
+        seen = self.folder.latest(self.stage)
+        chiefs = self.setup.sum_over_hosts(self.step if self.setup.is_chief else 0)
+        if seen is None or (seen.step, self.step) != (chiefs, chiefs):
+            raise UsageError("--run_dir must be on a file system that all hosts share: the chief has other checkpoints")
 
     def _progress_bar(self) -> tqdm:
         return tqdm(

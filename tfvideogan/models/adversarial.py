@@ -6,14 +6,18 @@ A paper supplies how to generate and the losses of its two players, each as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfvideogan.models import blocks
-from tfvideogan.models.updates import Update, all_finite, counter, vote
+from tfvideogan.models.updates import Update, all_finite, per_replica, vote
+
+logger = logging.getLogger(__name__)
 
 
 class AdversarialModel(keras.Model):
@@ -105,9 +109,9 @@ class AdversarialModel(keras.Model):
         with self.distribute_strategy.scope():
             self.generator_update = Update(self.generator, self.generator_optimizer)
             self.discriminator_update = Update(self.discriminator, self.discriminator_optimizer)
-            self.step = counter(0, "step")
-            self.skipped = counter(0, "skipped")
-            self.skipped_in_a_row = counter(0, "skipped_in_a_row")
+            self.step = per_replica(0, "step")
+            self.skipped = per_replica(0, "skipped")
+            self.skipped_in_a_row = per_replica(0, "skipped_in_a_row")
             self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
         # Only these are compiled: the optimizers' updates cross replicas, which XLA cannot.
         wrap = _xla_function if xla else (lambda function: function)
@@ -209,7 +213,8 @@ class AdversarialModel(keras.Model):
         """
         layers = blocks.batch_norms(self.sampling_generator)
         statistics = _statistics(self.sampling_generator)
-        sums = [0.0] * len(statistics)
+        before = [v.numpy() for v in statistics]
+        sums = [np.zeros_like(value) for value in before]
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = 0.0  # each call then leaves its own batch's statistics
@@ -231,8 +236,11 @@ class AdversarialModel(keras.Model):
             layer.momentum = momentum
         if not count:
             raise ValueError("there are no batches to estimate statistics over")
-        for variable, total in zip(statistics, sums, strict=True):
-            variable.assign(total / count)
+        finite = all(np.isfinite(total).all() for total in sums)
+        if not finite:
+            logger.warning("batch statistics are not finite over %d batches: they stay as they were", count)
+        for variable, total, value in zip(statistics, sums, before, strict=True):
+            variable.assign(total / count if finite else value)
 
 
 def _variables(part: Any) -> list[tf.Variable]:

@@ -12,7 +12,8 @@ import keras
 import tensorflow as tf
 
 INITIAL_SCALE = 2.0**15
-LARGEST_SCALE = 2.0**24
+SMALLEST_SCALE, LARGEST_SCALE = 2.0, 2.0**24
+NO_SCALE = 1.0  # of networks that are not of float16
 GROW_AFTER = 2000  # finite updates, after which the scale is doubled
 
 
@@ -35,8 +36,14 @@ class Update:
         self.network, self.optimizer = network, optimizer
         self.scales = network.compute_dtype == "float16"
         optimizer.build(network.trainable_variables)
-        self.scale = counter(INITIAL_SCALE if self.scales else 1.0, "loss_scale")
-        self.finite_updates = counter(0, "finite_updates")  # since the scale last changed
+        self.scale = per_replica(INITIAL_SCALE if self.scales else NO_SCALE, "loss_scale")
+        self.finite_updates = per_replica(0, "finite_updates")  # since the scale last changed
+
+    def keep_scale(self, scale: float) -> None:
+        """Goes on with a loss scale, or with the initial one if `scale` is that of another precision's run."""
+        if self.scales:
+            self.scale.assign(INITIAL_SCALE if scale == NO_SCALE else scale)
+            self.finite_updates.assign(0)
 
     @property
     def variables(self) -> list[tf.Variable]:
@@ -84,11 +91,11 @@ class Update:
         """Halved at an overflow, doubled after `GROW_AFTER` updates without one."""
         grow = self.finite_updates + 1 >= GROW_AFTER
         doubled = tf.where(grow, tf.minimum(self.scale * 2.0, LARGEST_SCALE), self.scale)
-        self.scale.assign(tf.where(finite, doubled, tf.maximum(self.scale / 2.0, 1.0)))
+        self.scale.assign(tf.where(finite, doubled, tf.maximum(self.scale / 2.0, SMALLEST_SCALE)))
         self.finite_updates.assign((self.finite_updates + 1) * tf.cast(finite & ~grow, tf.int64))
 
 
-def counter(value: float, name: str) -> tf.Variable:
+def per_replica(value: float, name: str) -> tf.Variable:
     """A variable of training that every replica keeps for itself: an int64, or a float32 for a float."""
     dtype = tf.float32 if isinstance(value, float) else tf.int64
     return tf.Variable(value, dtype=dtype, trainable=False, name=name)
