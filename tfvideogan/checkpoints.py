@@ -256,7 +256,10 @@ def _verified(path: paths.Path) -> Facts:
         ValueError, OSError, tf.errors.OpError: they are not.
     """
     text = (path / MANIFEST).read_text(encoding="utf-8")
-    said = json.loads(text)
+    try:
+        said = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{MANIFEST} cannot be read: {error}") from error
     if not isinstance(said, dict) or text != _sealed({k: v for k, v in said.items() if k != "checksum"}):
         raise ValueError(f"{MANIFEST} does not match its own checksum")
     for name, expected in said["files"].items():
