@@ -11,12 +11,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import processes
+from export import one_file, processes
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
@@ -89,6 +90,7 @@ def main() -> int:
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
     _check_flags(args)
+    processes.exit_on_sigterm()
     cli.load_tensorflow()
     _check_packages(args.formats)
     from export import model_card, report
@@ -99,22 +101,35 @@ def main() -> int:
     if output.exists():
         raise UsageError(f"--output must not exist yet. Received: {output}")
     media.check_folder("output", output.parent)
+    run = checkpoints.RunFolder.open(args.run_dir)
+    config = run.config()
+    jobs = _jobs(config.model.model, args)
     model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
-    config = checkpoints.RunFolder.open(args.run_dir).config()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    where = None if paths.is_remote(output) else output.parent  # beside: nobody sees half an export
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
-        reference = Reference(model, Path(beside), args.calibration, config.data.data)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
+        reference = Reference(model, Path(beside), args.calibration, config.data.data, "--calibration")
         made = Path(beside) / "made"
         made.mkdir()
-        rows = [_make(job, made, reference, checkpoint.stage, args) for job in _jobs(config.model.model, args)]
-        found = report.describe(model, args.run_dir, checkpoint, rows, args.threads)
+        rows = [_make(job, made, reference, checkpoint.stage, args) for job in jobs]
+        if run.latest(checkpoint.stage) != checkpoint:  # each process has loaded the newest one
+            raise UsageError(f"--run_dir: {checkpoint.path} was no longer the newest checkpoint when all was made; "
+                             "export again when nothing trains there")  # fmt: skip
+        found = report.describe(model, args.run_dir, checkpoint, rows, args.threads, reference.checked_on)
         (made / "export_report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         (made / "README.md").write_text(model_card.model_card(found), encoding="utf-8")
+        output.parent.mkdir(parents=True, exist_ok=True)
         paths.publish(made, output)
     bad = [row for row in rows if row["status"] != "accepted"]
     print(f"{report.markdown_table(rows)}\n{len(rows) - len(bad)} of {len(rows)} artefacts accepted: {output}/")
     return FAILED if bad else 0
+
+
+def _beside(output: Any) -> Path | None:
+    """The folder above `output` that exists, where nobody takes half an export for one; any for remote outputs."""
+    from tfvideogan import paths
+
+    if paths.is_remote(output):
+        return None
+    return next(folder for folder in Path(output).absolute().parents if folder.exists())
 
 
 def _check_flags(args: Any) -> None:
@@ -134,18 +149,28 @@ def _check_packages(formats: Sequence[str]) -> None:
 
 
 def _jobs(model: str, args: Any) -> list[Job]:
-    jobs = []
+    """What to make. Raises UsageError if that is nothing."""
+    jobs, in_float, left_out = [], [], []
     for name in dict.fromkeys(args.formats):
         known = FORMATS[name]
         lowered = known.lowered if args.lowering == "auto" else args.lowering == "on"
-        for precision in known.precisions:
-            if precision == "int8" and not lowered:
-                logger.warning("%s, int8 is left out: there are no integer kernels for 3D operations", name)
-            elif precision in args.precisions:
-                file = f"{model}_{precision}{known.suffix}" if known.suffix else f"{model}/1"
-                jobs.append(Job(name, precision, lowered, Path(file)))
+        precisions = [precision for precision in known.precisions if precision in args.precisions]
+        if "int8" in precisions and not lowered:
+            precisions.remove("int8")
+            in_float.append(name)
+        elif not precisions:
+            left_out.append(name)
+        for precision in precisions:
+            file = f"{model}_{precision}{known.suffix}" if known.suffix else f"{model}/1"
+            jobs.append(Job(name, precision, lowered, Path(file)))
+    if not jobs and in_float:
+        one_file.check_precision("int8", lowering=False)
     if not jobs:
         raise UsageError(f"--precisions of {','.join(args.formats)} do not include {','.join(args.precisions)}")
+    for name in in_float:
+        logger.warning("%s, int8 is left out: there are no integer kernels for 3D operations", name)
+    for name in left_out:
+        logger.warning("%s is left out: its precisions do not include %s", name, ",".join(args.precisions))
     return jobs
 
 
@@ -158,11 +183,13 @@ def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -
         row |= reference.check(folder / job.file, job.precision, args.repeats, args.threads)
     except UsageError as error:
         row |= {"status": "failed", "reason": str(error)}
+        shutil.rmtree(folder / job.file.parts[0], ignore_errors=True)  # of a SavedModel, what was begun
     row["artefact"] = str(job.file)
     if row["status"] == "rejected":
-        row["artefact"] = str(Path("rejected") / job.file)
-        (folder / row["artefact"]).parent.mkdir(parents=True, exist_ok=True)
-        (folder / job.file).rename(folder / row["artefact"])
+        rejected, made = Path("rejected"), job.file.parts[0]  # of a SavedModel, with the folder around its version
+        row["artefact"] = str(rejected / job.file)
+        (folder / rejected).mkdir(exist_ok=True)
+        (folder / made).rename(folder / rejected / made)
     if row["status"] != "accepted":
         logger.warning("%s, %s, %s: %s", job.format, job.precision, row["status"], row["reason"])
     return row

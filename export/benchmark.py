@@ -7,6 +7,7 @@ operations counted as its own 3D convolutions: a form that does with fewer may p
 --others it times what one would use else: the run in Keras, its 3D operators in TFLite and ONNX
 Runtime, and PyTorch if it is installed. Figures are of one clip: the median of the repeats, and
 of the rounds, in which all take turns, so that a busy minute does not hit one of them alone.
+Differences from Keras are not measured again: they are those that export.all wrote down.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from typing import Any
 import numpy as np
 
 from export import measure, processes
+from export import report as reports
 from tfvideogan import cli, timing
 from tfvideogan.config import UsageError
 
 NUM_INPUTS = 8
-HEADER = ("artefact", "form", "size MB", "p50 ms", "p95 ms", "clips/s", "memory MB", "difference", "share")
+HEADER = ("artefact", "precision", "form", "size MB", "p50 ms", "p95 ms", "clips/s", "memory MB",
+          "difference at export", "share", "SHA-256")  # fmt: skip
 NATIVE = ("tflite", "onnx")  # formats whose 3D operators --others times
+
+OF_REPORT = ("artefacts", "clip", "predicts", "stage", "weights_sha256")
+OF_ACCEPTED = ("artefact", "bytes", "lowered", "precision", "sha256")
 
 Row = dict[str, Any]
 
@@ -57,17 +63,34 @@ def main() -> None:
         rows = accepted(Path(args.dir), report)
         if args.others:
             rows += others(Path(folder), args.run_dir, report["stage"])
-        rate = timing.matrix_product_rate()
-        print(f"matrix product: {rate:.0f} GFLOP/s in float32, {args.threads} threads", flush=True)
+        rates = [timing.matrix_product_rate()]
         rounds = [[time_row(row, inputs, args) for row in rows] for _ in range(args.rounds)]
-    again = timing.matrix_product_rate()
-    print(f"matrix product again: {again:.0f} GFLOP/s\n\n{table(rows, rounds, flops, rate)}")
+    rates.append(timing.matrix_product_rate())
+    print(f"{conditions(rates, args.threads)}\n\n{table(rows, rounds, flops, statistics.mean(rates))}")
+
+
+def conditions(rates: list[float], threads: int) -> str:
+    """What the figures were taken on, and what those are that were not."""
+    versions = ", ".join(f"{name} {version}" for name, version in reports.versions().items())
+    return (
+        f"{reports.processor()}, {threads} threads; {versions}\n"
+        f"matrix product: {rates[0]:.0f} GFLOP/s in float32 before, {rates[1]:.0f} after; share: of their mean\n"
+        "differences from Keras: those of the export, of PyTorch measured now"
+    )
 
 
 def read_report(folder: Path) -> Row:
-    """The folder's export_report.json. Raises UsageError if there is none."""
+    """The folder's export_report.json. Raises UsageError if there is none, or not all of it that is needed."""
     try:
-        return json.loads((folder / "export_report.json").read_text(encoding="utf-8"))
+        report = json.loads((folder / "export_report.json").read_text(encoding="utf-8"))
+        accepted_rows = [row for row in report["artefacts"] if row["status"] == "accepted"]
+        pairs = [(report, OF_REPORT), *((row, OF_ACCEPTED) for row in accepted_rows)]
+        missing = [name for part, names in pairs for name in names if name not in part]
+        if missing:
+            raise ValueError(f"its export_report.json has no {', '.join(missing)}")
+        return report
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"--dir: its export_report.json is not one of export.all. Received: {folder}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"--dir must be a folder made by export.all. Received: {str(folder)!r}, {error}") from error
 
@@ -94,8 +117,12 @@ def others(folder: Path, run_dir: str, stage: int) -> list[Row]:
     rows: list[Row] = [{"artefact": "Keras", "lowered": False, "path": Path(run_dir)}]
     for name in NATIVE:
         path = folder / f"native.{name}"
-        processes.run(f"export.to_{name}", run_dir=run_dir, output=path, lowering="off", stage=stage)
-        rows.append({"artefact": f"{name}, 3D operators", "lowered": False, "path": path, "bytes": path.stat().st_size})
+        row = {"artefact": f"{name}, 3D operators", "lowered": False, "path": path}
+        try:
+            processes.run(f"export.to_{name}", run_dir=run_dir, output=path, lowering="off", stage=stage)
+            rows.append(row | {"bytes": path.stat().st_size})
+        except UsageError as error:  # its packages are optional
+            rows.append(row | {"reason": str(error)})
     layouts = ("contiguous_format", "channels_last_3d")
     pytorch = {"lowered": False, "path": None, "run_dir": run_dir, "stage": stage}
     return rows + [pytorch | {"artefact": f"PyTorch, {layout}", "layout": layout} for layout in layouts]
@@ -103,6 +130,8 @@ def others(folder: Path, run_dir: str, stage: int) -> list[Row]:
 
 def time_row(row: Row, inputs: Path, args: Any) -> Row:
     """Figures of one artefact, or why there are none."""
+    if "reason" in row:
+        return {"reason": row["reason"]}
     try:
         if row["path"] is not None:
             return measure.measure(row["path"], inputs, None, args.repeats, args.threads)
@@ -149,9 +178,11 @@ def _cells(row: Row, timed: tuple[Row, ...], flops: float | None, rate: float) -
     difference = row.get("max_difference", found.get("max_difference"))
     known = f"{difference:.1e}" if difference is not None else "-"
     return (
-        row["artefact"], "2D" if row["lowered"] else "3D", f"{row['bytes'] / 1e6:.1f}" if "bytes" in row else "-",
+        row["artefact"], row.get("precision", "float32"),
+        "2D" if row["lowered"] else "3D", f"{row['bytes'] / 1e6:.1f}" if "bytes" in row else "-",
         *(f"{found[name]:.1f}" for name in ("p50_ms", "p95_ms", "clips_per_s")), f"{found['peak_memory_mb']:.0f}",
         f"{row['psnr_db']:.1f} dB" if row.get("precision") == "int8" else known, share,
+        f"`{row['sha256'][:12]}`" if "sha256" in row else "-",
     )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfvideogan import cli, paths
+from export import one_file
+from tfvideogan import cli, exported, paths
 from tfvideogan.config import UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ REJECTED = 1
 NUM_INPUTS = 8
 LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3}  # on [-1, 1]
 SMALLEST_PSNR = 38.0  # dB, of int8
-WEIGHT_BYTES = {"float32": 4, "float16": 2, "int8": 1}
-PRECISIONS = tuple(WEIGHT_BYTES)
 
 
 def define_flags() -> None:
@@ -71,18 +70,24 @@ class Reference:
         folder: for files that the processes share.
         clips: for predictors, a data set for the inputs; the run's own if None.
         trained_on: the run's own.
+        flag: that `clips` come from, for messages.
+
+    Attributes:
+        checked_on: "latents", or the data set that the inputs are of.
 
     Raises:
         UsageError: those of `held_out_inputs`.
     """
 
-    def __init__(self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str):
+    def __init__(
+        self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str, flag: str = "--clips"
+    ):
         from export.inputs import held_out_inputs
-        from export.one_file import CALIBRATION_INPUTS
 
-        inputs = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip=CALIBRATION_INPUTS)
+        skip = one_file.CALIBRATION_INPUTS
+        inputs, self.checked_on = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip, flag)
         self.expected = np.concatenate([model(row[None], training=False)["clip"] for row in inputs])
-        self.parameters = sum(v.shape.num_elements() for part in model.sampling_state().values() for v in part)
+        self._model = model
         self._folder = folder
         np.save(folder / "inputs.npy", inputs)
 
@@ -90,7 +95,9 @@ class Reference:
         """A row of the report: size, checksum, difference, speed, `status` accepted or rejected with a `reason`."""
         from export import measure, operators
 
-        row = {"artefact": artefact.name, "format": format_of(artefact), "precision": precision}
+        given, artefact = artefact, exported.saved_model_folder(artefact) or artefact  # what will be run
+        name = str(artefact.relative_to(given.parent))
+        row = {"artefact": name, "format": format_of(artefact), "precision": precision}
         row |= {"bytes": sum(file.stat().st_size for file in _files(artefact)), "sha256": sha256(artefact)}
         outputs = self._folder / "outputs.npz"
         try:
@@ -115,9 +122,11 @@ class Reference:
 
     def _fault(self, row: dict[str, Any]) -> str | None:
         """Why an artefact is rejected, or None."""
-        least = self.parameters * WEIGHT_BYTES[row["precision"]] // 2
-        if row["bytes"] < least:
-            return f"{row['bytes']:,} bytes cannot hold {self.parameters:,} weights"
+        too_small = one_file.size_fault(row["bytes"], self._model, row["precision"])
+        if too_small:
+            return too_small
+        if row.get("float_share"):
+            return f"computes {row['float_share']:.0%} of its convolutions in float"
         limit = LARGEST_DIFFERENCE.get(row["precision"])
         if limit is not None and row["max_difference"] > limit:
             return f"differs from Keras by {row['max_difference']:.2g}, more than {limit:g}"
@@ -129,7 +138,7 @@ class Reference:
 def precision_of(artefact: Path) -> str:
     """The precision that a name ends in, float32 if in none."""
     last = artefact.stem.rpartition("_")[2]
-    return last if last in PRECISIONS else "float32"
+    return last if last in one_file.BYTES else "float32"
 
 
 def format_of(artefact: Path) -> str:

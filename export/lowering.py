@@ -142,7 +142,8 @@ class _Walk:
             if len(after) == 1 and isinstance(after[0], kind):
                 layer = after[0]
                 self.folded.add(layer.name)
-                weights = weights.normalised(layer) if hasattr(layer, "gamma") else weights.rectified()
+                normalises = isinstance(layer, keras.layers.BatchNormalization)
+                weights = weights.normalised(layer) if normalises else weights.rectified()
         return weights
 
 

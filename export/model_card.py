@@ -29,9 +29,9 @@ Floats are in [-1, 1], pictures are uint8.
 
 ## Artefacts
 
-Each was loaded by its own runtime in a fresh process and compared with Keras on 8 inputs, in batches of 1 and 3:
-the largest difference, or the PSNR of int8. Times are of one clip on {processor}, {threads} threads, memory is the
-whole process's. `export_report.json` has all digits.
+Each was loaded by its own runtime in a fresh process and compared with Keras on 8 inputs ({inputs}), in
+batches of 1 and 3: the largest difference, or the PSNR of int8. Times are of one clip on {processor}, {threads}
+threads, memory is the whole process's. `export_report.json` has all digits.
 
 {table}
 
@@ -87,6 +87,7 @@ def model_card(report: dict[str, Any]) -> str:
     facts = {
         "title": TITLES[report["model"]] + stages,
         "takes": "a frame" if report["predicts"] else "100 latents from N(0, 1)",
+        "inputs": f"first frames of `{report['checked_on']}`" if report["predicts"] else report["checked_on"],
         "frames": report["clip"][0],
         "size": report["clip"][1],
         "paper": PAPERS[report["model"].partition("_")[0]],

@@ -75,16 +75,21 @@ def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> np.nda
 
     if not model.predicts:
         return probe_inputs(model, CALIBRATION_INPUTS, clips, CALIBRATION_SEED)
-    flag = "--calibration" if clips else "--calibration is not given, and the run's"
-    try:
-        return probe_inputs(model, CALIBRATION_INPUTS, clips or trained_on)
-    except UsageError as error:
-        raise UsageError(f"{flag} {str(error).removeprefix('--data').lstrip(': ')}") from error
+    flag = "--calibration" if clips else "--calibration (not given: the run's own clips)"
+    return probe_inputs(model, CALIBRATION_INPUTS, clips or trained_on, flag=flag)
 
 
 def check_size(content: bytes, model: Any, precision: str) -> None:
-    """Raises RuntimeError if a file is too small to hold the model's weights: converters have written such files."""
+    """Raises UsageError if a file is too small to hold the model's weights: converters have written such files."""
+    fault = size_fault(len(content), model, precision)
+    if fault:
+        raise UsageError(fault)
+
+
+def size_fault(num_bytes: int, model: Any, precision: str) -> str | None:
+    """Why so many bytes cannot be the model's, or None. Only kernels count: what else there is may be folded away."""
     variables = [variable for network in model.sampling_state().values() for variable in network]
     kernels = sum(variable.shape.num_elements() for variable in variables if variable.shape.rank > 1)
-    if len(content) < kernels * BYTES[precision]:
-        raise RuntimeError(f"the file has {len(content)} bytes, too few for {kernels} weights in {precision}")
+    if num_bytes < kernels * BYTES[precision]:
+        return f"{num_bytes:,} bytes are too few for {kernels:,} weights in {precision}"
+    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,26 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 RUNTIMES = {"saved_model": "tensorflow", "tflite": "ai-edge-litert", "onnx": "onnxruntime"}
+PACKAGES = (
+    "tfvideogan", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "torch", "numpy",
+)  # fmt: skip
 FPS = 12  # that `tfvideogan.generate` plays clips at
 
 
 def describe(
-    model: AdversarialModel, run_dir: str, checkpoint: Checkpoint, rows: Sequence[Row], threads: int
+    model: AdversarialModel,
+    run_dir: str,
+    checkpoint: Checkpoint,
+    rows: Sequence[Row],
+    threads: int,
+    checked_on: str,
 ) -> dict[str, Any]:
-    """The whole report, ready for JSON: what was exported, from what, where it was measured, and a row an artefact."""
-    from tfvideogan import checkpoints
+    """The whole report, ready for JSON: what was exported, from what, where it was measured, and a row an artefact.
+
+    Args:
+        checked_on: "latents", or the data set that artefacts were compared with Keras on.
+    """
+    from tfvideogan import checkpoints, exported
 
     config = checkpoints.RunFolder.open(run_dir).config()
     _, num_frames, size, _, _ = model.discriminator.input_shape
@@ -33,11 +44,12 @@ def describe(
         "step": checkpoint.step,
         "weights_sha256": checkpoints.weights_sha256(model),
         "data": config.data.data,
+        "checked_on": checked_on,
         "predicts": model.predicts,
         "clip": [num_frames, size, size, 3],
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0)), "threads": threads},
+        "machine": {"processor": processor(), "cores": exported.cores(), "threads": threads},
         "versions": versions(),
         "artefacts": list(rows),
     }
@@ -46,7 +58,7 @@ def describe(
 def versions() -> dict[str, str]:
     """Of Python and the packages that make and run artefacts, as far as they are installed."""
     found = {"python": platform.python_version()}
-    for package in ("tfvideogan", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy"):
+    for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -27,7 +27,8 @@ LARGE = 1024  # numbers in a constant that float16 halves
 
 
 def main() -> None:
-    one_file.main(".onnx", convert, packages=("onnx", "tf2onnx", "onnxruntime"))
+    calibrated = cli.flags.FLAGS.precision == "int8"
+    one_file.main(".onnx", convert, packages=("onnx", "tf2onnx", *["onnxruntime"] * calibrated))
 
 
 def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
@@ -73,19 +74,35 @@ def _store_as_float16(graph: Any) -> None:
         graph.node.insert(0, cast)
 
 
+class _Rows:
+    """Calibration inputs one at a time: a `CalibrationDataReader`, which onnxruntime recognises by its method."""
+
+    def __init__(self, name: str, inputs: np.ndarray):
+        self._rows = ({name: row[np.newaxis]} for row in inputs)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._rows, None)
+
+
 def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
-    """Static quantisation: weights by channel in int8, activations by the ranges that the calibration inputs give."""
+    """Static quantisation: weights by channel in int8, activations by the ranges that the calibration inputs give.
+
+    Pre-processing finds the shapes and joins the operations that the runtime would join anyway, so that no range
+    is put between them; without it onnxruntime warns. Its symbolic shapes want another package, and nothing here does.
+    """
     import onnx
 
     from tfvideogan.exported import optional
 
     quantization = optional("onnxruntime.quantization", "onnxruntime")
-    rows = iter([{input_name: row[np.newaxis]} for row in calibration])
-    reader = type("Rows", (quantization.CalibrationDataReader,), {"get_next": lambda _: next(rows, None)})()
     with tempfile.TemporaryDirectory() as folder:
-        quantised = Path(folder) / "int8.onnx"
-        quantization.quantize_static(proto, os.fspath(quantised), reader, per_channel=True)
-        return onnx.load(os.fspath(quantised))
+        plain, prepared, quantised = (
+            os.fspath(Path(folder) / f"{name}.onnx") for name in ("plain", "prepared", "int8")
+        )
+        onnx.save(proto, plain)
+        quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(prepared, quantised, _Rows(input_name, calibration), per_channel=True)
+        return onnx.load(quantised)
 
 
 def _metadata(model: Any) -> dict[str, str]:

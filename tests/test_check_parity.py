@@ -44,6 +44,8 @@ class CheckParityTest(tf.test.TestCase):
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         self.assertEqual([row["precision"] for row in rows], ["float32", "int8", "float16"])
+        self.assertEqual([row["artefact"] for row in rows], ["vgan/1", "vgan_int8.tflite", "vgan_float16.onnx"])
+        self.assertEqual(rows[0]["sha256"], check_parity.sha256(self.saved_model))
         self.assertEqual([row["format"] for row in rows], ["saved_model", "tflite", "onnx"])
         self.assertEqual([row["float_share"] for row in rows], [None, 0.0, None])
         for row in rows:
@@ -78,10 +80,28 @@ class CheckParityTest(tf.test.TestCase):
         self.assertIn("not an ONNX model", row["reason"])
 
     def test_a_weightless_file_is_rejected_by_its_size(self):
-        row = {"bytes": self.reference.parameters, "precision": "float32", "max_difference": 0.0, "psnr_db": 200.0}
-        self.assertIn("cannot hold", self.reference._fault(row))
-        self.assertIsNone(self.reference._fault(row | {"bytes": 4 * self.reference.parameters}))
+        kernels = sum(w.size for w in self.model.generator.get_weights() if w.ndim > 1)
+        row = {"bytes": kernels, "precision": "float32", "max_difference": 0.0, "psnr_db": 200.0}
+        self.assertIn("too few for", self.reference._fault(row))
+        self.assertIsNone(self.reference._fault(row | {"bytes": 4 * kernels}))
         self.assertIsNone(self.reference._fault(row | {"precision": "int8"}))
+
+    def test_int8_that_computes_in_float_is_rejected(self):
+        row = {"bytes": 10**9, "precision": "int8", "max_difference": 0.0, "psnr_db": 99.0}
+        self.assertIsNone(self.reference._fault(row | {"float_share": 0.0}))
+        self.assertIn("computes 25% of its convolutions in float", self.reference._fault(row | {"float_share": 0.25}))
+        in_float = self.folder / "named_int8.tflite"
+        in_float.write_bytes(to_tflite.convert(self.model))
+        self.assertIn("computes 100%", self.check(in_float, "int8")["reason"])
+
+    def test_of_versions_the_one_that_is_run_is_measured(self):
+        versions = self.folder / "versions"
+        shutil.copytree(self.saved_model, versions / "2")
+        (versions / "1").mkdir()
+        (versions / "1" / "saved_model.pb").write_bytes(b"older")
+        row = self.check(versions)
+        self.assertEqual((row["artefact"], row["status"]), ("versions/2", "accepted"))
+        self.assertEqual(row["sha256"], check_parity.sha256(versions / "2"))
 
     def test_limits_are_those_of_the_precision(self):
         row = {"bytes": 10**9, "psnr_db": 37.9}
@@ -124,8 +144,18 @@ class CheckParityTest(tf.test.TestCase):
         self.assertEqual(frames.shape, (8, 32, 32, 3))
         levels = (frames + 1) * 127.5
         self.assertAllClose(levels, np.rint(levels), atol=1e-4)
-        with self.assertRaisesRegex(UsageError, "no such"):
-            inputs.probe_inputs(model, 8, "/no/such/clips")
+        with self.assertRaisesRegex(UsageError, "^--clips: .*no such"):
+            inputs.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
+
+    def test_what_artefacts_are_checked_on_is_told(self):
+        model = tiny.model("mdgan")
+        for clips, trained_on, expected in (
+            (None, "synthetic:sprites", "synthetic:sprites:test"), ("synthetic:sky", "/no/such", "synthetic:sky"),
+            (None, "/no/such", "synthetic:sky:test"),
+        ):  # fmt: skip
+            reference = check_parity.Reference(model, Path(self.create_tempdir().full_path), clips, trained_on)
+            self.assertEqual(reference.checked_on, expected)
+        self.assertEqual(self.reference.checked_on, "latents")
 
 
 if __name__ == "__main__":

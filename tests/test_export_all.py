@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -17,7 +19,7 @@ from PIL import Image
 
 from export import all as export_all
 from export import check_parity, model_card, processes
-from tfvideogan import load_exported
+from tfvideogan import checkpoints, load_exported
 from tfvideogan.config import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +73,7 @@ class ExportAllTest(tf.test.TestCase):
             self.assertIn(row["artefact"], (self.output / "README.md").read_text())
             self.assertEqual(load_exported(self.output / row["artefact"]).generate(3).shape, (1, 4, 16, 16, 3))
         self.assertIn("onnxruntime", report["versions"])
+        self.assertEqual(report["checked_on"], "latents")
         self.assertEqual((report["model"], report["clip"], len(report["weights_sha256"])), ("vgan", [4, 16, 16, 3], 64))
         self.assertEqual(self.run_snippets(), 4)
 
@@ -87,6 +90,8 @@ class ExportAllTest(tf.test.TestCase):
         self.assertIn("tf2onnx", failed["reason"])
         self.assertEqual((accepted["format"], accepted["status"]), ("saved_model", "accepted"))
         self.assertEqual({path.name for path in self.output.iterdir()}, {"mdgan", "export_report.json", "README.md"})
+        self.assertEqual(self.report()["checked_on"], "synthetic:sky:test")
+        self.assertIn("8 inputs (first frames of `synthetic:sky:test`)", (self.output / "README.md").read_text())
         self.assertEqual(self.run_snippets(), 2)
         self.assertNotIn("Traceback", result.stderr)
         before = {path: path.stat().st_mtime_ns for path in self.output.rglob("*")}
@@ -111,26 +116,89 @@ class ExportAllTest(tf.test.TestCase):
         missing.mkdir(parents=True)
         (missing / "__init__.py").write_text("raise ImportError")
         before = {path.name for path in self.folder.iterdir()}
-        output, mdgan = "--output=exported", "--run_dir=mdgan"
+        output, mdgan = "--output=new/exported", "--run_dir=mdgan"
         self.refused("no checkpoint", "--run_dir=untrained", output)
         self.refused("holds no run", "--run_dir=missing", output)
-        self.refused("of 32 pixels", mdgan, output, "--calibration=clips.tfrecord")
-        self.refused("latents", "--run_dir=vgan", output, "--calibration=clips.tfrecord")
-        self.refused("pip install", mdgan, output, search=self.folder / "missing")
+        self.refused("error: --calibration clips.tfrecord holds", mdgan, output, "--calibration=clips.tfrecord")
+        self.refused("--calibration is for predictors", "--run_dir=vgan", output, "--calibration=clips.tfrecord")
+        self.refused("pip install -c constraints.txt -e '.[export]'", mdgan, output, search=self.folder / "missing")
         self.refused("--formats", mdgan, output, "--formats=onnx,coreml")
         self.refused("do not include int8", mdgan, output, "--formats=saved_model", "--precisions=int8")
+        in_float = ["--formats=tflite", "--precisions=int8", "--lowering=off"]
+        self.refused("error: --precision=int8 needs --lowering=on", mdgan, output, *in_float)
         self.assertEqual({path.name for path in self.folder.iterdir()}, before)
 
-    def test_what_is_rejected_is_moved_aside(self):
-        job = export_all.Job("tflite", "int8", True, Path("vgan_int8.tflite"))
+    def test_sigterm_leaves_no_folder_and_no_process(self):
+        tiny.run_folder(self.folder / "run", "vgan")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "export.all", "--run_dir=run", "--output=exported"], cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.addCleanup(process.kill)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        # Imports start short-lived children, too: the one that counts comes when there is a folder for it.
+        while not (list(self.folder.glob(".*.part/made")) and (child := children.read_text().split())):
+            self.assertIsNone(process.poll())
+            time.sleep(0.1)
+        process.terminate()
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM)
+        self.assertFalse(Path(f"/proc/{child[0]}").exists())
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["run"])
+
+    def make(self, job: export_all.Job, error: str | None = None) -> dict:
+        """A job whose artefact, or what there is of it when an error ends it, is rejected."""
+
+        def write(_, **options):
+            made = Path(options["output"])
+            if job.format == "saved_model":
+                made.mkdir()
+                made /= "1"
+            made.write_bytes(b"weights")
+            if error:
+                raise UsageError(error)
+
         reference = SimpleNamespace(check=lambda *_: {"status": "rejected", "reason": "differs"})
         args = SimpleNamespace(run_dir="run", calibration=None, repeats=1, threads=1)
-        write = lambda module, **options: Path(options["output"]).write_bytes(b"weights")  # noqa: E731, ARG005
         with mock.patch.object(processes, "run", write):
-            row = export_all._make(job, self.folder, reference, 1, args)
-        self.assertEqual((row["status"], row["artefact"]), ("rejected", "rejected/vgan_int8.tflite"))
-        self.assertTrue((self.folder / "rejected" / "vgan_int8.tflite").exists())
-        self.assertFalse((self.folder / "vgan_int8.tflite").exists())
+            return export_all._make(job, self.folder, reference, 1, args)
+
+    def test_what_is_rejected_is_moved_aside(self):
+        for job in (
+            export_all.Job("tflite", "int8", True, Path("vgan_int8.tflite")),
+            export_all.Job("saved_model", "float32", True, Path("vgan/1")),
+        ):
+            row = self.make(job)
+            self.assertEqual((row["status"], row["artefact"]), ("rejected", f"rejected/{job.file}"))
+            self.assertTrue((self.folder / "rejected" / job.file).exists())
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["rejected"])
+
+    def test_of_a_saved_model_that_failed_nothing_stays(self):
+        row = self.make(export_all.Job("saved_model", "float32", True, Path("vgan/1")), "ended by signal 9")
+        self.assertEqual((row["status"], row["reason"]), ("failed", "ended by signal 9"))
+        self.assertEmpty(list(self.folder.iterdir()))
+
+    def test_a_checkpoint_that_moves_is_noticed(self):
+        run_dir = tiny.run_folder(self.folder / "run", "vgan")
+        run = checkpoints.RunFolder(run_dir)
+
+        def make(job, *_):
+            run.save(1, 8, tiny.model("vgan").sampling_state(), keep=2)
+            return {"artefact": str(job.file), "status": "accepted"}
+
+        args = SimpleNamespace(
+            run_dir=run_dir, output=self.output, formats=["tflite"], precisions=["float32"], lowering="auto",
+            stage=None, calibration=None, threads=1,
+        )  # fmt: skip
+        nothing = lambda *_: None  # noqa: E731
+        cli = SimpleNamespace(flags=SimpleNamespace(FLAGS=args), require=nothing, load_tensorflow=nothing)
+        with (
+            mock.patch.object(export_all, "cli", cli),
+            mock.patch.object(export_all, "_make", make),
+            mock.patch.object(processes, "exit_on_sigterm"),
+            self.assertRaisesRegex(UsageError, "step00000004 was no longer the newest"),
+        ):
+            export_all.main()
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["run"])
 
     def test_int8_is_left_out_where_it_would_be_float(self):
         chosen = {"formats": [*export_all.FORMATS, "onnx"], "precisions": [*export_all.PRECISIONS]}
@@ -142,6 +210,13 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual(len(jobs["off"]), 5)
         self.assertEqual({job.precision for job in jobs["off"]}, {"float32", "float16"})
         self.assertFalse(any(job.lowered for job in jobs["off"]))
+
+    def test_formats_that_are_left_out_are_told(self):
+        args = SimpleNamespace(lowering="auto", formats=["saved_model", "onnx"], precisions=["int8"])
+        with self.assertLogs("tfvideogan.export", "WARNING") as logs:
+            (job,) = export_all._jobs("vgan", args)
+        self.assertEqual((job.format, job.precision), ("onnx", "int8"))
+        self.assertEqual([log.getMessage().split()[0] for log in logs.records], ["saved_model"])
 
     def test_a_process_that_fails_tells_why(self):
         with self.assertRaisesRegex(UsageError, "^--artefact is required"):
@@ -158,7 +233,7 @@ class ExportAllTest(tf.test.TestCase):
                "reason": "a | b"}  # fmt: skip
         report = {"model": "mdgan", "stage": 2, "step": 3, "weights_sha256": "0", "data": "synthetic:sky", "fps": 12,
                   "predicts": True, "clip": [4, 32, 32, 3], "created": "now", "versions": {}, "artefacts": [row],
-                  "machine": {"processor": "p", "threads": 2}}  # fmt: skip
+                  "machine": {"processor": "p", "threads": 2}, "checked_on": "b"}  # fmt: skip
         card = model_card.model_card(report)
         self.assertNotIn("```", card)
         self.assertIn("failed: a / b", card)

@@ -3,13 +3,14 @@
 import importlib.util
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 import tiny
 from test_commands import run
 
-from export import benchmark, lowering, to_onnx, to_tflite, torch_networks
+from export import benchmark, lowering, processes, to_onnx, to_tflite, torch_networks
 from export.check_parity import sha256
 from tfvideogan import checkpoints, timing
 from tfvideogan.config import UsageError
@@ -22,17 +23,19 @@ def figures(p50: float) -> dict:
 class TableTest(tf.test.TestCase):
     def test_median_over_rounds_and_share_of_the_limit(self):
         row = {"artefact": "a.tflite", "lowered": True, "bytes": 2_500_000, "precision": "float32"}
-        row |= {"max_difference": 2e-6}
+        row |= {"max_difference": 2e-6, "sha256": "0123456789abcdef"}
         rounds = [[figures(10.0)], [figures(50.0)], [figures(20.0)]]
         # 1 GFLOP in 20 ms is 50 GFLOP/s, a quarter of 200.
         line = benchmark.table([row], rounds, flops=1e9, rate=200.0).splitlines()[-1]
-        self.assertEqual(line, "| a.tflite | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | 25% |")
+        self.assertEqual(
+            line, "| a.tflite | float32 | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | 25% | `0123456789ab` |"
+        )
 
     def test_int8_is_told_in_decibels_and_failures_with_their_reason(self):
         rows = [{"artefact": "b.onnx", "lowered": True, "bytes": 1, "precision": "int8", "psnr_db": 41.26}]
         rows.append({"artefact": "PyTorch", "lowered": False})
         lines = benchmark.table(rows, [[figures(10.0), {"reason": "torch | none"}]], None, 200.0).splitlines()
-        self.assertIn("| 41.3 dB | - |", lines[-2])
+        self.assertIn("| 41.3 dB | - | - |", lines[-2])
         self.assertStartsWith(lines[-1], "| PyTorch | torch / none |")
 
     def test_operations_of_a_network_counted_by_hand(self):
@@ -75,12 +78,14 @@ class CommandTest(tf.test.TestCase):
     def test_every_accepted_artefact_beside_the_product_rate(self):
         out = self.command(f"--dir={self.exported}", f"--run_dir={self.run_dir}").stdout
         self.assertRegex(
-            out, r"^matrix product: \d+ GFLOP/s in float32, 2 threads\nmatrix product again: \d+ GFLOP/s\n"
-        )
+            out, r"^\S.*, 2 threads; python 3\S+, .*tensorflow \d\S+,.*\n"
+            r"matrix product: \d+ GFLOP/s in float32 before, \d+ after; share: of their mean\n"
+            "differences from Keras: those of the export"
+        )  # fmt: skip
         lines = out.splitlines()
         self.assertEqual([line.split(" | ")[0] for line in lines[-2:]], ["| a.tflite", "| a.onnx"])
         for line in lines[-2:]:
-            self.assertRegex(line, r"2D \| 0\.\d \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ \| 1\.0e-06 \| \d+% \|$")
+            self.assertRegex(line, r"float32 \| 2D \| 0\.\d (\| [\d.]+ ){4}\| 1\.0e-06 \| \d+% \| `\w{12}` \|$")
 
     def test_bad_input_is_told_in_one_line(self):
         for expected, arguments in (
@@ -90,6 +95,30 @@ class CommandTest(tf.test.TestCase):
             result = self.command(*arguments, expected=2)
             self.assertLen(result.stderr.splitlines(), 1)
             self.assertIn(expected, result.stderr)
+
+    def test_reports_that_lack_what_is_needed_are_refused(self):
+        report = benchmark.read_report(self.exported)
+        folder = Path(self.create_tempdir().full_path)
+        unsized = [report["artefacts"][0] | {"bytes": 1}]
+        del unsized[0]["bytes"]
+        for wrong in (
+            {},
+            [],
+            {"artefacts": 3},
+            {"artefacts": [{}]},
+            {"artefacts": []},
+            report | {"artefacts": unsized},
+        ):
+            (folder / "export_report.json").write_text(json.dumps(wrong))
+            with self.assertRaisesRegex(UsageError, "^--dir.*export_report.json"):
+                benchmark.read_report(folder)
+        self.assertLen(self.command(f"--dir={folder}", expected=2).stderr.splitlines(), 1)
+
+    def test_others_that_cannot_be_made_are_told_with_the_reason(self):
+        with mock.patch.object(processes, "run", side_effect=UsageError("tf2onnx is not installed")):
+            rows = benchmark.others(self.folder, "run", 1)
+            figures = [benchmark.time_row(row, self.folder, None) for row in rows if "3D operators" in row["artefact"]]
+        self.assertEqual(figures, [{"reason": "tf2onnx is not installed"}] * 2)
 
     def test_files_and_runs_that_changed_are_refused(self):
         report = benchmark.read_report(self.exported)
@@ -106,7 +135,7 @@ class CommandTest(tf.test.TestCase):
 class TorchTest(tf.test.TestCase):
     def test_the_copy_in_pytorch_is_the_same_function(self):
         if importlib.util.find_spec("torch") is None:
-            self.skipTest("PyTorch is not installed: pip install 'tfvideogan[bench]'")
+            self.skipTest("PyTorch is not installed: pip install -c constraints.txt -e '.[bench]'")
         import torch
 
         for name, stage in tiny.MODELS:

@@ -1,5 +1,6 @@
 """One API over run folder, SavedModel, TFLite and ONNX: the same seed or picture gives the same clip."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,13 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+import tf2onnx
 import tiny
 from absl.testing import parameterized
 from PIL import Image
 
 from export import to_onnx, to_saved_model, to_tflite
-from tfvideogan import checkpoints, load_exported, media, paths, sampling
+from tfvideogan import checkpoints, exported, load_exported, media, paths, sampling
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_float, to_uint8
 
@@ -73,6 +75,39 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(UsageError, r"call predict\(image\)"):
             predictor.generate(1)
 
+    @parameterized.parameters(*FORMATS)
+    def test_inputs_of_another_shape_are_refused(self, name):
+        for model, wrong in (("vgan", ([1, 99], [100], [0, 100])), ("mdgan", ([1, 31, 32, 3], [32, 32, 3], [1, 100]))):
+            loaded = load_exported(self.folder / model / name)
+            for shape in wrong:
+                with self.assertRaisesRegex(UsageError, r"takes inputs \[N, .*Received"):
+                    loaded.run(np.zeros(shape, np.float32))
+
+    def test_files_with_other_inputs_and_outputs_are_refused(self):
+        latents, pair = tf.TensorSpec([1, 100], tf.float32, "a"), tf.TensorSpec([1, 100], tf.float32, "b")
+        video = tf.zeros([1, 2, 4, 4, 3])
+        folder = self.folder / "foreign"
+        folder.mkdir()
+        for number, (function, specs) in enumerate((
+            (lambda a: 2 * a, [latents]),
+            (lambda a, b: video + tf.reduce_sum(a + b), [latents, pair]),
+            (lambda a: (video + tf.reduce_sum(a), 2 * a), [latents]),
+            (lambda a: video + tf.reduce_sum(a), [tf.TensorSpec([1, 8, 8, 1], tf.float32, "a")]),
+        )):  # fmt: skip
+            made = tf.function(function, input_signature=specs)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([made.get_concrete_function()], made)
+            (folder / f"{number}.tflite").write_bytes(converter.convert())
+            proto, _ = tf2onnx.convert.from_function(made, specs, opset=18)
+            (folder / f"{number}.onnx").write_bytes(proto.SerializeToString())
+            for suffix in ("tflite", "onnx"):
+                with self.assertRaisesRegex(UsageError, "not a file of this package"):
+                    load_exported(folder / f"{number}.{suffix}")
+
+    def test_cores_are_known_where_the_system_has_no_affinity(self):
+        with mock.patch.object(os, "sched_getaffinity"):
+            del os.sched_getaffinity
+            self.assertEqual(exported.cores(), os.cpu_count())
+
     def test_of_versions_the_newest_is_taken(self):
         shutil.copytree(self.folder / "mdgan" / "served" / "3", self.folder / "versions" / "9")
         shutil.copytree(self.folder / "vgan" / "served" / "3", self.folder / "versions" / "10")
@@ -105,7 +140,8 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_missing_runtimes_name_the_line_that_installs_them(self):
         for file, module in (("a.tflite", "ai_edge_litert.interpreter"), ("a.onnx", "onnxruntime")):
-            with mock.patch.dict(sys.modules, {module: None}), self.assertRaisesRegex(UsageError, "pip install"):
+            line = r"pip install -c constraints.txt -e '.\[export\]'"
+            with mock.patch.dict(sys.modules, {module: None}), self.assertRaisesRegex(UsageError, line):
                 load_exported(self.folder / "vgan" / file)
 
     @parameterized.parameters("a.tflite", "a.onnx")

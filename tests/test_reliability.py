@@ -275,6 +275,18 @@ class HostsTest(tf.test.TestCase):
             self.assertEqual([status for status, _ in ended], expected, ended)
         self.assertEqual(checkpoints.RunFolder(run_dir).latest().step, steps_logged(run_dir))
 
+    def test_a_host_that_waits_for_the_others_hears_ctrl_c(self):
+        config = {"cluster": {"worker": [f"localhost:{port}" for port in free_ports(2)]}}
+        config["task"] = {"type": "worker", "index": 0}
+        flags = [*self.flags, "--strategy=multi_worker"]
+        training = Training(self, self.folder / "alone", *flags, TF_CONFIG=json.dumps(config))
+        wait_for(lambda: "waiting for all hosts" in training.said.read_text(), training)
+        time.sleep(2)
+        training.process.send_signal(signal.SIGINT)
+        status, said = training.end(60)
+        self.assertEqual(status, -signal.SIGINT, said)
+        self.assertFalse((self.folder / "alone").exists())
+
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:

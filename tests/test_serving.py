@@ -1,6 +1,7 @@
 """Exported signatures against Keras, run as TF Serving runs them: the C API's session, and `saved_model_cli run`."""
 
 import io
+import itertools
 import os
 import pickle
 import struct
@@ -24,8 +25,11 @@ from tfvideogan.models import vgan
 
 TESTS = Path(__file__).parent
 INVALID_ARGUMENT = 3
-GENERATORS = (("vgan", True), ("vgan_one_stream", False))  # whether lowered
-PREDICTORS = (("vgan_conditional", 1, False), ("mdgan", 1, False), ("mdgan", 2, True))
+GENERATORS = tuple(itertools.product(("vgan", "vgan_one_stream"), (False, True)))  # whether lowered
+PREDICTORS = tuple(
+    (*model, lowered)
+    for model, lowered in itertools.product((("vgan_conditional", 1), ("mdgan", 1), ("mdgan", 2)), (False, True))
+)
 
 
 def process(script: str, *arguments: str) -> None:

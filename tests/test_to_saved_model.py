@@ -1,10 +1,11 @@
 """`export.to_saved_model` as a user runs it: the layout of TF Serving, and what it refuses."""
 
+import time
 from pathlib import Path
 
 import tensorflow as tf
 import tiny
-from test_commands import run
+from test_commands import run, start
 
 from tfvideogan import checkpoints
 
@@ -34,6 +35,19 @@ class ToSavedModelTest(tf.test.TestCase):
         before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
         self.refused("which exists", *arguments)
         self.assertEqual(before, {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
+
+    def test_sigterm_leaves_nothing_half_written(self):
+        run_dir = tiny.run_folder(self.folder / "run", "vgan")
+        process = start(
+            "to_saved_model", f"--run_dir={run_dir}", f"--output={self.folder / 'served'}", package="export"
+        )
+        while not list(self.folder.glob("served/.*.part")):
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        process.terminate()
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 143)
+        self.assertEmpty(list((self.folder / "served").iterdir()))
 
     def refused(self, expected: str, *arguments: str) -> None:
         result = self.export(*arguments)

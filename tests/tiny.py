@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from export import layers_2d, lowering
 from tfvideogan.checkpoints import RunFolder
 from tfvideogan.config import Config
 from tfvideogan.models import registry
@@ -15,6 +16,12 @@ FRAMES = 4
 WIDTH = 2
 STAGES = {"vgan": (1,), "vgan_one_stream": (1,), "vgan_conditional": (1,), "mdgan": (1, 2)}
 MODELS = [(model, stage) for model, stages in STAGES.items() for stage in stages]
+
+# Of initial weights at width 8, by model and stage: clips of `contrasting` then deviate by 0.2 to 0.3 from their mean.
+CONTRASTING = {
+    ("vgan", 1): 0.055, ("vgan_one_stream", 1): 0.05, ("vgan_conditional", 1): 0.09, ("mdgan", 1): 0.038,
+    ("mdgan", 2): 0.043,
+}  # fmt: skip
 
 
 def frame_size(name: str) -> int:
@@ -60,6 +67,25 @@ def shake(model: AdversarialModel) -> None:
             # Small means: features of a tiny network are small, and a ReLU must not cut all of them off.
             low, high = (0.02, 0.2) if variable.name == "moving_variance" else (-0.1, 0.1)
             variable.assign(random.uniform(low, high, variable.shape))
+
+
+def contrasting(name: str, stage: int = 1, **options) -> AdversarialModel:
+    """A model of random weights and statistics to judge int8 by, whose PSNR depends on the contrast of its clips.
+
+    Flat clips would pass whatever is wrong. Where the weights are so large that the tanh is saturated, a network
+    enlarges any rounding until pixels change their sign, in whatever format.
+    """
+    keras.utils.set_random_seed(7)
+    chosen = config(name, base_width=8, init_stddev=CONTRASTING[name, stage], **options)
+    made = registry.build_model(chosen.model, stage, seed=3)
+    shake(made)
+    return made
+
+
+def forms(model: AdversarialModel) -> set[tuple[bool, bool]]:
+    """Of its lowered transposed convolutions, whether they are summed, and whether joined."""
+    layers = lowering.lower(model)._flatten_layers()
+    return {(x.summed, x.joined) for x in layers if isinstance(x, layers_2d.TransposedConvolution)}
 
 
 def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:

@@ -6,7 +6,8 @@
     clip = load_exported("exported/mdgan").predict("photo.jpg")     # uint8 [1, T, H, W, 3]
 
 The same seed gives the same clip in every format, up to its precision. TFLite and ONNX are run by
-optional packages, which are imported here and nowhere else; TensorFlow is not loaded to run them.
+optional packages, which are imported here and nowhere else. Of them `predict` and `run` do without
+TensorFlow; `generate` loads it, to draw the latents of the seeds.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from tfvideogan import media, paths
 from tfvideogan.config import UsageError
 
+Port = tuple[str, list[Any]]  # type and shape of an input or output; sides that vary are names, None or -1
 Run = Callable[[np.ndarray], np.ndarray]  # latents [N, 100] or frames [N, H, W, 3] in [-1, 1] -> video [N, T, H, W, 3]
 
 
@@ -44,8 +47,15 @@ class Exported:
         """A batch as it is: latents [N, 100], or frames [N, H, W, 3] in [-1, 1] -> video float32 [N, T, H, W, 3].
 
         SavedModels take frames as uint8, to which they are rounded here.
+
+        Raises:
+            UsageError: inputs of another shape.
         """
-        return np.asarray(self._run(np.asarray(inputs, np.float32)), np.float32)
+        inputs = np.asarray(inputs, np.float32)
+        if inputs.shape[1:] != self.input_shape or not inputs.size:
+            shape = ", ".join(map(str, self.input_shape))
+            raise UsageError(f"{self.path} takes inputs [N, {shape}]. Received: {list(inputs.shape)}")
+        return np.asarray(self._run(inputs), np.float32)
 
     def generate(self, seed: int | Sequence[int]) -> np.ndarray:
         """A clip of each seed, uint8 [N, T, H, W, 3]; seed s gives the first clip of `tfvideogan.generate --seed=s`.
@@ -98,7 +108,7 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None) -> E
         UsageError: nothing of these, damaged, or the package that runs it is missing.
     """
     where = paths.path(path)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     if not where.exists():
         raise UsageError(f"{path}: no such file or folder")
     if where.suffix in (".tflite", ".onnx") and where.is_file():
@@ -107,10 +117,21 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None) -> E
             return Exported(path, *opened(file, threads))
     if (where / "config.json").is_file():
         return Exported(path, *_open_run_folder(path))
-    versions = [folder for folder in [where, *_versions(where)] if (folder / "saved_model.pb").is_file()]
-    if not versions:
+    folder = saved_model_folder(where)
+    if folder is None:
         raise UsageError(f"{path}: neither a run folder, nor a SavedModel, a .tflite or a .onnx file")
-    return Exported(path, *_open_saved_model(versions[0]))
+    return Exported(path, *_open_saved_model(folder))
+
+
+def cores() -> int:
+    """That this process may use, as far as the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def saved_model_folder(where: paths.Path) -> paths.Path | None:
+    """The SavedModel that `where` stands for: itself, or the newest version in it; None if there is none."""
+    candidates = [where, *_versions(where)]
+    return next((folder for folder in candidates if (folder / "saved_model.pb").is_file()), None)
 
 
 def _versions(folder: paths.Path) -> list[paths.Path]:
@@ -161,6 +182,11 @@ def _open_tflite(file: str, threads: int) -> tuple[Run, Sequence[int]]:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"{file}: not a TFLite model that can be run ({error})") from error
+    ports = [
+        [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
+        for side in (interpreter.get_input_details(), interpreter.get_output_details())
+    ]
+    _check_ports(file, *ports)
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(inputs: np.ndarray) -> np.ndarray:
@@ -182,8 +208,27 @@ def _open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
         session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base class of their own
         raise UsageError(f"{file}: not an ONNX model that can be run ({error})") from error
+    ports = [
+        [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
+        for side in (session.get_inputs(), session.get_outputs())
+    ]
+    _check_ports(file, *ports)
     (given,) = session.get_inputs()
-    return lambda inputs: session.run(["video"], {given.name: inputs})[0], given.shape[1:]
+    return lambda inputs: session.run(None, {given.name: inputs})[0], given.shape[1:]
+
+
+def _check_ports(file: str, given: list[Port], made: list[Port]) -> None:
+    """Raises UsageError unless a file has the one input and the one output of this package's."""
+    frames_or_latents = [kind == "float32" and _is_row(shape[1:]) for kind, shape in given]
+    videos = [kind == "float32" and len(shape) == 5 for kind, shape in made]
+    if frames_or_latents != [True] or videos != [True]:
+        raise UsageError(f"{file}: not a file of this package, which take float32 [N, 100] or [N, H, W, 3] and give "
+                         f"float32 [N, T, H, W, 3]. Received: from {given} to {made}")  # fmt: skip
+
+
+def _is_row(shape: Sequence[Any]) -> bool:
+    """Whether this is the shape of latents or of a frame, all sides known."""
+    return all(isinstance(side, int) for side in shape) and (len(shape) == 1 or (len(shape) == 3 and shape[2] == 3))
 
 
 def optional(module: str, package: str, extra: str = "export") -> ModuleType:
@@ -191,4 +236,4 @@ def optional(module: str, package: str, extra: str = "export") -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(f"{package} is not installed: pip install 'tfvideogan[{extra}]' -c constraints.txt") from error
+        raise UsageError(f"{package} is not installed: pip install -c constraints.txt -e '.[{extra}]'") from error

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import signal
-import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
@@ -127,7 +126,7 @@ def _over_hosts(workers: int) -> tf.distribute.Strategy:
     """The process's one, made before anything touches a device; waits until all hosts have come."""
     logger.info("waiting for all hosts of TF_CONFIG")
     try:
-        with _ended_by_signals():
+        with _ended_by_ctrl_c():
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise HostLostError(f"this host cannot join the hosts of TF_CONFIG: {error.message.splitlines()[0]}") from error
@@ -142,26 +141,13 @@ def _over_hosts(workers: int) -> tf.distribute.Strategy:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Lets SIGTERM and Ctrl-C end the process at once, with 128 + their number, while TensorFlow hears neither."""
-    numbers = {signal.SIGINT, signal.SIGTERM}
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            heard = signal.sigtimedwait(numbers, 0.2)
-            if heard:
-                os._exit(128 + heard.si_signo)
-
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # for TensorFlow's threads, too: only watch() hears them
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C end the process at once while TensorFlow waits, when no Python runs (SIGTERM it catches itself)."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
-        done.set()
-        watcher.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _host_of_cluster() -> tuple[int, int]:
