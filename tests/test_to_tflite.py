@@ -158,6 +158,12 @@ class CommandTest(tf.test.TestCase):
         self.assertEqual([path.name for path in output.parent.iterdir()], ["mdgan.tflite"])
         self.assertEqual(output.read_bytes(), before)
 
+    def test_helpshort_lists_the_flags(self):
+        for command in ("to_tflite", "to_onnx"):
+            shown = run(command, "--helpshort", package="export").stdout
+            for flag in ("run_dir", "output", "precision", "calibration"):
+                self.assertIn(f"--{flag}:", shown)
+
     def test_bad_input_is_told_in_one_line(self):
         output = f"--output={self.folder / 'never.tflite'}"
         run_dir = f"--run_dir={self.folder}"
