@@ -84,7 +84,7 @@ class ToONNXTest(tf.test.TestCase):
     def test_every_model_in_float16(self):
         for name, stage in tiny.MODELS:
             with self.subTest(model=name, stage=stage):
-                model = self.model(name, stage)
+                model = tiny.contrasting(name, stage)
                 content = to_onnx.convert(model, "float16")
                 self.check(model, content, 5e-3)
                 constants = onnx.load_from_string(content).graph.initializer

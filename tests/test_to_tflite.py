@@ -77,7 +77,7 @@ class ToTFLiteTest(tf.test.TestCase):
     def test_every_model_in_float16(self):
         for name, stage in tiny.MODELS:
             with self.subTest(model=name, stage=stage):
-                model = self.model(name, stage)
+                model = tiny.contrasting(name, stage)
                 half = to_tflite.convert(model, "float16")
                 self.check(model, half, 5e-3)
                 stored = [tensor["dtype"] for tensor in operators(half)[1].values() if len(tensor["shape"]) == 4]
@@ -177,7 +177,7 @@ class CommandTest(tf.test.TestCase):
         for index in range(8):
             frames = np.zeros([tiny.FRAMES - 1, 16, 16, 3], np.uint8)
             media.write_clip(small / f"{index}.mp4", frames)
-        with self.assertRaisesRegex(UsageError, "^--calibration .*small"):
+        with self.assertRaisesRegex(UsageError, "^--calibration: .*small"):
             one_file.calibration_inputs(model, str(small), "synthetic:sky")
         with self.assertRaisesRegex(UsageError, "generates from latents"):
             one_file.calibration_inputs(tiny.model("vgan"), "synthetic:sky", "synthetic:sprites")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -107,7 +108,9 @@ class TrainingStage:
         self.step = self._resume()
         first = pipeline.evaluation_batches(sources[0].source, config.model.num_frames, SAMPLES, SAMPLES)
         self.shown = next(iter(first))
-        self.first_batches = assembly.batches(config, sources, self.options.seed)  # once: TensorFlow frees none of them
+        # Made once, since TensorFlow frees neither data sets nor iterators whole.
+        self.first_batches = assembly.batches(config, sources, self.options.seed)
+        self.average_batches = iter(self.first_batches.take(AVERAGE_STATISTICS_BATCHES).repeat())
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
@@ -233,7 +236,7 @@ class TrainingStage:
         elif self.setup.is_chief:
             logger.warning("asked to stop: saving step %d of stage %d; the same command goes on", self.step, self.stage)
             if self.options.ema and number == signal.SIGINT:  # SIGTERM leaves no time
-                self._estimate_statistics(AVERAGE_STATISTICS_BATCHES)
+                self._estimate_average_statistics()
             self._save()
         return 128 + number
 
@@ -241,7 +244,7 @@ class TrainingStage:
         sample = self.step % self.options.sample_every == 0
         if (sample or save) and self.options.ema:
             # The statistics that averaged weights meet are not the average of those met on the way.
-            self._estimate_statistics(AVERAGE_STATISTICS_BATCHES)
+            self._estimate_average_statistics()
         if sample:
             self._write_samples()
         if save:
@@ -251,12 +254,14 @@ class TrainingStage:
     def _finish(self) -> None:
         """Batch statistics for inference over training clips, then the last samples and checkpoint."""
         logger.info("stage %d: re-estimating batch normalisation over %d batches", self.stage, STATISTICS_BATCHES)
-        self._estimate_statistics(STATISTICS_BATCHES)
+        self.model.estimate_batch_statistics(self.first_batches.take(STATISTICS_BATCHES))
         self._write_samples()
         self._save()
 
-    def _estimate_statistics(self, count: int) -> None:
-        self.model.estimate_batch_statistics(self.first_batches.take(count))
+    def _estimate_average_statistics(self) -> None:
+        """Over the same first batches each time."""
+        batches = itertools.islice(self.average_batches, AVERAGE_STATISTICS_BATCHES)
+        self.model.estimate_batch_statistics(batches)
 
     def _log_if_due(self, bar: tqdm) -> None:
         """Shows and logs the mean losses since the last time, over all replicas."""
