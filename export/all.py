@@ -78,12 +78,10 @@ def define_flags() -> None:
     flags.DEFINE_list("precisions", list(PRECISIONS), "precisions to make; SavedModels are of float32")
     flags.DEFINE_enum("lowering", "auto", ["auto", "on", "off"], "2D operations in place of the 3D ones; auto: in the "
                       "formats where they are faster")  # fmt: skip
-    flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
-                         lower_bound=1, upper_bound=2)  # fmt: skip
+    cli.define_stage()
     flags.DEFINE_string("calibration", None, "predictors: the clips that int8 is calibrated and all is checked on, a "
                         "data set as --data of tfvideogan.train (default: the run's own)")  # fmt: skip
-    flags.DEFINE_integer("repeats", 20, "timed runs of each artefact on one clip", lower_bound=1)
-    flags.DEFINE_integer("threads", 2, "threads of each runtime while it is timed", lower_bound=1)
+    cli.define_timing()
 
 
 def main() -> int:

@@ -41,9 +41,8 @@ def define_flags() -> None:
     flags.DEFINE_string("dir", None, "folder that export.all made")
     flags.DEFINE_string("run_dir", None, "folder of the run that was exported")
     flags.DEFINE_bool("others", False, "time Keras, 3D operators and PyTorch too; needs --run_dir")
-    flags.DEFINE_integer("repeats", 20, "timed runs of each, after one to warm up", lower_bound=1)
     flags.DEFINE_integer("rounds", 2, "times that all are started", lower_bound=1)
-    flags.DEFINE_integer("threads", 2, "threads of each runtime", lower_bound=1)
+    cli.define_timing()
 
 
 def main() -> None:

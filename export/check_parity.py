@@ -34,12 +34,10 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "folder of the run that was exported")
     flags.DEFINE_list("artefact", None, "SavedModel folders, .tflite and .onnx files, with commas between them; names "
                       "that end in _float16 or _int8 are of that precision, others of float32")  # fmt: skip
-    flags.DEFINE_integer("stage", None, "mdgan: the stage that was exported (default: the last one trained)",
-                         lower_bound=1, upper_bound=2)  # fmt: skip
+    cli.define_stage()
     flags.DEFINE_string("clips", None, "predictors: a data set whose first frames to predict from, as --data of "
                         "tfvideogan.train (default: the run's own)")  # fmt: skip
-    flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
-    flags.DEFINE_integer("threads", 2, "threads of each runtime", lower_bound=1)
+    cli.define_timing()
 
 
 def main() -> int:

@@ -27,8 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_string("artefact", None, "run folder, SavedModel, .tflite or .onnx")
     flags.DEFINE_string("inputs", None, ".npy of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
     flags.DEFINE_string("outputs", None, ".npz to write: a video of each row for each size of batch (default: none)")
-    flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
-    flags.DEFINE_integer("threads", 2, "threads of the runtime", lower_bound=1)
+    cli.define_timing()
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
+cli.flags.disclaim_key_flags()  # flags that are defined here are those of the command that asks for them
+
 BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of a weight
 CALIBRATION_INPUTS = 32
 CALIBRATION_SEED = 2  # not that of the inputs that artefacts are checked with
@@ -25,8 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("lowering", "on", ["on", "off"], "2D operations in place of 3D ones (see docs/performance.md)")
     flags.DEFINE_string("calibration", None, "int8 of predictors: clips whose first frames to calibrate on, as --data "
                         "of tfvideogan.train (default: those that the run was trained on)")  # fmt: skip
-    flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
-                         lower_bound=1, upper_bound=2)  # fmt: skip
+    cli.define_stage()
 
 
 def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:

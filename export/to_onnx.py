@@ -26,11 +26,6 @@ FPS = 12  # at which this package plays clips
 LARGE = 1024  # numbers in a constant that float16 halves
 
 
-def define_flags() -> None:
-    one_file.define_flags()
-    cli.flags.adopt_module_key_flags(one_file)  # --helpshort then shows them
-
-
 def main() -> None:
     calibrated = cli.flags.FLAGS.precision == "int8"
     one_file.main(".onnx", convert, packages=("onnx", "tf2onnx", *["onnxruntime"] * calibrated))
@@ -125,4 +120,4 @@ def _metadata(model: Any) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    cli.run(define_flags, main)
+    cli.run(one_file.define_flags, main)

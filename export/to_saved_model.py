@@ -24,8 +24,7 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "folder of a trained run")
     flags.DEFINE_string("output", None, "folder of the served model; the version becomes a folder in it")
     flags.DEFINE_integer("version", 1, "version number, a folder that must not exist yet", lower_bound=1)
-    flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
-                         lower_bound=1, upper_bound=2)  # fmt: skip
+    cli.define_stage()
     flags.DEFINE_enum(
         "lowering", "on", ["on", "off"], "2D operations in place of the 3D ones, the same function; faster on CPUs"
     )

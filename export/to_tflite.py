@@ -18,11 +18,6 @@ from export import one_file
 from tfvideogan import cli
 
 
-def define_flags() -> None:
-    one_file.define_flags()
-    cli.flags.adopt_module_key_flags(one_file)  # --helpshort then shows them
-
-
 def main() -> None:
     one_file.main(".tflite", convert)
 
@@ -60,4 +55,4 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
 
 if __name__ == "__main__":
-    cli.run(define_flags, main)
+    cli.run(one_file.define_flags, main)

@@ -21,12 +21,10 @@ def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("run_dir", None, "folder of a trained run")
     flags.DEFINE_string("inputs", None, ".npy of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
-    flags.DEFINE_integer("stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)",
-                         lower_bound=1, upper_bound=2)  # fmt: skip
+    cli.define_stage()
     flags.DEFINE_enum("layout", "contiguous_format", ["contiguous_format", "channels_last_3d"], "of the weights in "
                       "memory; PyTorch's activations follow it")  # fmt: skip
-    flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
-    flags.DEFINE_integer("threads", 2, "threads of PyTorch", lower_bound=1)
+    cli.define_timing()
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 
+flags.disclaim_key_flags()  # flags that are defined here are those of the command that asks for them
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -48,6 +50,19 @@ def define(fields: Iterable[dataclasses.Field]) -> None:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
         else:
             makers[kind](field.name, None, text)
+
+
+def define_stage() -> None:
+    """`--stage`, for all that takes a run folder and works on one stage of it."""
+    flags.DEFINE_integer(
+        "stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)", lower_bound=1, upper_bound=2
+    )
+
+
+def define_timing() -> None:
+    """`--repeats` and `--threads`, for all that times a network on one clip."""
+    flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
+    flags.DEFINE_integer("threads", 2, "threads of each runtime", lower_bound=1)
 
 
 def require(*names: str) -> None:

@@ -18,9 +18,7 @@ def define_flags() -> None:
     flags.DEFINE_string("run_dir", None, "folder of a trained run")
     flags.DEFINE_string("image", None, "the still picture, of any size; it is squashed to the model's frame")
     flags.DEFINE_string("output", None, "the clip to write, .mp4 or .gif")
-    flags.DEFINE_integer(
-        "stage", None, "mdgan: 1 for the Base-Net alone (default: the last one trained)", lower_bound=1, upper_bound=2
-    )
+    cli.define_stage()
     flags.DEFINE_string("sheet", None, "mdgan: comparison sheet to write, .png: input, stage 1, stage 2, over time")
     flags.DEFINE_string("real", None, "the real clip (a video) for the sheet's last row")
     flags.DEFINE_bool("batch_statistics", False, "batch normalisation in training mode, as in the authors' test script")

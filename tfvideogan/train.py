@@ -22,7 +22,6 @@ def define_flags() -> None:
     cli.define(config.fields())
     flags.DEFINE_bool("dry_run", False, "print what the run would be, and stop")
     flags.DEFINE_string("profile", None, "start:stop, the steps of which to write a TensorBoard profile")
-    flags.adopt_module_key_flags(cli)  # --helpshort then shows them
 
 
 def main() -> int:
