@@ -115,3 +115,10 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("localhost", 0))
         return [one.getsockname()[1] for one in sockets]
+
+
+def process_status(pid: int | str = "self") -> dict[str, int]:
+    """What Linux says of a process in numbers: VmRSS in kB, Threads, and so on."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    words = {name: rest.split() for name, rest in (line.split(":", 1) for line in lines)}
+    return {name: int(found[0]) for name, found in words.items() if found and found[0].isdecimal()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from made_files import process_status
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -44,6 +45,19 @@ class JournalTest(tf.test.TestCase):
         for step in (1, 2, 3):
             journal.write_losses(step, {"d_loss": 1.0}, 1.0, 0)
             self.assertLen(self.lines(), step)
+
+    def test_lines_leave_no_memory_behind(self):
+        """TensorFlow keeps a tensor for each of Python's numbers it is given: that was 4 KB a line."""
+        journal = self.journal()
+
+        def write(first: int, lines: int) -> None:
+            for step in range(first, first + lines):
+                journal.write_losses(step, {f"loss{i}": step + i / 8 for i in range(8)}, step / 3, skipped=step)
+
+        write(0, 300)
+        before = process_status()["VmRSS"]
+        write(300, 1500)
+        self.assertLess(process_status()["VmRSS"] - before, 1500)
 
     def test_losses_of_no_finite_step_are_null_and_no_scalars(self):
         journal = self.journal()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from made_files import free_ports
+from made_files import free_ports, process_status
 
 from tfvideogan import checkpoints
 
@@ -166,10 +166,9 @@ class ReliabilityTest(tf.test.TestCase):
         memory, threads, steps = [], [], []
         deadline = time.monotonic() + WATCHED_SECONDS
         while time.monotonic() < deadline and training.process.poll() is None:
-            status = Path(f"/proc/{training.process.pid}/status").read_text()
-            said = dict(line.split(":", 1) for line in status.splitlines())
-            memory.append(int(said["VmRSS"].split()[0]))
-            threads.append(int(said["Threads"]))
+            status = process_status(training.process.pid)
+            memory.append(status["VmRSS"])
+            threads.append(status["Threads"])
             steps.append(steps_logged(run_dir))
             time.sleep(1)
         self.assertIsNone(training.process.poll())
@@ -177,9 +176,10 @@ class ReliabilityTest(tf.test.TestCase):
         self.assertGreater(steps[-1], steps[-tenth - 1])  # it still trains
         first, last = statistics.median(memory[:tenth]), statistics.median(memory[-tenth:])
         told = f"{first:.0f} kB at first, {last:.0f} kB after {WATCHED_SECONDS} s ({last / first - 1:+.2%})"
-        print(f"{told}, {threads[0]} and {threads[-1]} threads, {steps[-1]} steps")
+        print(f"{told}, {threads[0]} threads at first and at most {max(threads)}, {steps[-1]} steps")
         self.assertLess(last / first, 1.02, told)
-        self.assertEqual(statistics.median(threads[:tenth]), statistics.median(threads[-tenth:]))
+        # TensorFlow's pools start a thread when one is first wanted; a thread a save or a sample would be dozens.
+        self.assertLessEqual(max(threads), threads[0] + 2)
 
     def test_a_full_disk_is_told_and_earlier_checkpoints_stay_good(self):
         with small_disk(self.folder / "disk", "1500k") as disk:

@@ -78,9 +78,10 @@ class Journal:
         with tolerated(LOG), (self._folder / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")
         scalars = {f"losses/{name}": value for name, value in losses.items() if value is not None} | rest
-        with tolerated("the TensorBoard log"), self._writer.as_default(step):
+        # NumPy's numbers: of Python's, TensorFlow keeps a tensor each for good, 4 KB a step in all.
+        with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
             for name, value in scalars.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(name, np.float32(value))
 
     def write_sample(self, step: int, picture: np.ndarray) -> None:
         """A moving picture uint8 [T, H, W, 3], as a GIF and for TensorBoard."""
@@ -88,7 +89,7 @@ class Journal:
         with tolerated(f"the sample of step {step}"):
             media.write_clip(path, picture)
             gif = media.encode_summary(picture, path.read_bytes())
-            with self._writer.as_default(step):
+            with self._writer.as_default(np.int64(step)):
                 _moving_picture_summary("samples", gif, picture.shape)
             self._writer.flush()
 
