@@ -50,6 +50,8 @@ def main() -> int:
     for artefact in artefacts:
         if not artefact.exists():
             raise UsageError(f"--artefact: no such file or folder. Received: {artefact}")
+        if artefact.is_dir() and not exported.saved_model_folder(artefact):
+            raise UsageError(f"--artefact: a folder, but of no SavedModel. Received: {artefact}")
     model, _ = checkpoints.load_model(args.run_dir, args.stage)
     trained_on = checkpoints.RunFolder.open(args.run_dir).config().data.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:

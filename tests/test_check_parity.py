@@ -65,6 +65,12 @@ class CheckParityTest(tf.test.TestCase):
         self.assertEqual(row["status"], "rejected")
         self.assertIn("differs from Keras", row["reason"])
 
+    def test_what_is_no_artefact_is_refused(self):
+        for wrong, said in ((self.folder, "of no SavedModel"), (self.folder / "none.onnx", "no such file")):
+            result = run("check_parity", f"--run_dir={self.run_dir}", f"--artefact={wrong}", package="export")
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertRegex(result.stderr.splitlines()[-1], f"error: --artefact: .*{said}.* Received: {wrong}$")
+
     def test_a_flipped_weight_is_rejected(self):
         content = bytearray(self.onnx.read_bytes())
         damaged = self.folder / "damaged_float16.onnx"

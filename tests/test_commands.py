@@ -252,7 +252,7 @@ class CommandsTest(tf.test.TestCase):
         self.refuse("--model=vgan", "train", vgan, "--model=mdgan", "--frame_size=32", *TINY)
         self.refuse("use tfvideogan.predict", "generate", mdgan)
         self.refuse("use tfvideogan.generate", *predict, vgan, f"--image={still}")
-        self.refuse("no such file", *predict, mdgan, "--image=/no/such.jpg")
+        self.refuse("--image: /no/such.jpg: no such file", *predict, mdgan, "--image=/no/such.jpg")
         self.refuse("not a picture", *predict, mdgan, f"--image={ROOT / 'README.md'}")
         still.write_bytes(still.read_bytes()[:500])
         self.refuse("damaged picture", *predict, mdgan, f"--image={still}")

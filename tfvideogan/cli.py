@@ -5,13 +5,14 @@ Importing this defines no flag.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from absl import app, flags
@@ -70,6 +71,15 @@ def require(*names: str) -> None:
     for name in names:
         if flags.FLAGS[name].value in (None, ""):
             raise UsageError(f"--{name} is required: {flags.FLAGS[name].help.removeprefix('required: ')}")
+
+
+@contextlib.contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Says by which flag a file came that cannot be used."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"--{flag}: {error}") from error
 
 
 def load_tensorflow() -> None:

@@ -47,7 +47,8 @@ def main() -> None:
     if args.sheet and not isinstance(model, MDGAN):
         raise UsageError("--sheet compares MD-GAN's stages; this run is a conditional Video-GAN")
     num_frames, size = model.discriminator.input_shape[1:3]
-    image = media.read_image(args.image, media.squash(size))
+    with cli.naming("image"):
+        image = media.read_image(args.image, media.squash(size))
     real = _read_real(args.real, num_frames, size) if args.real else None
 
     outputs = next(sampling.sample(model, [clips.to_float(image)[None]], args.batch_statistics))
@@ -62,7 +63,8 @@ def main() -> None:
 def _read_real(path: str, count: int, size: int) -> np.ndarray:
     from tfvideogan import media
 
-    frames = list(itertools.islice(media.read_video(path, media.squash(size)), count))
+    with cli.naming("real"):
+        frames = list(itertools.islice(media.read_video(path, media.squash(size)), count))
     if len(frames) < count:
         raise UsageError(f"--real must have {count} frames or more. Received: {path}, {len(frames)} frames")
     return np.stack(frames)
