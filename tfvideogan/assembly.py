@@ -1,8 +1,8 @@
-"""From a run's options to its parts: clips, batches, a compiled model."""
+"""From a run's options to its parts: clips, batches, a compiled model, its step on all replicas."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from tfvideogan.data import pipeline
 from tfvideogan.data.sources import Weighted, open_sources
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.updates import vote
 from tfvideogan.runtime import Runtime
 
 
@@ -57,3 +58,32 @@ def new_model(config: Config, setup: Runtime, stage: int) -> AdversarialModel:
 def learning_rates(options: TrainConfig) -> tuple[float, float]:
     """Of the generator and of the discriminator."""
     return options.learning_rate, options.discriminator_learning_rate
+
+
+def step_function(model: AdversarialModel, setup: Runtime) -> Callable[[tf.Tensor, bool], bool]:
+    """The model's train step on all replicas, each of which takes its rows of its host's batch.
+
+    Returns:
+        A function of this host's clips [N, T, H, W, 3], and of whether this host was asked to stop, that takes
+        a step and says whether any host was.
+    """
+
+    def step_of_replica(clips: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        model.train_step(clips)
+        return ~vote(~stop)
+
+    distributed_step = tf.function(lambda clips, stop: setup.strategy.run(step_of_replica, args=(clips, stop)))
+
+    def step(clips: tf.Tensor, stop: bool) -> bool:
+        rows = len(clips) * setup.workers // setup.replicas
+
+        def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
+            first = context.replica_id_in_sync_group * rows % len(clips)
+            return clips[first : first + rows]
+
+        # Split here: a DistributedIterator could not be resumed.
+        mine = setup.strategy.experimental_distribute_values_from_function(rows_of)
+        stops = distributed_step(mine, tf.constant(stop))
+        return bool(setup.strategy.experimental_local_results(stops)[0])
+
+    return step

@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,7 +22,7 @@ from tfvideogan.data import pipeline
 from tfvideogan.data.sources import Weighted
 from tfvideogan.journal import Journal, tolerated
 from tfvideogan.models import registry, vgan
-from tfvideogan.models.updates import NO_SCALE, vote
+from tfvideogan.models.updates import NO_SCALE
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class TrainingStage:
         return status
 
     def _train(self, bar: tqdm, profile: range) -> int:
-        batches, train_step = self._batches(), self._step_function()
+        batches, train_step = self._batches(), assembly.step_function(self.model, self.setup)
         save_is_due = False
         while self.step < self.steps:
             if self.step == profile.start < profile.stop:
@@ -146,7 +146,8 @@ class TrainingStage:
             if skipped >= MOST_SKIPPED:
                 if not self._go_back():
                     return NOT_FINITE
-                batches, train_step, save_is_due = self._batches(), self._step_function(), False
+                batches, train_step = self._batches(), assembly.step_function(self.model, self.setup)
+                save_is_due = False
                 bar.n = self.step
             elif self.step < self.steps:
                 if stop:
@@ -161,31 +162,6 @@ class TrainingStage:
         """This host's part of the batches from the present step on."""
         host = self.setup.worker, self.setup.workers
         return iter(assembly.batches(self.config, self.sources, self.model.seed, self.step, *host))
-
-    def _step_function(self) -> Callable[[tf.Tensor, bool], bool]:
-        """The model's train step on all replicas, each taking its rows of its host's batch."""
-        strategy = self.setup.strategy
-        rows = self.config.data.batch_size // self.setup.replicas
-
-        def step_of_replica(clips: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-            self.model.train_step(clips)
-            return ~vote(~stop)
-
-        distributed_step = tf.function(lambda clips, stop: strategy.run(step_of_replica, args=(clips, stop)))
-
-        def step(clips: tf.Tensor, stop: bool) -> bool:
-            """Takes a step; returns whether any host was asked to stop."""
-
-            def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
-                first = context.replica_id_in_sync_group * rows % len(clips)
-                return clips[first : first + rows]
-
-            # Split here: a DistributedIterator could not be resumed.
-            mine = strategy.experimental_distribute_values_from_function(rows_of)
-            stops = distributed_step(mine, tf.constant(stop))
-            return bool(strategy.experimental_local_results(stops)[0])
-
-        return step
 
     def _skipped_in_a_row(self) -> int:
         skipped = int(self.model.skipped_in_a_row.numpy())
