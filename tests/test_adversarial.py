@@ -224,6 +224,16 @@ class BatchStatisticsTest(tf.test.TestCase):
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllEqual(a, b)
 
+    def test_statistics_that_are_not_finite_are_told_and_change_nothing(self):
+        model = tiny.model("mdgan")
+        before = model.generator.get_weights()
+        clips = tiny.clips("mdgan", 4)
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            model.estimate_batch_statistics([clips, clips * float("nan")])
+        self.assertIn("batch statistics are not finite over 2 batches: they stay as they were", logs.output[0])
+        for a, b in zip(before, model.generator.get_weights(), strict=True):
+            self.assertAllEqual(a, b)
+
     def test_the_frozen_base_nets_statistics_stay(self):
         model = tiny.model("mdgan", 2, ema=0.9)
         before = model.base_generator.get_weights()

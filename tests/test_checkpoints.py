@@ -1,6 +1,7 @@
 """A run folder: whole checkpoints only, damage found, earlier ones taken, other models refused."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tiny
 
-from tfvideogan import checkpoints
+from tfvideogan import checkpoints, paths
 from tfvideogan.config import DamagedError, UsageError
 
 
@@ -140,6 +141,37 @@ class RunFolderTest(tf.test.TestCase):
         unfinished = self.run.checkpoints_dir / ".stage1-step00000002.part"
         shutil.copytree(self.run.latest().path, unfinished)
         self.assertEqual([c.step for c in self.run.list()], [1])
+
+    def test_an_unfinished_save_does_not_count_on_object_stores(self):
+        """They cannot rename: there a save is complete with its manifest."""
+        with mock.patch.object(paths, "is_remote", return_value=True):
+            (self.save(1) / "manifest.json").unlink()
+            self.assertIsNone(self.run.latest())
+            self.save(2)
+            self.assertEqual([c.step for c in self.run.list()], [2])
+            self.save(1)
+            self.assertEqual([c.step for c in self.run.list()], [1, 2])
+
+    def test_all_is_on_disk_before_the_folder_gets_its_name(self):
+        synced, final = [], self.run.checkpoints_dir / "stage1-step00000001"
+        part = self.run.checkpoints_dir / ".stage1-step00000001.part"
+
+        def fsync(descriptor: int) -> None:
+            synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), final.exists()))
+
+        with mock.patch.object(os, "fsync", fsync):
+            files = [str(part / file.name) for file in self.save(1).iterdir()]
+        self.assertLen(files, 3)
+        expected = [*[(name, False) for name in [*files, str(part)]], (str(self.run.checkpoints_dir), True)]
+        self.assertCountEqual(synced, expected)
+
+    def test_an_old_checkpoint_that_cannot_be_removed_is_told(self):
+        self.save(1)
+        refused = mock.patch.object(paths, "remove_folder", side_effect=PermissionError("not yours"))
+        with refused, self.assertLogs("tfvideogan", "WARNING") as logs:
+            self.save(2, keep=1)
+        self.assertIn("stage1-step00000001 cannot be removed: not yours", logs.output[0])
+        self.assertEqual(self.run.latest().step, 2)
 
     def test_load_model_gives_what_samples(self):
         for ema in (0.0, 0.9):

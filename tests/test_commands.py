@@ -198,12 +198,14 @@ class CommandsTest(tf.test.TestCase):
 
     def test_training_again_goes_on_and_ctrl_c_leaves_a_checkpoint(self):
         run_dir = self.runs / "interrupted"
-        arguments = [f"--run_dir={run_dir}", "--steps=100000", "--frame_size=16", "--sample_every=100000", *TINY]
+        arguments = [f"--run_dir={run_dir}", "--steps=100000", "--frame_size=16", "--sample_every=100000",
+                     "--checkpoint_every=10", *TINY]  # fmt: skip
         process = start("train", *arguments)
         early = run_dir / "checkpoints" / "stage1-step00000010"
         deadline = time.monotonic() + 120
         while not early.exists() and time.monotonic() < deadline:
             time.sleep(0.2)
+        self.assertTrue(early.exists())
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130, err)

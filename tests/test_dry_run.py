@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import keras
 import tensorflow as tf
@@ -128,6 +129,14 @@ class MemoryTest(tf.test.TestCase):
     def test_the_ranking_loss_is_one_more_branch_of_the_discriminator(self):
         ranking = dry_run.memory(Dense(("d_ranking",)), 5, "float32")
         self.assertAlmostEqual(ranking - dry_run.memory(Dense(), 5, "float32"), 4 * 5 * 4 * dry_run.WORKSPACE, places=4)
+
+    def test_the_second_stage_holds_the_frozen_base_net_too(self):
+        model = tiny.model("mdgan", 2)
+        with mock.patch.object(model.base_generator, "count_params", return_value=0):
+            alone = dry_run.memory(model, 1, "float32")
+        self.assertAlmostEqual(
+            dry_run.memory(model, 1, "float32") - alone, 4 * model.base_generator.count_params(), places=2
+        )
 
 
 if __name__ == "__main__":

@@ -94,8 +94,7 @@ class ReliabilityTest(tf.test.TestCase):
 
     def test_so_does_a_run_killed_in_its_second_stage(self):
         flags = [*MDGAN, "--steps=10", "--refine_steps=20", "--checkpoint_every=5"]
-        if SOAK:
-            self.kill_and_compare(flags, 30, kills=2, aimed_at_saves=0, earliest=12)
+        self.kill_and_compare(flags, 30, kills=2 if SOAK else 1, aimed_at_saves=0, earliest=12)
 
     def kill_and_compare(self, flags: list[str], steps: int, kills: int, aimed_at_saves: int, earliest: int = 1):
         self.succeed(self.folder / "whole", *flags)

@@ -154,6 +154,21 @@ class HostsTest(tf.test.TestCase):
                 raise kind(None, None, "Socket closed\nAdditional GRPC error information")
         self.assertEqual(HostLostError.status, 5)
 
+    def test_hosts_that_cannot_train_together_are_told(self):
+        made = mock.Mock(num_replicas_in_sync=3, extended=mock.Mock(worker_devices=["gpu0", "gpu1"]))
+        absent = tf.errors.UnavailableError(None, None, "no route to host\nand more")
+        for strategy, kind, said in (
+            ({"side_effect": absent}, HostLostError, r"cannot join the hosts of TF_CONFIG: no route to host$"),
+            ({"return_value": made}, UsageError, "Received: 3 replicas on 2 hosts, 2 of them here"),
+        ):
+            runtime._over_hosts.cache_clear()
+            with (
+                self.subTest(said),
+                mock.patch.object(tf.distribute, "MultiWorkerMirroredStrategy", **strategy),
+                self.assertRaisesRegex(kind, said),
+            ):
+                runtime.make_strategy("multi_worker", 2)
+
     def test_other_errors_and_those_of_a_single_host_stay_as_they_are(self):
         alone, of_two = (runtime.Runtime(tf.distribute.get_strategy(), False, 0, workers) for workers in (1, 2))
         with self.assertRaises(tf.errors.UnavailableError), alone.telling_lost_hosts():

@@ -1,6 +1,7 @@
 """The loop: what it writes, that it resumes as it was, that it stops when asked."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfvideogan import assembly, checkpoints, media, runtime, train_lib
-from tfvideogan.config import UsageError
+from tfvideogan.config import DamagedError, UsageError
 from tfvideogan.data import records
 
 
@@ -144,7 +145,7 @@ class TrainTest(tf.test.TestCase):
         for variable in model.sampling_generator.variables:
             self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
         lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
-        self.assertEqual(lines[-1]["skipped"], 0)  # what was skipped was gone back on
+        self.assertEqual((lines[-1]["skipped"], lines[-1]["restores"]), (10, 1))  # though their lines are gone
         self.assertEqual([line["step"] for line in lines], sorted({line["step"] for line in lines}))
         self.assertNotIn(None, lines[-1].values())
 
@@ -169,6 +170,49 @@ class TrainTest(tf.test.TestCase):
         values = [v.value for player in players for v in player.trainable_variables]
         values += [v for update in model.updates for v in update.variables]
         return [value.numpy().tobytes() for value in values]
+
+    def test_a_damaged_newest_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bits(self):
+        whole = self.train("whole", steps=6, keep=9)
+        run_dir = self.train("damaged", steps=6, keep=9)
+        newest = checkpoints.RunFolder(run_dir).latest().path
+        (newest / "variables.index").write_bytes(b"")
+        with self.assertLogs("tfvideogan") as logs:
+            self.train("damaged", steps=6, keep=9)
+        self.assertIn(f"checkpoint {newest} is passed over: variables.index does not match", "\n".join(logs.output))
+        self.assertIn("goes on from step 4 of 6", "\n".join(logs.output))
+        self.assertEqual(self.digest(whole), self.digest(run_dir))
+
+    def test_a_stage_whose_checkpoints_are_all_damaged_is_not_begun_again(self):
+        run_dir = self.train("stages", model="mdgan", refine_steps=2)
+        for checkpoint in checkpoints.RunFolder(run_dir).list():
+            if checkpoint.stage == 2:
+                (checkpoint.path / "variables.index").write_bytes(b"")
+        with self.assertLogs("tfvideogan"), self.assertRaisesRegex(DamagedError, "are damaged"):
+            self.train("stages", model="mdgan", refine_steps=2)
+
+    def test_a_signal_while_steps_are_skipped_waits_for_one_that_is_finite(self):
+        skip = logging.getLogger("tfvideogan.train_lib")
+
+        def ask(record: logging.LogRecord) -> bool:
+            if "the update is skipped" in record.getMessage():
+                os.kill(os.getpid(), signal.SIGTERM)
+            return True
+
+        skip.addFilter(ask)
+        self.addCleanup(skip.removeFilter, ask)
+        config = tiny.config("vgan", steps=99, checkpoint_every=99)
+        with self.not_finite_at(3, 4, 5), self.assertLogs("tfvideogan", "WARNING"):
+            self.assertEqual(train_lib.train(config, self.folder / "asked"), 128 + signal.SIGTERM)
+        self.assertEqual(checkpoints.RunFolder(self.folder / "asked").latest().step, 7)
+
+    def test_a_profile_is_of_the_steps_that_were_asked_for(self):
+        run_dir, config = self.folder / "profile", tiny.config("vgan", steps=4)
+        self.assertEqual(train_lib.train(config, run_dir, profile=range(1, 3)), 0)
+        self.assertLen(list(run_dir.rglob("*.xplane.pb")), 1)
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            train_lib.train(tiny.config("vgan", steps=5), run_dir, profile=range(1, 3))
+        self.assertIn("no profile: steps 4 to 5 do not begin in this run", logs.output[-1])
+        self.assertLen(list(run_dir.rglob("*.xplane.pb")), 1)
 
     def test_a_checkpoint_waits_until_a_step_is_finite(self):
         with self.not_finite_at(3, 4), self.assertLogs("tfvideogan", "WARNING") as logs:  # the 4th and 5th step
@@ -270,6 +314,35 @@ class TrainTest(tf.test.TestCase):
                 self.assertEqual(train_lib.train(config, run_dir), 128 + number)
             thread.join()
             self.assertGreaterEqual(checkpoints.RunFolder(run_dir).latest().step, 10)
+
+    def other_host(self, chiefs: int) -> runtime.Runtime:
+        """The second of two hosts, of which the chief has a checkpoint of stage 1 and this step."""
+
+        class Host(runtime.Runtime):
+            def sum_over_hosts(self, value: int) -> int:
+                return value + 10**12 + chiefs
+
+        return Host(tf.distribute.get_strategy(), xla=False, worker=1, workers=2)
+
+    def test_a_host_takes_the_checkpoint_that_the_chief_takes(self):
+        run = checkpoints.RunFolder(self.train("shared", steps=4, keep=9))
+        newest, beside = run.latest(), self.folder / "shown late"
+        seen = train_lib.latest_on_all_hosts(run, self.other_host(4))
+        self.assertEqual(seen, newest)
+        newest.path.rename(beside)
+        with mock.patch.object(time, "sleep", lambda _: beside.rename(newest.path)):
+            self.assertEqual(train_lib.latest_on_all_hosts(run, self.other_host(4)), newest)
+
+    def test_a_host_that_sees_other_checkpoints_ends(self):
+        run = checkpoints.RunFolder(self.train("not shared", steps=4, keep=9))
+        for stage in (None, 1, 2):
+            with (
+                self.subTest(stage=stage),
+                mock.patch.object(train_lib, "SECONDS_TO_SEE", 0.01),
+                mock.patch.object(time, "sleep"),
+                self.assertRaisesRegex(UsageError, f"--run_dir must be on a file system .* Received: {run.path}"),
+            ):
+                train_lib.latest_on_all_hosts(run, self.other_host(2), stage)
 
     def test_the_first_batches_differ_with_the_seed_only(self):
         runs = [self.train(f"seed{i}", steps=2, seed=seed) for i, seed in enumerate((1, 1, 2))]

@@ -57,11 +57,14 @@ def _stage(model: AdversarialModel, stage: int, rows: int, precision: str) -> li
 def memory(model: AdversarialModel, rows: int, precision: str) -> float:
     """An estimate of what a replica needs beside TensorFlow itself, in bytes.
 
-    Weights, gradients and Adam's two moments are four float32 numbers a parameter. The
+    Weights, gradients and Adam's two moments are four float32 numbers a parameter; stage 2 has
+    the frozen Base-Net's weights, too. The
     activations of the generator are kept until its update, those of the discriminator for
     two branches at a time (real and fake), or three with the ranking loss.
     """
     parameters = model.generator.count_params() * (5 if model.ema else 4) + model.discriminator.count_params() * 4
+    if getattr(model, "stage", 1) == 2:
+        parameters += model.base_generator.count_params()
     branches = 3 if "d_ranking" in model.loss_names else 2
     activations = _activations(model.generator) + branches * _activations(model.discriminator)
     return parameters * 4.0 + activations * rows * BYTES[precision] * WORKSPACE

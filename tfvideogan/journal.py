@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 
@@ -67,16 +68,19 @@ class Journal:
         with tolerated("the TensorBoard log"):
             self._writer.close()
 
-    def write_losses(self, step: int, losses: dict[str, float | None], clips_per_second: float, skipped: int) -> None:
+    def write_losses(
+        self, step: int, losses: dict[str, float | None], clips_per_second: float, skipped: int, restores: int
+    ) -> None:
         """A line, and scalars, of the mean losses since the last time (None where no step was finite).
 
         Args:
             skipped: steps of the stage that were skipped because something was not finite.
+            restores: how often the stage went back to a checkpoint, whose later lines are gone.
         """
-        rest = {"clips_per_second": clips_per_second, "skipped": skipped}
+        rest = {"clips_per_second": clips_per_second, "skipped": skipped, "restores": restores}
         line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | losses | rest
-        with tolerated(LOG), (self._folder / LOG).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        with tolerated(LOG):
+            _append(self._folder / LOG, json.dumps(line) + "\n")
         scalars = {f"losses/{name}": value for name, value in losses.items() if value is not None} | rest
         # NumPy's numbers: of Python's, TensorFlow keeps a tensor each for good, 4 KB a step in all.
         with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
@@ -101,6 +105,19 @@ def tolerated(what: str) -> Iterator[None]:
         yield
     except (OSError, tf.errors.OpError) as error:
         logger.error("%s could not be written, the run goes on: %s", what, paths.first_line(error))
+
+
+def _append(log: paths.Path, line: str) -> None:
+    """The whole line or, where a disk is full, nothing of it: the next would stick to its half."""
+    size = None
+    try:
+        with log.open("a") as file:
+            size = file.tell()
+            file.write(line)
+    except OSError:
+        if size is not None:
+            os.truncate(log, size)
+        raise
 
 
 def _drop_after(log: paths.Path, stage: int, step: int) -> None:

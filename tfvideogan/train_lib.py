@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import logging
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,8 +30,9 @@ logger = logging.getLogger(__name__)
 NOT_FINITE = 4  # exit status
 MOST_SKIPPED, MOST_RESTORES = 10, 3  # skipped steps in a row that restore a checkpoint; restores that end the run
 STATISTICS_BATCHES = 32  # over which batch normalisation is re-estimated when a stage ends
-AVERAGE_STATISTICS_BATCHES = 8  # and, for a moving average, whenever it is looked at or saved
+AVERAGE_STATISTICS_BATCHES = 8  # and, for a moving average, before a sample or a regular save
 SAMPLES = 4
+SECONDS_TO_SEE = 60  # what the chief has written, on file systems that show it late
 
 
 def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int:
@@ -51,7 +53,7 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
     setup = runtime.setup(config.train, config.data.batch_size)
     with setup.telling_lost_hosts(), contextlib.ExitStack() as signals:
         run = checkpoints.RunFolder.for_training(run_dir, config)
-        latest = run.latest()
+        latest = latest_on_all_hosts(run, setup)
         sources = assembly.open_data(config)
         stop = signals.enter_context(runtime.StopSignals())
         for stage in range(1, registry.num_stages(config.model.model) + 1):
@@ -60,7 +62,6 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
                 continue
             try:
                 status = TrainingStage(config, run, setup, sources, stage, steps, stop).run(profile)
-                # By now the chief has written what the next stage begins with.
                 if setup.sum_over_hosts(int(bool(stop.signal_number))) and not status:
                     status = 128 + (stop.signal_number or signal.SIGTERM)
             except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
@@ -72,8 +73,35 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
                 ) from error
             if status:
                 return status
-            latest, profile = run.latest(), range(0)
+            latest, profile = latest_on_all_hosts(run, setup), range(0)
     return 0
+
+
+def latest_on_all_hosts(
+    run: checkpoints.RunFolder, setup: runtime.Runtime, stage: int | None = None
+) -> checkpoints.Checkpoint | None:
+    """The chief's newest good checkpoint (of `stage`), which all hosts ask for together.
+
+    Raises:
+        UsageError: this host does not see that one, as it would if the folder were not shared.
+        DamagedError: there are checkpoints, and every one is damaged.
+    """
+
+    def number(checkpoint: checkpoints.Checkpoint | None) -> int:
+        return checkpoint.stage * 10**12 + checkpoint.step if checkpoint else 0
+
+    seen = run.latest(stage)
+    chiefs = setup.sum_over_hosts(number(seen) if setup.is_chief else 0)
+    deadline = time.monotonic() + SECONDS_TO_SEE
+    while number(seen) != chiefs:
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"--run_dir must be on a file system that all hosts share. Received: {run.path}, in which the chief "
+                "sees another newest checkpoint than this host"
+            )
+        time.sleep(1)
+        seen = run.latest(stage)
+    return seen
 
 
 def _is_finished(stage: int, steps: int, latest: checkpoints.Checkpoint | None) -> bool:
@@ -118,7 +146,8 @@ class TrainingStage:
             self.folder.write_config(self.config)
             if not any(checkpoint.stage == self.stage for checkpoint in self.folder.list()):
                 self._save()  # what a run goes back to whose first steps are not finite
-        self._check_shared()
+        if self.setup.workers > 1:
+            latest_on_all_hosts(self.folder, self.setup, self.stage)  # in a new run, the first: is the folder shared?
         if not self.setup.is_chief:
             return self._train(self._progress_bar(), range(0))
         self.journal = Journal(self.folder.path, self.stage, self.step)
@@ -148,10 +177,10 @@ class TrainingStage:
                     return NOT_FINITE
                 batches, train_step = self._batches(), assembly.step_function(self.model, self.setup)
                 save_is_due = False
-                bar.n = self.step
+                bar.update(self.step - bar.n)
             elif self.step < self.steps:
-                if stop:
-                    return self._stop(save=not skipped)
+                if stop and not skipped:
+                    return self._stop()
                 save_is_due |= self.step % self.options.checkpoint_every == 0
                 if self.setup.is_chief:
                     self._write_what_is_due(save_is_due and not skipped)
@@ -175,11 +204,12 @@ class TrainingStage:
 
     def _go_back(self) -> bool:
         """Restores the last good checkpoint and takes another order of the data; whether the run may go on."""
-        good, restores = self.folder.latest(self.stage), self.facts.restores + 1
-        scales = [update.scale.numpy() for update in self.model.updates]
+        good, restores = latest_on_all_hosts(self.folder, self.setup, self.stage), self.facts.restores + 1
+        scales, skipped = [update.scale.numpy() for update in self.model.updates], self.model.skipped.numpy()
         checkpoints.restore(good, self.model.training_state())
         for update, scale in zip(self.model.updates, scales, strict=True):
             update.keep_scale(scale)  # an overflow that it was lowered for would come again
+        self.model.skipped.assign(skipped)  # these happened, too
         self._take_order(restores)
         told = f"stage {self.stage}, step {self.step}: {MOST_SKIPPED} steps in a row were not finite"
         self.step = good.step
@@ -202,14 +232,10 @@ class TrainingStage:
         self.model.skipped_in_a_row.assign(0)
         self.model.reset_metrics()
 
-    def _stop(self, save: bool) -> int:
-        """Saves the step at which a signal came to this host, or to another; returns the exit status."""
+    def _stop(self) -> int:
+        """Saves the step, after a signal came to this host or to another; returns the exit status."""
         number = self.stop.signal_number or signal.SIGTERM
-        if not save:
-            logger.warning(
-                "asked to stop: steps are being skipped, so the last checkpoint is what the run goes on from"
-            )
-        elif self.setup.is_chief:
+        if self.setup.is_chief:
             logger.warning("asked to stop: saving step %d of stage %d; the same command goes on", self.step, self.stage)
             if self.options.ema and number == signal.SIGINT:  # SIGTERM leaves no time
                 self._estimate_average_statistics()
@@ -250,7 +276,8 @@ class TrainingStage:
         shown = {name: f"{losses[name]:.3f}" if taken else "none" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
         if self.setup.is_chief:
-            self.journal.write_losses(self.step, losses, round(rate, 3), int(self.model.skipped.numpy()))
+            skipped, restores = int(self.model.skipped.numpy()), self.facts.restores
+            self.journal.write_losses(self.step, losses, round(rate, 3), skipped, restores)
 
     def _write_samples(self) -> None:
         """A moving picture of what the generator makes of the same inputs each time."""
@@ -265,7 +292,7 @@ class TrainingStage:
 
     def _resume(self) -> int:
         """Restores the newest checkpoint of this stage, or starts it, and returns the step."""
-        own = self.folder.latest(self.stage)
+        own = latest_on_all_hosts(self.folder, self.setup, self.stage)
         if own:
             checkpoints.restore(own, self.model.training_state())
             for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.options), strict=True):
@@ -278,22 +305,13 @@ class TrainingStage:
             self._take_order(own.facts.restores)
             return own.step
         if self.stage == 2:
+            latest_on_all_hosts(self.folder, self.setup, stage=1)
             base, earlier = checkpoints.load_model(self.folder.path, stage=1)
             self.model.base_generator.set_weights(base.generator.get_weights())
             logger.info("stage 2 starts on the frozen Base-Net of %s", earlier.path.name)
         networks = (self.model.generator, self.model.discriminator)
         logger.info("stage %d: %s", self.stage, ", ".join(f"{n.name} {n.count_params():,}" for n in networks))
         return 0
-
-    def _check_shared(self) -> None:
-        """Raises UsageError on a host that does not see the chief's checkpoints."""
-        if self.setup.workers == 1:
-            return
-        self.setup.sum_over_hosts(0)  # the chief has saved
-        seen = self.folder.latest(self.stage)
-        chiefs = self.setup.sum_over_hosts(self.step if self.setup.is_chief else 0)
-        if seen is None or (seen.step, self.step) != (chiefs, chiefs):
-            raise UsageError("--run_dir must be on a file system that all hosts share: the chief has other checkpoints")
 
     def _progress_bar(self) -> tqdm:
         return tqdm(
