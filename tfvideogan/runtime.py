@@ -79,7 +79,8 @@ def setup(options: TrainConfig, batch_size: int) -> Runtime:
     """Sets precision and seeds, chooses replicas and XLA, and logs each choice with its reason.
 
     Raises:
-        UsageError: a combination that cannot work, before anything is allocated.
+        UsageError: a combination that cannot work, told before anything is allocated; of many hosts, a number of
+            replicas that does not divide the batch once all have come.
     """
     xla = _decide_xla(options)
     worker, workers = _host_of_cluster() if options.strategy == "multi_worker" else (0, 1)
