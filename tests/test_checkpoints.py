@@ -58,7 +58,7 @@ class RunFolderTest(tf.test.TestCase):
                 with self.subTest(file=file.name, damage=damage):
                     file.unlink() if damaged is None else file.write_bytes(damaged)
                     with self.assertLogs("tfvideogan", "WARNING") as logs:
-                        self.assertEqual(self.run.latest().step, 1)
+                        self.assertEqual(checkpoints.RunFolder(self.path).latest().step, 1)
                     self.assertLen(logs.output, 1)
                     said, _, reason = logs.output[0].partition(f"{newest} is passed over: ")
                     self.assertEndsWith(said, "checkpoint ")

@@ -65,6 +65,7 @@ class RunFolder:
     def __init__(self, path: str | paths.Path):
         self.path = paths.path(path)
         self.checkpoints_dir = self.path / "checkpoints"
+        self._told: set[str] = set()
 
     @classmethod
     def for_training(cls, path: str | paths.Path, config: Config) -> RunFolder:
@@ -179,7 +180,10 @@ class RunFolder:
             try:
                 return dataclasses.replace(checkpoint, facts=_verified(checkpoint.path))
             except (OSError, ValueError, tf.errors.OpError) as error:
-                logger.warning("checkpoint %s is passed over: %s", checkpoint.path, paths.first_line(error))
+                told = f"checkpoint {checkpoint.path} is passed over: {paths.first_line(error)}"
+                if told not in self._told:  # a run asks for its latest more than once
+                    self._told.add(told)
+                    logger.warning(told)
         if candidates:
             raise DamagedError(
                 f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged; "
