@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,21 +31,19 @@ PRECISIONS = ("float32", "float16", "int8")
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How a format is made: by which command, in which precisions, in which form, with which optional packages."""
+    """How a format is made: by which command, in which precisions, with which optional packages."""
 
     command: str
     suffix: str
     precisions: tuple[str, ...]
-    lowered: bool  # the form that is faster in its runtime, see docs/performance.md
-    packages: dict[str, str]  # package by module
+    converters: dict[str, str]  # packages by module, beside its runtime's
 
 
 FORMATS = {
-    "saved_model": Format("export.to_saved_model", "", ("float32",), True, {}),
-    "tflite": Format("export.to_tflite", ".tflite", PRECISIONS, True, {"ai_edge_litert.interpreter": "ai-edge-litert"}),
-    "onnx": Format("export.to_onnx", ".onnx", PRECISIONS, True,
-                   {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"}),
-}  # fmt: skip
+    "saved_model": Format("export.to_saved_model", "", ("float32",), {}),
+    "tflite": Format("export.to_tflite", ".tflite", PRECISIONS, {}),
+    "onnx": Format("export.to_onnx", ".onnx", PRECISIONS, {"tf2onnx": "tf2onnx"}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +73,7 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "folder to make; it must not exist yet")
     flags.DEFINE_list("formats", list(FORMATS), "formats to make")
     flags.DEFINE_list("precisions", list(PRECISIONS), "precisions to make; SavedModels are of float32")
-    flags.DEFINE_enum("lowering", "auto", ["auto", "on", "off"], "2D operations in place of the 3D ones; auto: in the "
-                      "formats where they are faster")  # fmt: skip
+    flags.DEFINE_enum("lowering", "on", ["on", "off"], "2D operations in place of 3D ones (see docs/performance.md)")
     cli.define_stage()
     flags.DEFINE_string("calibration", None, "predictors: the clips that int8 is calibrated and all is checked on, a "
                         "data set as --data of tfvideogan.train (default: the run's own)")  # fmt: skip
@@ -139,19 +135,21 @@ def _check_flags(args: Any) -> None:
 
 def _check_packages(formats: Sequence[str]) -> None:
     """Raises UsageError for a package that one of these formats needs and that is missing."""
+    from export.check_parity import check_runtimes
     from tfvideogan.exported import optional
 
+    check_runtimes(formats)
     for name in formats:
-        for module, package in FORMATS[name].packages.items():
+        for module, package in FORMATS[name].converters.items():
             optional(module, package)
 
 
 def _jobs(model: str, args: Any) -> list[Job]:
     """What to make. Raises UsageError if that is nothing."""
     jobs, in_float, left_out = [], [], []
+    lowered = args.lowering == "on"
     for name in dict.fromkeys(args.formats):
         known = FORMATS[name]
-        lowered = known.lowered if args.lowering == "auto" else args.lowering == "on"
         precisions = [precision for precision in known.precisions if precision in args.precisions]
         if "int8" in precisions and not lowered:
             precisions.remove("int8")
@@ -173,21 +171,23 @@ def _jobs(model: str, args: Any) -> list[Job]:
 
 
 def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -> dict[str, Any]:
-    """Makes and checks one artefact: its row of the report. What is rejected is moved aside."""
+    """Makes and checks one artefact: its row of the report. What is rejected is kept aside, what failed is not."""
     logger.info("%s, %s", job.format, job.precision)
     row = {"artefact": str(job.file), "format": job.format, "precision": job.precision, "lowered": job.lowered}
-    try:
-        job.make(folder, args.run_dir, stage, args.calibration)
-        row |= reference.check(folder / job.file, job.precision, args.repeats, args.threads)
-    except UsageError as error:
-        row |= {"status": "failed", "reason": str(error)}
-        shutil.rmtree(folder / job.file.parts[0], ignore_errors=True)  # of a SavedModel, what was begun
-    row["artefact"] = str(job.file)
-    if row["status"] == "rejected":
-        rejected, made = Path("rejected"), job.file.parts[0]  # of a SavedModel, with the folder around its version
-        row["artefact"] = str(rejected / job.file)
-        (folder / rejected).mkdir(exist_ok=True)
-        (folder / made).rename(folder / rejected / made)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as unchecked:
+        try:
+            job.make(Path(unchecked), args.run_dir, stage, args.calibration)
+            row |= reference.check(Path(unchecked) / job.file, job.precision, args.repeats, args.threads)
+        except UsageError as error:
+            row |= {"status": "failed", "reason": str(error)}
+        row["artefact"] = str(job.file)
+        if row["status"] != "failed":
+            kept, top = folder, job.file.parts[0]  # of a SavedModel, the folder around its version
+            if row["status"] == "rejected":
+                kept = folder / "rejected"
+                kept.mkdir(exist_ok=True)
+                row["artefact"] = str(Path(kept.name) / job.file)
+            (Path(unchecked) / top).rename(kept / top)
     if row["status"] != "accepted":
         logger.warning("%s, %s, %s: %s", job.format, job.precision, row["status"], row["reason"])
     return row

@@ -7,7 +7,8 @@ operations counted as its own 3D convolutions: a form that does with fewer may p
 --others it times what one would use else: the run in Keras, its 3D operators in TFLite and ONNX
 Runtime, and PyTorch if it is installed. Figures are of one clip: the median of the repeats, and
 of the rounds, in which all take turns, so that a busy minute does not hit one of them alone.
-Differences from Keras are not measured again: they are those that export.all wrote down.
+Differences from Keras and the share of float operators are those that export.all wrote down.
+Ends with status 1 if an artefact of the folder cannot be run.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from export import report as reports
 from tfvideogan import cli, timing
 from tfvideogan.config import UsageError
 
+FAILED = 1
 NUM_INPUTS = 8
-HEADER = ("artefact", "precision", "form", "size MB", "p50 ms", "p95 ms", "clips/s", "memory MB",
-          "difference at export", "share", "SHA-256")  # fmt: skip
+HEADER = ("artefact", "format", "precision", "form", "size MB", "p50 ms", "p95 ms", "clips/s", "memory MB",
+          "difference at export", "in float", "share", "SHA-256")  # fmt: skip
 NATIVE = ("tflite", "onnx")  # formats whose 3D operators --others times
 
 OF_REPORT = ("artefacts", "clip", "predicts", "stage", "weights_sha256")
-OF_ACCEPTED = ("artefact", "bytes", "lowered", "precision", "sha256")
+OF_ACCEPTED = ("artefact", "bytes", "format", "lowered", "precision", "sha256")
 
 Row = dict[str, Any]
 
@@ -45,12 +47,13 @@ def define_flags() -> None:
     cli.define_timing()
 
 
-def main() -> None:
+def main() -> int:
     cli.require("dir")
     args = cli.flags.FLAGS
     if args.others and not args.run_dir:
         raise UsageError("--others needs --run_dir: the network to make them of")
     report = read_report(Path(args.dir))
+    processes.exit_on_sigterm()
     cli.load_tensorflow()
     import tensorflow as tf
 
@@ -60,12 +63,14 @@ def main() -> None:
         inputs = Path(folder) / "inputs.npy"
         np.save(inputs, inputs_of(report))
         rows = accepted(Path(args.dir), report)
+        own = len(rows)
         if args.others:
             rows += others(Path(folder), args.run_dir, report["stage"])
         rates = [timing.matrix_product_rate()]
         rounds = [[time_row(row, inputs, args) for row in rows] for _ in range(args.rounds)]
     rates.append(timing.matrix_product_rate())
     print(f"{conditions(rates, args.threads)}\n\n{table(rows, rounds, flops, statistics.mean(rates))}")
+    return FAILED if any("reason" in timed for one in rounds for timed in one[:own]) else 0
 
 
 def conditions(rates: list[float], threads: int) -> str:
@@ -98,9 +103,9 @@ def accepted(folder: Path, report: Row) -> list[Row]:
     """The report's accepted artefacts, with their paths.
 
     Raises:
-        UsageError: a file is not the one that was checked, or there is none.
+        UsageError: a file is not the one that was checked, there is none, or a package to run them is missing.
     """
-    from export.check_parity import sha256
+    from export.check_parity import check_runtimes, sha256
 
     rows = [row | {"path": folder / row["artefact"]} for row in report["artefacts"] if row["status"] == "accepted"]
     for row in rows:
@@ -108,12 +113,13 @@ def accepted(folder: Path, report: Row) -> list[Row]:
             raise UsageError(f"--dir: {row['path']} is missing, or not the file that was checked when it was exported")
     if not rows:
         raise UsageError(f"--dir has no accepted artefact. Received: {folder}")
+    check_runtimes(row["format"] for row in rows)
     return rows
 
 
 def others(folder: Path, run_dir: str, stage: int) -> list[Row]:
     """Rows of what the artefacts are to be compared with; 3D files are made in `folder`."""
-    rows: list[Row] = [{"artefact": "Keras", "lowered": False, "path": Path(run_dir)}]
+    rows: list[Row] = [{"artefact": "Keras", "lowered": False, "path": Path(run_dir), "stage": stage}]
     for name in NATIVE:
         path = folder / f"native.{name}"
         row = {"artefact": f"{name}, 3D operators", "lowered": False, "path": path}
@@ -133,7 +139,8 @@ def time_row(row: Row, inputs: Path, args: Any) -> Row:
         return {"reason": row["reason"]}
     try:
         if row["path"] is not None:
-            return measure.measure(row["path"], inputs, None, args.repeats, args.threads)
+            stage = row.get("stage")  # of a run folder
+            return measure.measure(row["path"], inputs, None, args.repeats, args.threads, stage)
         options = {name: row[name] for name in ("run_dir", "stage", "layout")}
         output = processes.run(
             "export.torch_networks", inputs=inputs, repeats=args.repeats, threads=args.threads, **options
@@ -172,15 +179,18 @@ def table(rows: list[Row], rounds: list[list[Row]], flops: float | None, rate: f
 
 
 def _cells(row: Row, timed: tuple[Row, ...], flops: float | None, rate: float) -> tuple[str, ...]:
-    found = {name: statistics.median(one[name] for one in timed) for name in timed[0]}
+    found = {name: statistics.median(one[name] for one in timed) for name in timed[0] if timed[0][name] is not None}
     share = f"{flops / found['p50_ms'] / 1e6 / rate:.0%}" if flops else "-"
     difference = row.get("max_difference", found.get("max_difference"))
     known = f"{difference:.1e}" if difference is not None else "-"
+    in_float = row.get("float_share")
     return (
-        row["artefact"], row.get("precision", "float32"),
+        row["artefact"], row.get("format", "-"), row.get("precision", "float32"),
         "2D" if row["lowered"] else "3D", f"{row['bytes'] / 1e6:.1f}" if "bytes" in row else "-",
-        *(f"{found[name]:.1f}" for name in ("p50_ms", "p95_ms", "clips_per_s")), f"{found['peak_memory_mb']:.0f}",
-        f"{row['psnr_db']:.1f} dB" if row.get("precision") == "int8" else known, share,
+        *(f"{found[name]:.1f}" for name in ("p50_ms", "p95_ms", "clips_per_s")),
+        f"{found['peak_memory_mb']:.0f}" if "peak_memory_mb" in found else "-",
+        f"{row['psnr_db']:.1f} dB" if row.get("precision") == "int8" else known,
+        f"{in_float:.0%}" if in_float is not None else "-", share,
         f"`{row['sha256'][:12]}`" if "sha256" in row else "-",
     )  # fmt: skip
 

@@ -11,12 +11,13 @@ import hashlib
 import json
 import math
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import one_file
+from export import one_file, processes
 from tfvideogan import cli, exported, paths
 from tfvideogan.config import UsageError
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 REJECTED = 1
 NUM_INPUTS = 8
+RUNTIMES = {  # packages by module, for each format that TensorFlow does not run; onnx tells what an int8 file computes
+    "tflite": {"ai_edge_litert.interpreter": "ai-edge-litert"},
+    "onnx": {"onnxruntime": "onnxruntime", "onnx": "onnx"},
+}
 LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3}  # on [-1, 1]
 SMALLEST_PSNR = 38.0  # dB, of int8
 
@@ -43,6 +48,7 @@ def define_flags() -> None:
 def main() -> int:
     cli.require("run_dir", "artefact")
     args = cli.flags.FLAGS
+    processes.exit_on_sigterm()
     cli.load_tensorflow()
     from tfvideogan import checkpoints
 
@@ -52,6 +58,7 @@ def main() -> int:
             raise UsageError(f"--artefact: no such file or folder. Received: {artefact}")
         if artefact.is_dir() and not exported.saved_model_folder(artefact):
             raise UsageError(f"--artefact: a folder, but of no SavedModel. Received: {artefact}")
+    check_runtimes(map(format_of, artefacts))
     model, _ = checkpoints.load_model(args.run_dir, args.stage)
     trained_on = checkpoints.RunFolder.open(args.run_dir).config().data.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
@@ -60,6 +67,13 @@ def main() -> int:
     for row in rows:
         print(json.dumps(row))
     return REJECTED if any(row["status"] != "accepted" for row in rows) else 0
+
+
+def check_runtimes(formats: Iterable[str]) -> None:
+    """Raises UsageError for a package that runs one of these formats and is missing."""
+    for name in formats:
+        for module, package in RUNTIMES.get(name, {}).items():
+            exported.optional(module, package)
 
 
 class Reference:

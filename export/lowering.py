@@ -4,8 +4,9 @@ A 3D convolution is a sum of 2D ones over temporal taps. With frames as images o
 
     convolution              the frames that its taps see are stacked on the channels: one CONV_2D
     transposed convolution   an output pixel of stride 2 x 2 x 2 is of one of eight phases, each of which sees two
-                             neighbours along each axis: a 2x2 CONV_2D a phase, DEPTH_TO_SPACE to interleave them
-      ... of few channels    one CONV_2D for all phases and temporal taps, which are summed afterwards
+neighbours along each axis: a 2x2 CONV_2D a phase, interleaved
+      ... of large maps      the four spatial phases are channels of one CONV_2D: no copies of windows
+      ... of few channels    a CONV_2D a temporal tap for all spatial phases, summed afterwards
 
 Batch normalisation is folded with its inference statistics, and heads on the same feature
 map are one convolution. Frames that must be equal are computed once: the Base-Net, which

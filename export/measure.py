@@ -27,6 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_string("artefact", None, "run folder, SavedModel, .tflite or .onnx")
     flags.DEFINE_string("inputs", None, ".npy of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
     flags.DEFINE_string("outputs", None, ".npz to write: a video of each row for each size of batch (default: none)")
+    cli.define_stage()
     cli.define_timing()
 
 
@@ -39,7 +40,7 @@ def main() -> None:
 
     inputs = np.load(args.inputs)
     started = time.perf_counter()
-    loaded = load_exported(args.artefact, args.threads)
+    loaded = load_exported(args.artefact, args.threads, args.stage)
     measured = {"load_s": time.perf_counter() - started}
     if args.outputs:
         np.savez(args.outputs, **{f"batch_{size}": _in_batches(loaded.run, inputs, size) for size in BATCHES})
@@ -48,10 +49,12 @@ def main() -> None:
     print(json.dumps(measured))
 
 
-def measure(artefact: Path, inputs: Path, outputs: Path | None, repeats: int, threads: int) -> dict[str, Any]:
+def measure(
+    artefact: Path, inputs: Path, outputs: Path | None, repeats: int, threads: int, stage: int | None = None
+) -> dict[str, Any]:
     """This command in a fresh process: its JSON line. Raises UsageError if the process failed."""
-    options = {"artefact": artefact, "inputs": inputs, "outputs": outputs, "repeats": repeats, "threads": threads}
-    return json.loads(processes.run("export.measure", **options).splitlines()[-1])
+    options = {"artefact": artefact, "inputs": inputs, "outputs": outputs, "stage": stage}
+    return json.loads(processes.run("export.measure", **options, repeats=repeats, threads=threads).splitlines()[-1])
 
 
 def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
@@ -66,9 +69,12 @@ def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
     return {"p50_ms": 1e3 * p50, "p95_ms": 1e3 * p95, "clips_per_s": 1 / p50, "repeats": len(seconds)}
 
 
-def peak_memory_mb() -> float:
-    """Of this process since it began; getrusage's ru_maxrss would be the parent's, where that is larger."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def peak_memory_mb() -> float | None:
+    """Of this process since it began, where the system is Linux; ru_maxrss would be the parent's, if that is larger."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = status.read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 

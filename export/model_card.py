@@ -49,7 +49,7 @@ clips = load_exported("{path}").{call}  # uint8 [N, {frames}, {size}, {size}, 3]
 ```"""
 
 ALONE = {
-    "saved_model": """The SavedModel, by TensorFlow alone (or TF Serving, at this very path):
+    "saved_model": """The SavedModel, by TensorFlow alone (or TF Serving, which takes the folder above it):
 
 ```python
 import tensorflow as tf

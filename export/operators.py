@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfvideogan.config import UsageError
 from tfvideogan.exported import optional
 
 TFLITE_PRODUCTS = {
@@ -15,10 +16,18 @@ ONNX_PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
 
 def float_share(artefact: Path) -> float | None:
-    """The share of convolutions and matrix products whose input is float; None for SavedModels."""
-    known = {".tflite": _tflite_products, ".onnx": _onnx_products}.get(artefact.suffix)
-    in_float = known(artefact) if known else None
-    return sum(in_float) / max(1, len(in_float)) if in_float is not None else None
+    """The share of convolutions and matrix products that are computed in float; None for SavedModels.
+
+    Raises:
+        UsageError: there is none that is known.
+    """
+    products = {".tflite": _tflite_products, ".onnx": _onnx_products}.get(artefact.suffix)
+    if products is None:
+        return None
+    in_float = products(artefact)
+    if not in_float:
+        raise UsageError("has no convolution or matrix product that is known")
+    return sum(in_float) / len(in_float)
 
 
 def _tflite_products(artefact: Path) -> list[bool]:
@@ -33,7 +42,7 @@ def _tflite_products(artefact: Path) -> list[bool]:
 
 
 def _onnx_products(artefact: Path) -> list[bool]:
-    """For each product: whether its input does not come out of int8."""
+    """For each product: whether its input or its weights do not come out of int8."""
     graph = optional("onnx", "onnx").load(str(artefact), load_external_data=False).graph
     quantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    return [node.input[0] not in quantised for node in graph.node if node.op_type in ONNX_PRODUCTS]
+    return [not quantised.issuperset(node.input[:2]) for node in graph.node if node.op_type in ONNX_PRODUCTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,10 @@ from types import FrameType
 
 from tfvideogan.config import UsageError
 
+logger = logging.getLogger("tfvideogan.export")
+
+SECONDS_TO_END = 10
+_WARNING = "WARNING: "  # as this package's commands log it
 ROOT = Path(__file__).parents[1]
 
 
@@ -44,11 +49,26 @@ def run(module: str, **options: object) -> str:
                 signal.raise_signal(signal.SIGTERM)
             out, err = process.communicate()
         finally:
-            process.kill()  # of one that has ended it means nothing
+            _end(process)
+    for line in err.splitlines():
+        if line.startswith(_WARNING):
+            logger.warning(line.removeprefix(_WARNING))
     if process.returncode:
         lines = err.strip().splitlines()
-        reason = lines[-1].partition(": error: ")[2] or lines[-1] if lines else ""
+        reason = lines[-1].partition(": error: ")[2] if lines else ""
+        if lines and not reason:
+            logger.error("%s failed:\n%s", module, err.strip())
+            reason = lines[-1]
         if process.returncode < 0:
             reason = f"ended by signal {-process.returncode}"
         raise UsageError(reason or f"{module} ended with status {process.returncode}")
     return out
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Ends a process that still runs, which may take a while to remove what it has begun."""
+    process.terminate()  # of one that has ended it means nothing
+    try:
+        process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -18,7 +18,7 @@ RUNTIMES = {"saved_model": "tensorflow", "tflite": "ai-edge-litert", "onnx": "on
 PACKAGES = (
     "tfvideogan", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "torch", "numpy",
 )  # fmt: skip
-FPS = 12  # that `tfvideogan.generate` plays clips at
+FPS = 12  # at which this package plays clips
 
 
 def describe(

@@ -19,10 +19,10 @@ import numpy as np
 
 import tfvideogan
 from export import one_file
+from export.report import FPS
 from tfvideogan import cli
 
 OPSET = 18
-FPS = 12  # at which this package plays clips
 LARGE = 1024  # numbers in a constant that float16 halves
 
 

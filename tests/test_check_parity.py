@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -70,6 +72,12 @@ class CheckParityTest(tf.test.TestCase):
             result = run("check_parity", f"--run_dir={self.run_dir}", f"--artefact={wrong}", package="export")
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertRegex(result.stderr.splitlines()[-1], f"error: --artefact: .*{said}.* Received: {wrong}$")
+
+    def test_a_missing_runtime_is_told_before_anything_is_run(self):
+        for module, name in (("ai_edge_litert.interpreter", "tflite"), ("onnxruntime", "onnx"), ("onnx", "onnx")):
+            missing = mock.patch.dict(sys.modules, {module: None})
+            with self.subTest(module), missing, self.assertRaisesRegex(UsageError, "is not installed: pip install"):
+                check_parity.check_runtimes(["saved_model", name])
 
     def test_a_flipped_weight_is_rejected(self):
         content = bytearray(self.onnx.read_bytes())

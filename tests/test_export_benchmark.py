@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -14,6 +15,7 @@ from export import benchmark, lowering, processes, to_onnx, to_tflite, torch_net
 from export.check_parity import sha256
 from tfvideogan import checkpoints, timing
 from tfvideogan.config import UsageError
+from tfvideogan.exported import load_exported
 
 
 def figures(p50: float) -> dict:
@@ -22,20 +24,23 @@ def figures(p50: float) -> dict:
 
 class TableTest(tf.test.TestCase):
     def test_median_over_rounds_and_share_of_the_limit(self):
-        row = {"artefact": "a.tflite", "lowered": True, "bytes": 2_500_000, "precision": "float32"}
-        row |= {"max_difference": 2e-6, "sha256": "0123456789abcdef"}
+        row = {"artefact": "a.tflite", "format": "tflite", "lowered": True, "bytes": 2_500_000, "precision": "float32"}
+        row |= {"max_difference": 2e-6, "float_share": None, "sha256": "0123456789abcdef"}
         rounds = [[figures(10.0)], [figures(50.0)], [figures(20.0)]]
         # 1 GFLOP in 20 ms is 50 GFLOP/s, a quarter of 200.
         line = benchmark.table([row], rounds, flops=1e9, rate=200.0).splitlines()[-1]
         self.assertEqual(
-            line, "| a.tflite | float32 | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | 25% | `0123456789ab` |"
+            line,
+            "| a.tflite | tflite | float32 | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | - | 25% | `0123456789ab` |",
         )
 
     def test_int8_is_told_in_decibels_and_failures_with_their_reason(self):
-        rows = [{"artefact": "b.onnx", "lowered": True, "bytes": 1, "precision": "int8", "psnr_db": 41.26}]
+        rows = [{"artefact": "b.onnx", "lowered": True, "bytes": 1, "precision": "int8"}]
+        rows[0] |= {"psnr_db": 41.26, "float_share": 0.0}
         rows.append({"artefact": "PyTorch", "lowered": False})
-        lines = benchmark.table(rows, [[figures(10.0), {"reason": "torch | none"}]], None, 200.0).splitlines()
-        self.assertIn("| 41.3 dB | - | - |", lines[-2])
+        timed = [figures(10.0) | {"peak_memory_mb": None}, {"reason": "torch | none"}]
+        lines = benchmark.table(rows, [timed], None, 200.0).splitlines()
+        self.assertIn("| 100.0 | - | 41.3 dB | 0% | - | - |", lines[-2])
         self.assertStartsWith(lines[-1], "| PyTorch | torch / none |")
 
     def test_operations_of_a_network_counted_by_hand(self):
@@ -62,7 +67,7 @@ class CommandTest(tf.test.TestCase):
         rows = []
         for name, content in (("a.tflite", to_tflite.convert(model)), ("a.onnx", to_onnx.convert(model))):
             (cls.exported / name).write_bytes(content)
-            row = {"artefact": name, "precision": "float32", "lowered": True, "bytes": len(content)}
+            row = {"artefact": name, "format": name[2:], "precision": "float32", "lowered": True, "bytes": len(content)}
             row |= {"max_difference": 1e-6, "status": "accepted", "sha256": sha256(cls.exported / name)}
             rows.append(row)
         rows.append({"artefact": "rejected/a.tflite", "status": "rejected"})
@@ -85,7 +90,7 @@ class CommandTest(tf.test.TestCase):
         lines = out.splitlines()
         self.assertEqual([line.split(" | ")[0] for line in lines[-2:]], ["| a.tflite", "| a.onnx"])
         for line in lines[-2:]:
-            self.assertRegex(line, r"float32 \| 2D \| 0\.\d (\| [\d.]+ ){4}\| 1\.0e-06 \| \d+% \| `\w{12}` \|$")
+            self.assertRegex(line, r"float32 \| 2D \| 0\.\d (\| [\d.]+ ){4}\| 1\.0e-06 \| - \| \d+% \| `\w{12}` \|$")
 
     def test_bad_input_is_told_in_one_line(self):
         for expected, arguments in (
@@ -119,6 +124,26 @@ class CommandTest(tf.test.TestCase):
             rows = benchmark.others(self.folder, "run", 1)
             figures = [benchmark.time_row(row, self.folder, None) for row in rows if "3D operators" in row["artefact"]]
         self.assertEqual(figures, [{"reason": "tf2onnx is not installed"}] * 2)
+
+    def test_keras_is_timed_at_the_stage_that_was_exported(self):
+        run_dir = tiny.run_folder(self.folder / "two_stages", "mdgan", stage=2)
+        with mock.patch.object(processes, "run", side_effect=UsageError("not made")):
+            keras = benchmark.others(self.folder, str(run_dir), 1)[0]
+        with mock.patch.object(processes, "run", return_value="{}") as started:
+            benchmark.time_row(keras, self.folder / "inputs.npy", SimpleNamespace(repeats=1, threads=1))
+        self.assertEqual(started.call_args.kwargs["stage"], 1)
+        frames = np.zeros([1, 32, 32, 3], np.float32)
+        first, both = (load_exported(run_dir, stage=stage).run(frames) for stage in (1, None))
+        self.assertAllClose(first, checkpoints.load_generator(run_dir, 1)(frames)["clip"], atol=1e-5)
+        self.assertNotAllClose(first, both, atol=1e-3)
+
+    def test_an_artefact_that_cannot_be_run_fails_the_command(self):
+        folder = Path(self.create_tempdir().full_path)
+        report = benchmark.read_report(self.exported)
+        (folder / "a.tflite").write_bytes(b"no model")
+        report["artefacts"] = [report["artefacts"][0] | {"sha256": sha256(folder / "a.tflite")}]
+        (folder / "export_report.json").write_text(json.dumps(report))
+        self.assertIn("not a TFLite model", self.command(f"--dir={folder}", expected=benchmark.FAILED).stdout)
 
     def test_files_and_runs_that_changed_are_refused(self):
         report = benchmark.read_report(self.exported)

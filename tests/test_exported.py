@@ -75,6 +75,12 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(UsageError, r"call predict\(image\)"):
             predictor.generate(1)
 
+    def test_what_a_saved_models_own_checks_refuse_is_told_in_a_line(self):
+        loaded = load_exported(self.folder / "vgan" / "served")
+        for wrong, said in ((np.zeros([2, 100]), "1 to 1 rows"), (np.full([1, 100], np.nan), "finite")):
+            with self.assertRaisesRegex(UsageError, f"^{loaded.path}/12: .*{said}"):
+                loaded.run(wrong)
+
     @parameterized.parameters(*FORMATS)
     def test_inputs_of_another_shape_are_refused(self, name):
         for model, wrong in (("vgan", ([1, 99], [100], [0, 100])), ("mdgan", ([1, 31, 32, 3], [32, 32, 3], [1, 100]))):

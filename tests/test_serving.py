@@ -48,12 +48,13 @@ def jpeg_bomb(width: int, height: int) -> bytes:
     return content[:at] + struct.pack(">HH", height, width) + content[at + 4 :]
 
 
-def png_bomb(width: int, height: int) -> bytes:
+def png_bomb(width: int, height: int, before: bytes = b"") -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    signature = b"\x89PNG\r\n\x1a\n" + (chunk(b"abCd", before) if before else b"")
+    return signature + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
 class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
@@ -144,7 +145,8 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         frame = np.zeros([2, 32, 32, 3], np.uint8)
         wrong = [("predict", frame[:, :16], "not compatible"), ("predict", np.repeat(frame, 3, axis=0), "1 to 4 rows")]
         pictures = {
-            "JPEGs or PNGs": (b"", b"no picture", picture(kind="GIF"), picture(kind="BMP"), picture(kind="WEBP")),
+            "JPEGs or PNGs": (b"", b"no picture", picture(kind="GIF"), picture(kind="BMP"), picture(kind="WEBP"),
+                              png_bomb(6000, 6000, before=struct.pack(">II", 8, 8))),
             "pixels": (png_bomb(60_000, 60_000), png_bomb(6000, 6000), png_bomb(2**31 + 1, 1), png_bomb(0, 5),
                                jpeg_bomb(65_500, 65_500), jpeg_bomb(6000, 6000)),
             "": (picture()[:300], picture()[:20], b"\xff\xd8\xff", picture(kind="PNG")[:17],

@@ -34,7 +34,7 @@ def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
-    is_jpeg, is_png = _starts_with(content, _JPEG), _starts_with(content, _PNG)
+    is_jpeg, is_png = _starts_with(content, _JPEG), _starts_with(content, _PNG) & _begins_with_ihdr(content)
     known = "image_bytes must be JPEGs or PNGs. Received, in bytes:"
     content = require(content, is_jpeg | is_png, known, tf.strings.length(content))
     shape = tf.cond(is_jpeg, lambda: _jpeg_shape(content), lambda: _png_shape(content))
@@ -54,6 +54,12 @@ def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
 
 def _starts_with(content: tf.Tensor, magic: bytes) -> tf.Tensor:
     return tf.strings.substr(content, 0, len(magic)) == magic
+
+
+def _begins_with_ihdr(content: tf.Tensor) -> tf.Tensor:
+    """Whether a PNG's first chunk tells its size, as it must: libpng skips others, and finds another size later."""
+    padded = tf.strings.join([tf.strings.substr(content, 0, 16), tf.constant(bytes(16))])
+    return tf.strings.substr(padded, len(_PNG) + 4, 4) == b"IHDR"
 
 
 def _jpeg_shape(content: tf.Tensor) -> tf.Tensor:

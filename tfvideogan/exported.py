@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +50,7 @@ class Exported:
         SavedModels take frames as uint8, to which they are rounded here.
 
         Raises:
-            UsageError: inputs of another shape.
+            UsageError: inputs of another shape, or that the artefact's own checks refuse.
         """
         inputs = np.asarray(inputs, np.float32)
         if inputs.shape[1:] != self.input_shape or not inputs.size:
@@ -98,11 +99,12 @@ class Exported:
         return np.clip(np.rint((video + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def load_exported(path: str | os.PathLike[str], threads: int | None = None) -> Exported:
+def load_exported(path: str | os.PathLike[str], threads: int | None = None, stage: int | None = None) -> Exported:
     """A run folder, a SavedModel (its folder, or the one above: the newest version), a .tflite or a .onnx file.
 
     Args:
         threads: that TFLite or ONNX Runtime may take, all cores by default; TensorFlow's are the process's.
+        stage: of a run folder, 1 for MD-GAN's Base-Net alone; the newest stage by default.
 
     Raises:
         UsageError: nothing of these, damaged, or the package that runs it is missing.
@@ -116,7 +118,7 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None) -> E
         with paths.local(where) as file:
             return Exported(path, *opened(file, threads))
     if (where / "config.json").is_file():
-        return Exported(path, *_open_run_folder(path))
+        return Exported(path, *_open_run_folder(path, stage))
     folder = saved_model_folder(where)
     if folder is None:
         raise UsageError(f"{path}: neither a run folder, nor a SavedModel, a .tflite or a .onnx file")
@@ -140,13 +142,13 @@ def _versions(folder: paths.Path) -> list[paths.Path]:
     return sorted(found, key=lambda inner: -int(inner.name))
 
 
-def _open_run_folder(path: str | os.PathLike[str]) -> tuple[Run, Sequence[int]]:
+def _open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Run, Sequence[int]]:
     import tensorflow as tf
 
     from tfvideogan import checkpoints
     from tfvideogan.models.vgan import LATENT_DIM
 
-    model = checkpoints.load_generator(path)
+    model = checkpoints.load_generator(path, stage)
     size = model.discriminator.input_shape[2]
     forward = tf.function(lambda inputs: model(inputs, training=False)["clip"], reduce_retracing=True)
     return lambda inputs: forward(tf.constant(inputs)).numpy(), [size, size, 3] if model.predicts else [LATENT_DIM]
@@ -169,7 +171,13 @@ def _open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
         raise UsageError(f"{path}: a SavedModel that export.to_saved_model did not make")
 
     def run(inputs: np.ndarray) -> np.ndarray:
-        return signature(**{given: tf.constant(convert(inputs))})["video"].numpy()
+        try:
+            return signature(**{given: tf.constant(convert(inputs))})["video"].numpy()
+        except tf.errors.InvalidArgumentError as error:
+            refused = re.search("assertion failed: (.*)", str(error))  # by its checks: too many rows, NaN
+            if not refused:
+                raise
+            raise UsageError(f"{path}: {refused[1]}") from error
 
     run.keeps = loaded  # a signature alone does not keep its variables alive
     return run, signature.structured_input_signature[1][given].shape[1:]
