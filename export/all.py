@@ -84,7 +84,7 @@ def main() -> int:
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
     _check_flags(args)
-    processes.exit_on_sigterm()
+    cli.exit_on_sigterm()
     cli.load_tensorflow()
     _check_packages(args.formats)
     from export import model_card, report

@@ -53,7 +53,7 @@ def main() -> int:
     if args.others and not args.run_dir:
         raise UsageError("--others needs --run_dir: the network to make them of")
     report = read_report(Path(args.dir))
-    processes.exit_on_sigterm()
+    cli.exit_on_sigterm()
     cli.load_tensorflow()
     import tensorflow as tf
 
@@ -135,7 +135,7 @@ def others(folder: Path, run_dir: str, stage: int) -> list[Row]:
 
 def time_row(row: Row, inputs: Path, args: Any) -> Row:
     """Figures of one artefact, or why there are none."""
-    if "reason" in row:
+    if row.get("reason"):
         return {"reason": row["reason"]}
     try:
         if row["path"] is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import one_file, processes
+from export import one_file
 from tfvideogan import cli, exported, paths
 from tfvideogan.config import UsageError
 
@@ -48,7 +48,7 @@ def define_flags() -> None:
 def main() -> int:
     cli.require("run_dir", "artefact")
     args = cli.flags.FLAGS
-    processes.exit_on_sigterm()
+    cli.exit_on_sigterm()
     cli.load_tensorflow()
     from tfvideogan import checkpoints
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from export import processes
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
@@ -42,7 +41,7 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     if args.calibration and args.precision != "int8":
         raise UsageError(f"--calibration is for --precision=int8. Received: --precision={args.precision}")
     check_precision(args.precision, args.lowering == "on")
-    processes.exit_on_sigterm()  # converters leave folders otherwise
+    cli.exit_on_sigterm()  # converters leave folders otherwise
     cli.load_tensorflow()
     from tfvideogan import checkpoints, exported, media, paths
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
 
 from tfvideogan.config import UsageError
 
@@ -17,16 +16,6 @@ logger = logging.getLogger("tfvideogan.export")
 SECONDS_TO_END = 10
 _WARNING = "WARNING: "  # as this package's commands log it
 ROOT = Path(__file__).parents[1]
-
-
-def exit_on_sigterm() -> None:
-    """Makes SIGTERM end this process as an error does, with status 143: folders half made are removed."""
-    signal.signal(signal.SIGTERM, _exit)
-
-
-def _exit(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # schedulers repeat it, and what is being removed must be removed
-    sys.exit(128 + number)
 
 
 def run(module: str, **options: object) -> str:

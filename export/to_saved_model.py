@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
-from export import processes
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
@@ -34,7 +33,7 @@ def define_flags() -> None:
 def main() -> None:
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
-    processes.exit_on_sigterm()
+    cli.exit_on_sigterm()
     cli.load_tensorflow()
     from tfvideogan import checkpoints, media, paths
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -215,6 +216,24 @@ class CommandsTest(tf.test.TestCase):
         result = run("train", *[*arguments[:1], f"--steps={newest + 2}", *arguments[2:]])
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn(f"goes on from step {newest}", result.stderr)
+
+    def test_sigterm_within_code_that_changes_the_exception_is_still_143(self):
+        code = """
+            import os, signal, time
+            from tfvideogan import cli
+            def main():
+                cli.exit_on_sigterm()
+                try:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(60)
+                except SystemExit as error:  # as TensorFlow's C++ does it
+                    raise RuntimeError("another in its place") from error
+            cli.run(lambda: None, main)
+        """
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((result.returncode, result.stderr), (128 + signal.SIGTERM, ""))
 
     def test_help_is_readable_and_complete(self):
         for command in COMMANDS:

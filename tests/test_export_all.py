@@ -16,11 +16,14 @@ import tensorflow as tf
 import tiny
 from made_files import write_shard
 from PIL import Image
+from test_commands import run
 
 from export import all as export_all
 from export import check_parity, model_card, processes
+from export.inputs import probe_inputs
 from tfvideogan import checkpoints, load_exported
 from tfvideogan.config import UsageError
+from tfvideogan.data.clips import to_uint8
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,6 +79,32 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual(report["checked_on"], "latents")
         self.assertEqual((report["model"], report["clip"], len(report["weights_sha256"])), ("vgan", [4, 16, 16, 3], 64))
         self.assertEqual(self.run_snippets(), 4)
+        again = run("benchmark", f"--dir={self.output}", "--repeats=1", "--rounds=1", package="export")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        names = {line.split(" | ")[0] for line in again.stdout.splitlines() if line.count(" | ") == 12}
+        self.assertEqual(names, {"| artefact", "| ---", *(f"| {row['artefact']}" for row in report["artefacts"])})
+
+    def test_a_predictor_in_files_with_int8_calibrated_on_the_clips_of_the_run(self):
+        config = tiny.config("vgan_conditional", base_width=8, init_stddev=tiny.CONTRASTING["vgan_conditional", 1])
+        run = checkpoints.RunFolder.for_training(self.folder / "run", config)
+        run.write_config(config)
+        run.save(1, 4, tiny.contrasting("vgan_conditional").sampling_state(), keep=1)
+        formats = ["--formats=tflite,onnx", "--precisions=float32,int8"]
+        result = self.export("--run_dir=run", "--output=exported", "--repeats=1", *formats)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        report = self.report()
+        self.assertEqual(report["checked_on"], "synthetic:sky:test")
+        files = {
+            f"vgan_conditional_{precision}.{kind}" for precision in ("float32", "int8") for kind in ("tflite", "onnx")
+        }
+        self.assertEqual({row["artefact"] for row in report["artefacts"]}, files)
+        frame = probe_inputs(tiny.model("vgan_conditional"), 8)[0]
+        for row in report["artefacts"]:
+            self.assertEqual((row["status"], row["reason"]), ("accepted", None))
+            clips = load_exported(self.output / row["artefact"]).predict(to_uint8(frame))
+            self.assertEqual(clips.shape, (1, 4, 16, 16, 3))
+            self.assertBetween(clips.std() / 127.5, 0.15, 0.35)  # flat clips would be accepted whatever is wrong
+        self.assertEqual(self.run_snippets(), 3)
 
     def test_a_predictor_and_a_format_that_fails_beside_one_that_does_not(self):
         tiny.run_folder(self.folder / "run", "mdgan", 2)
@@ -191,11 +220,12 @@ class ExportAllTest(tf.test.TestCase):
             stage=None, calibration=None, threads=1,
         )  # fmt: skip
         nothing = lambda *_: None  # noqa: E731
-        cli = SimpleNamespace(flags=SimpleNamespace(FLAGS=args), require=nothing, load_tensorflow=nothing)
+        cli = SimpleNamespace(
+            flags=SimpleNamespace(FLAGS=args), require=nothing, load_tensorflow=nothing, exit_on_sigterm=nothing
+        )
         with (
             mock.patch.object(export_all, "cli", cli),
             mock.patch.object(export_all, "_make", make),
-            mock.patch.object(processes, "exit_on_sigterm"),
             self.assertRaisesRegex(UsageError, "step00000004 was no longer the newest"),
         ):
             export_all.main()

@@ -55,8 +55,8 @@ class ProcessesTest(tf.test.TestCase):
     def test_a_child_may_remove_what_it_began_when_its_parent_is_ended(self):
         self.module("child", """
             import pathlib, time
-            from export import processes
-            processes.exit_on_sigterm()
+            from tfvideogan import cli
+            cli.exit_on_sigterm()
             begun = pathlib.Path("begun")
             begun.mkdir()
             try:
@@ -64,7 +64,9 @@ class ProcessesTest(tf.test.TestCase):
             finally:
                 begun.rmdir()
         """)  # fmt: skip
-        parent = "from export import processes; processes.exit_on_sigterm(); processes.run('child')"
+        parent = (
+            "from export import processes; from tfvideogan import cli; cli.exit_on_sigterm(); processes.run('child')"
+        )
         environment = os.environ | {"PYTHONPATH": str(processes.ROOT)}
         process = subprocess.Popen([sys.executable, "-c", parent], env=environment)
         self.addCleanup(process.kill)

@@ -3,11 +3,15 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+import test_serving
 import tiny
 from test_commands import run, start
+from test_decoding import picture
 
 from tfvideogan import checkpoints
+from tfvideogan.data.clips import to_float, to_uint8
 
 
 class ToSavedModelTest(tf.test.TestCase):
@@ -35,6 +39,36 @@ class ToSavedModelTest(tf.test.TestCase):
         before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
         self.refused("which exists", *arguments)
         self.assertEqual(before, {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
+
+    def test_saved_model_cli_runs_every_signature_of_a_lowered_predictor_with_streams(self):
+        run_dir = tiny.run_folder(self.folder / "run", "vgan_conditional")
+        result = self.export(f"--run_dir={run_dir}", f"--output={self.folder / 'served'}")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        served = self.folder / "served" / "1"
+        self.assertFalse(b"Conv3D" in (served / "saved_model.pb").read_bytes(), "not lowered")
+        requests = {
+            "frame": np.random.default_rng(1).integers(0, 256, [2, 16, 16, 3], np.uint8),
+            "image_bytes": np.array([picture(), picture(kind="PNG")]),
+        }
+        for name, value in requests.items():
+            np.save(self.folder / f"{name}.npy", value)
+        arguments = []
+        signatures = tf.saved_model.load(str(served)).signatures
+        for signature, function in signatures.items():
+            (given,) = function.structured_input_signature[1]
+            arguments += [signature, f"{given}={self.folder / given}.npy"]
+        test_serving.process("saved_model_cli.py", str(served), str(self.folder / "answers"), *arguments)
+        answers = {
+            name: {file.stem: np.load(file, allow_pickle=True) for file in (self.folder / "answers" / name).iterdir()}
+            for name in signatures
+        }
+        self.assertEqual(set(answers), {"serving_default", "predict", "predict_video", "predict_jpeg", "streams"})
+        expected = checkpoints.load_generator(run_dir)(to_float(requests["frame"]))
+        self.assertAllClose(answers["streams"], {name: value.numpy() for name, value in expected.items()}, atol=1e-4)
+        self.assertAllClose(answers["predict_video"]["video"], expected["clip"], atol=1e-4)
+        for name in ("serving_default", "predict"):
+            self.assertAllClose(answers[name]["frames"], to_uint8(expected["clip"]).astype(int), atol=1)
+        self.assertEqual({name: len(value) for name, value in answers["predict_jpeg"].items()}, {"filmstrip_bytes": 2})
 
     def test_sigterm_leaves_nothing_half_written(self):
         run_dir = tiny.run_folder(self.folder / "run", "vgan")

@@ -10,10 +10,12 @@ import dataclasses
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -82,6 +84,16 @@ def naming(flag: str) -> Iterator[None]:
         raise UsageError(f"--{flag}: {error}") from error
 
 
+def exit_on_sigterm() -> None:
+    """Makes SIGTERM end this process as an error does, with status 143: folders half made are removed."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # schedulers repeat it, and what is being removed must be removed
+    sys.exit(128 + number)
+
+
 def load_tensorflow() -> None:
     """Imports TensorFlow and Keras without the notes that their C++ parts print at start-up.
 
@@ -115,6 +127,8 @@ def _run(main: Callable[[], int | None]) -> int:
     except OSError as error:
         return _complain(str(error))
     except Exception as error:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # SystemExit, which C++ code has put another in place of
+            return 128 + signal.SIGTERM
         if not _is_of_remote_files(error):
             raise
         return _complain(str(error))
