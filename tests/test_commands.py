@@ -230,10 +230,24 @@ class CommandsTest(tf.test.TestCase):
                     raise RuntimeError("another in its place") from error
             cli.run(lambda: None, main)
         """
-        result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        result = self.run_code(code)
         self.assertEqual((result.returncode, result.stderr), (128 + signal.SIGTERM, ""))
+
+    def test_a_crash_is_told_where_sigterm_was_ignored_from_the_start(self):
+        result = self.run_code("""
+            import signal
+            from tfvideogan import cli
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            def main():
+                raise RuntimeError("a fault")
+            cli.run(lambda: None, main)
+        """)  # fmt: skip
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("RuntimeError: a fault", result.stderr)
+
+    def run_code(self, code: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     def test_help_is_readable_and_complete(self):
         for command in COMMANDS:

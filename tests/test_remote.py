@@ -1,6 +1,7 @@
 """Remote paths: s3:// by tensorflow-io, against a real server on this machine. `make test-io` runs them."""
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -100,7 +101,11 @@ class S3Test(tf.test.TestCase):
     def test_a_run_folder_on_s3_goes_on_and_generates(self):
         run = ["tfvideogan.train", *TINY, "--data=synthetic:sprites", "--run_dir=s3://bucket/runs/one"]
         self.assert_succeeds(*run)
-        self.assertIn("stage 1 goes on from step 2 of 4", self.assert_succeeds(*run, "--steps=4"))
+        told = self.assert_succeeds(*run, "--steps=4", "--log_every=1")
+        self.assertIn("stage 1 goes on from step 2 of 4", told)
+        self.assertNotIn("could not be written", told)
+        log = (paths.path("s3://bucket/runs/one") / "log.jsonl").read_text()
+        self.assertEqual([json.loads(line)["step"] for line in log.splitlines()], [2, 3, 4])
         output = self.folder / "clips.gif"
         self.assert_succeeds(
             "tfvideogan.generate", "--run_dir=s3://bucket/runs/one", "--num_clips=2", f"--output={output}"

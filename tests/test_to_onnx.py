@@ -1,7 +1,6 @@
 """ONNX models read back: the same function in ONNX Runtime, named batch, metadata, quantised products."""
 
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import onnx
@@ -10,7 +9,7 @@ import tensorflow as tf
 import tiny
 from test_commands import run
 
-from export import layers_2d, lowering, one_file, to_onnx
+from export import lowering, one_file, to_onnx
 from export.inputs import probe_inputs
 from tfvideogan import checkpoints
 from tfvideogan.config import UsageError
@@ -116,16 +115,12 @@ class ToONNXTest(tf.test.TestCase):
         stored = {c.name for c in graph.initializer if c.data_type == onnx.TensorProto.INT8 and len(c.dims) == 4}
         self.assertNotEmpty(stored)
 
-    @mock.patch.object(layers_2d, "LARGE_MAP", 8)
-    @mock.patch.object(layers_2d, "FEW_CHANNELS", 4)
     def test_every_form_of_transposed_convolution(self):
-        """Limits that a small network crosses: without, it takes 128 pixels at width 16, and a minute."""
-        model = tiny.contrasting("vgan", frame_size=32)
-        self.assertEqual(tiny.forms(model), {(True, True), (False, True), (False, False)})
-        whole, half = (to_onnx.convert(model, precision) for precision in ("float32", "float16"))
-        self.check(model, whole, 1e-4)
-        self.check_2d(whole)
-        self.assertBetween(len(half) / len(whole), 0.45, 0.65)
+        with tiny.all_forms() as model:
+            whole, half = (to_onnx.convert(model, precision) for precision in ("float32", "float16"))
+            self.check(model, whole, 1e-4)
+            self.check_2d(whole)
+            self.assertBetween(len(half) / len(whole), 0.45, 0.65)
 
     def test_the_command_writes_a_file_once(self):
         folder = Path(self.create_tempdir().full_path)

@@ -1,7 +1,6 @@
 """TFLite files read back by their own runtime: the same function, 2D operators, integers where they are promised."""
 
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +8,7 @@ import tiny
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from test_commands import run
 
-from export import layers_2d, lowering, one_file, to_tflite
+from export import lowering, one_file, to_tflite
 from export.inputs import probe_inputs
 from tfvideogan import media
 from tfvideogan.config import UsageError
@@ -104,21 +103,17 @@ class ToTFLiteTest(tf.test.TestCase):
             if floats:
                 self.assertIn(op["op_name"], {"QUANTIZE", "DEQUANTIZE", *MOVERS})
 
-    @mock.patch.object(layers_2d, "LARGE_MAP", 8)
-    @mock.patch.object(layers_2d, "FEW_CHANNELS", 4)
     def test_every_form_of_transposed_convolution(self):
-        """Limits that a small network crosses: without, it takes 128 pixels at width 16, and a minute."""
-        model = tiny.contrasting("vgan", frame_size=32)
-        self.assertEqual(tiny.forms(model), {(True, True), (False, True), (False, False)})
-        whole, half = (to_tflite.convert(model, precision) for precision in ("float32", "float16"))
-        self.check(model, whole, 1e-4)
-        self.check_operators(whole)
-        self.assertBetween(len(half) / len(whole), 0.45, 0.65)
-        inputs = probe_inputs(model, 12)
-        content = to_tflite.convert(model, "int8", calibration=inputs[4:])
-        self.assertGreater(psnr(predict(content, "latents", inputs[:4]), model(inputs[:4])["clip"].numpy()), 38.0)
-        self.check_operators(content)
-        self.check_integers(content)
+        with tiny.all_forms() as model:
+            whole, half = (to_tflite.convert(model, precision) for precision in ("float32", "float16"))
+            self.check(model, whole, 1e-4)
+            self.check_operators(whole)
+            self.assertBetween(len(half) / len(whole), 0.45, 0.65)
+            inputs = probe_inputs(model, 12)
+            content = to_tflite.convert(model, "int8", calibration=inputs[4:])
+            self.assertGreater(psnr(predict(content, "latents", inputs[:4]), model(inputs[:4])["clip"].numpy()), 38.0)
+            self.check_operators(content)
+            self.check_integers(content)
 
     def test_int8_of_3d_operators_is_refused(self):
         with self.assertRaisesRegex(UsageError, "float kernels only"):

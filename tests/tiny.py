@@ -1,6 +1,9 @@
 """The smallest of everything: each network and model of the registry in a size that tests in a moment."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -82,10 +85,19 @@ def contrasting(name: str, stage: int = 1, **options) -> AdversarialModel:
     return made
 
 
-def forms(model: AdversarialModel) -> set[tuple[bool, bool]]:
-    """Of its lowered transposed convolutions, whether they are summed, and whether joined."""
-    layers = lowering.lower(model)._flatten_layers()
-    return {(x.summed, x.joined) for x in layers if isinstance(x, layers_2d.TransposedConvolution)}
+@contextlib.contextmanager
+def all_forms() -> Iterator[AdversarialModel]:
+    """A `vgan` with transposed convolutions of every lowered form, within limits that a small network crosses.
+
+    Without them it takes 128 pixels at width 16, and a minute.
+    """
+    limits = {"LARGE_MAP": 8, "FEW_CHANNELS": 4}
+    with mock.patch.multiple(layers_2d, **limits):
+        made = contrasting("vgan", frame_size=32)
+        layers = lowering.lower(made)._flatten_layers()
+        forms = {(x.summed, x.joined) for x in layers if isinstance(x, layers_2d.TransposedConvolution)}
+        assert forms == {(True, True), (False, True), (False, False)}, forms
+        yield made
 
 
 def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:

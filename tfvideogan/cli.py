@@ -28,6 +28,8 @@ flags.disclaim_key_flags()  # flags that are defined here are those of the comma
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+_ended_by: list[int] = []  # the signal that `exit_on_sigterm` has answered, if any
+
 
 def run(define_flags: Callable[[], None], main: Callable[[], int | None]) -> None:
     """Defines and parses a command's flags, runs it, and exits with its status.
@@ -90,6 +92,7 @@ def exit_on_sigterm() -> None:
 
 
 def _exit(number: int, _: FrameType | None) -> None:
+    _ended_by.append(number)
     signal.signal(number, signal.SIG_IGN)  # schedulers repeat it, and what is being removed must be removed
     sys.exit(128 + number)
 
@@ -127,8 +130,8 @@ def _run(main: Callable[[], int | None]) -> int:
     except OSError as error:
         return _complain(str(error))
     except Exception as error:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # SystemExit, which C++ code has put another in place of
-            return 128 + signal.SIGTERM
+        if _ended_by:  # this was SystemExit, until it came through C++ code
+            return 128 + _ended_by[0]
         if not _is_of_remote_files(error):
             raise
         return _complain(str(error))
