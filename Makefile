@@ -34,11 +34,11 @@ test: install
 
 # The promises of docs/reliability.md in their long form: three quarters of an hour.
 soak: install
-	SOAK=1 $(RUN) pytest -s tests/test_reliability.py
+	SOAK=1 $(RUN) pytest -s tests/training/test_reliability.py
 
 # tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
 test-io: install-io
-	$(VENV_IO)/bin/python -m pytest tests/test_remote.py
+	$(VENV_IO)/bin/python -m pytest tests/files/test_remote.py
 
 install-io: $(VENV_IO)/.installed
 

@@ -89,16 +89,17 @@ def main() -> int:
     _check_packages(args.formats)
     from export import model_card, report
     from export.check_parity import Reference
-    from tfvideogan import checkpoints, media, paths
+    from tfvideogan.files import paths, pictures
+    from tfvideogan.runs import run_folder
 
     output = paths.path(args.output)
     if output.exists():
         raise UsageError(f"--output must not exist yet. Received: {output}")
-    media.check_folder("output", output.parent)
-    run = checkpoints.RunFolder.open(args.run_dir)
+    pictures.check_folder("output", output.parent)
+    run = run_folder.RunFolder.open(args.run_dir)
     config = run.config()
     jobs = _jobs(config.model.model, args)
-    model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
+    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
         reference = Reference(model, Path(beside), args.calibration, config.data.data, "--calibration")
         made = Path(beside) / "made"
@@ -119,7 +120,7 @@ def main() -> int:
 
 def _beside(output: Any) -> Path | None:
     """The folder above `output` that exists, where nobody takes half an export for one; any for remote outputs."""
-    from tfvideogan import paths
+    from tfvideogan.files import paths
 
     if paths.is_remote(output):
         return None
@@ -136,7 +137,7 @@ def _check_flags(args: Any) -> None:
 def _check_packages(formats: Sequence[str]) -> None:
     """Raises UsageError for a package that one of these formats needs and that is missing."""
     from export.check_parity import check_runtimes
-    from tfvideogan.exported import optional
+    from tfvideogan.inference.artefacts import optional
 
     check_runtimes(formats)
     for name in formats:

@@ -23,8 +23,9 @@ import numpy as np
 
 from export import measure, processes
 from export import report as reports
-from tfvideogan import cli, timing
+from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.metrics import speed
 
 FAILED = 1
 NUM_INPUTS = 8
@@ -66,9 +67,9 @@ def main() -> int:
         own = len(rows)
         if args.others:
             rows += others(Path(folder), args.run_dir, report["stage"])
-        rates = [timing.matrix_product_rate()]
+        rates = [speed.matrix_product_rate()]
         rounds = [[time_row(row, inputs, args) for row in rows] for _ in range(args.rounds)]
-    rates.append(timing.matrix_product_rate())
+    rates.append(speed.matrix_product_rate())
     print(f"{conditions(rates, args.threads)}\n\n{table(rows, rounds, flops, statistics.mean(rates))}")
     return FAILED if any("reason" in timed for one in rounds for timed in one[:own]) else 0
 
@@ -160,13 +161,13 @@ def inputs_of(report: Row) -> np.ndarray:
 
 def flops_of(run_dir: str, report: Row) -> float:
     """Floating-point operations a clip. Raises UsageError if the run's weights are not those that were exported."""
-    from tfvideogan import checkpoints
+    from tfvideogan.runs import run_folder
 
-    model, _ = checkpoints.load_model(run_dir, report["stage"])
-    if checkpoints.weights_sha256(model) != report["weights_sha256"]:
+    model, _ = run_folder.load_model(run_dir, report["stage"])
+    if run_folder.weights_sha256(model) != report["weights_sha256"]:
         raise UsageError(f"--run_dir has other weights than --dir was made of. Received: {run_dir}")
     first = [model.base_generator] if getattr(model, "stage", 1) == 2 else []
-    return sum(timing.flops_per_clip(network) for network in [*first, model.sampling_generator])
+    return sum(speed.flops_per_clip(network) for network in [*first, model.sampling_generator])
 
 
 def table(rows: list[Row], rounds: list[list[Row]], flops: float | None, rate: float) -> str:

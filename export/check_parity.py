@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export import one_file
-from tfvideogan import cli, exported, paths
+from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.files import paths
+from tfvideogan.inference import artefacts
 
 if TYPE_CHECKING:
     from tfvideogan.models.adversarial import AdversarialModel
@@ -50,17 +52,17 @@ def main() -> int:
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()
-    from tfvideogan import checkpoints
+    from tfvideogan.runs import run_folder
 
     artefacts = [Path(name) for name in args.artefact]
     for artefact in artefacts:
         if not artefact.exists():
             raise UsageError(f"--artefact: no such file or folder. Received: {artefact}")
-        if artefact.is_dir() and not exported.saved_model_folder(artefact):
+        if artefact.is_dir() and not artefacts.saved_model_folder(artefact):
             raise UsageError(f"--artefact: a folder, but of no SavedModel. Received: {artefact}")
     check_runtimes(map(format_of, artefacts))
-    model, _ = checkpoints.load_model(args.run_dir, args.stage)
-    trained_on = checkpoints.RunFolder.open(args.run_dir).config().data.data
+    model, _ = run_folder.load_model(args.run_dir, args.stage)
+    trained_on = run_folder.RunFolder.open(args.run_dir).config().data.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
         reference = Reference(model, Path(folder), args.clips, trained_on)
         rows = [reference.check(path, precision_of(path), args.repeats, args.threads) for path in artefacts]
@@ -73,7 +75,7 @@ def check_runtimes(formats: Iterable[str]) -> None:
     """Raises UsageError for a package that runs one of these formats and is missing."""
     for name in formats:
         for module, package in RUNTIMES.get(name, {}).items():
-            exported.optional(module, package)
+            artefacts.optional(module, package)
 
 
 class Reference:
@@ -109,7 +111,7 @@ class Reference:
         """A row of the report: size, checksum, difference, speed, `status` accepted or rejected with a `reason`."""
         from export import measure, operators
 
-        given, artefact = artefact, exported.saved_model_folder(artefact) or artefact  # what will be run
+        given, artefact = artefact, artefacts.saved_model_folder(artefact) or artefact  # what will be run
         name = str(artefact.relative_to(given.parent))
         row = {"artefact": name, "format": format_of(artefact), "precision": precision}
         row |= {"bytes": sum(file.stat().st_size for file in _files(artefact)), "sha256": sha256(artefact)}

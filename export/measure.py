@@ -36,7 +36,7 @@ def main() -> None:
     args = cli.flags.FLAGS
     if Path(args.artefact).suffix not in (".tflite", ".onnx"):
         _load_tensorflow(args.threads)
-    from tfvideogan.exported import load_exported
+    from tfvideogan.inference.artefacts import load_exported
 
     inputs = np.load(args.inputs)
     started = time.perf_counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfvideogan.config import UsageError
-from tfvideogan.exported import optional
+from tfvideogan.inference.artefacts import optional
 
 TFLITE_PRODUCTS = {
     "CONV_2D", "CONV_3D", "CONV_3D_TRANSPOSE", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfvideogan.checkpoints import Checkpoint
     from tfvideogan.models.adversarial import AdversarialModel
+    from tfvideogan.runs.run_folder import Checkpoint
 
 Row = dict[str, Any]
 RUNTIMES = {"saved_model": "tensorflow", "tflite": "ai-edge-litert", "onnx": "onnxruntime"}
@@ -34,22 +34,23 @@ def describe(
     Args:
         checked_on: "latents", or the data set that artefacts were compared with Keras on.
     """
-    from tfvideogan import checkpoints, exported
+    from tfvideogan.inference import artefacts
+    from tfvideogan.runs import run_folder
 
-    config = checkpoints.RunFolder.open(run_dir).config()
+    config = run_folder.RunFolder.open(run_dir).config()
     _, num_frames, size, _, _ = model.discriminator.input_shape
     return {
         "model": config.model.model,
         "stage": checkpoint.stage,
         "step": checkpoint.step,
-        "weights_sha256": checkpoints.weights_sha256(model),
+        "weights_sha256": run_folder.weights_sha256(model),
         "data": config.data.data,
         "checked_on": checked_on,
         "predicts": model.predicts,
         "clip": [num_frames, size, size, 3],
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": processor(), "cores": exported.cores(), "threads": threads},
+        "machine": {"processor": processor(), "cores": artefacts.cores(), "threads": threads},
         "versions": versions(),
         "artefacts": list(rows),
     }

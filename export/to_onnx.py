@@ -40,7 +40,7 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     import tensorflow as tf
 
     from export.lowering import input_spec, sampler
-    from tfvideogan.exported import optional
+    from tfvideogan.inference.artefacts import optional
 
     one_file.check_precision(precision, lowering)
     onnx, tf2onnx = optional("onnx", "onnx"), optional("tf2onnx", "tf2onnx")
@@ -92,7 +92,7 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
     """
     import onnx
 
-    from tfvideogan.exported import optional
+    from tfvideogan.inference.artefacts import optional
 
     quantization = optional("onnxruntime.quantization", "onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
 
 
 def _metadata(model: Any) -> dict[str, str]:
-    from tfvideogan.checkpoints import weights_sha256
+    from tfvideogan.runs.run_folder import weights_sha256
 
     frames, height, width, _ = model.discriminator.input_shape[1:]
     return {

@@ -14,7 +14,7 @@ from tfvideogan.config import UsageError
 if TYPE_CHECKING:
     import keras
 
-    from tfvideogan import paths
+    from tfvideogan.files import paths
     from tfvideogan.models.adversarial import AdversarialModel
 
 
@@ -35,13 +35,14 @@ def main() -> None:
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()
-    from tfvideogan import checkpoints, media, paths
+    from tfvideogan.files import paths, pictures
+    from tfvideogan.runs import run_folder
 
     final = paths.path(args.output) / str(args.version)
     if final.exists():
         raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
-    media.check_folder("output", args.output)
-    model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
+    pictures.check_folder("output", args.output)
+    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
     names = save(model, final, args.lowering == "on", args.max_batch)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(names)})")
 
@@ -50,9 +51,10 @@ def save(model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: 
     """Writes a model as the SavedModel `final`, a folder named by a version, and returns its signatures' names."""
     import tensorflow as tf
 
-    from tfvideogan import paths, serving
+    from tfvideogan.files import paths
+    from tfvideogan.inference import signatures
 
-    served = serving.ServedModel(model, _lowered(model) if lowering else None, max_batch)
+    served = signatures.ServedModel(model, _lowered(model) if lowering else None, max_batch)
     signatures = served.signatures()
     final.parent.mkdir(parents=True, exist_ok=True)
     where = None if paths.is_remote(final) else final.parent  # beside: a server must never see half a version

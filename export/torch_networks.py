@@ -14,7 +14,7 @@ import numpy as np
 
 from export import measure
 from tfvideogan import cli
-from tfvideogan.exported import optional
+from tfvideogan.inference.artefacts import optional
 
 
 def define_flags() -> None:
@@ -32,10 +32,10 @@ def main() -> None:
     args = cli.flags.FLAGS
     torch = optional("torch", "torch", extra="bench")
     cli.load_tensorflow()
-    from tfvideogan import checkpoints
+    from tfvideogan.runs import run_folder
 
     torch.set_num_threads(args.threads)
-    model, _ = checkpoints.load_model(args.run_dir, args.stage)
+    model, _ = run_folder.load_model(args.run_dir, args.stage)
     inputs = np.load(args.inputs)[:1]
     expected = model(inputs, training=False)["clip"].numpy()
     with torch.inference_mode():

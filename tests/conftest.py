@@ -12,4 +12,5 @@ import tensorflow as tf  # noqa: E402
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+tf.test.TestCase.test_session.__test__ = False  # It is a method of TensorFlow's own, and no test.
 flags.FLAGS.mark_as_parsed()  # absl's create_tempdir() asks for flags, which pytest does not parse

@@ -15,12 +15,12 @@ from pathlib import Path
 import av
 import numpy as np
 import tensorflow as tf
-from made_files import numbered, write_video
 from PIL import Image
 
+from tests.helpers import ROOT
+from tests.helpers.made_files import numbered, write_video
 from tfvideogan import config
 
-ROOT = Path(__file__).parents[1]
 TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
 COMMANDS = ("train", "generate", "predict", "evaluate", "preview", "benchmark", "benchmark_loader", "prepare_data")
 COMMANDS += ("verify_data",)

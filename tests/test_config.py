@@ -2,14 +2,14 @@
 
 import dataclasses
 import re
-from pathlib import Path
 
 import tensorflow as tf
 
+from tests.helpers import ROOT
 from tfvideogan import config
 from tfvideogan.config import MODELS, Config, UsageError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = ROOT / "configs"
 INF, NAN = float("inf"), float("nan")
 
 

@@ -5,26 +5,30 @@ from pathlib import Path
 
 import tensorflow as tf
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers import ROOT
+
+LIBRARY = ROOT / "tfvideogan"
+# A file directly in `tfvideogan/` is a command, or one of what every room may use.
 COMMANDS = {
     "train",
     "generate",
     "predict",
     "evaluate",
-    "benchmark",
-    "benchmark_loader",
     "preview",
     "prepare_data",
     "verify_data",
+    "benchmark",
+    "benchmark_loader",
 }
-# A module may import from lower floors only, and from its own floor inside its own package.
+FOR_ALL = {"config", "losses"}
+# A room may import from the rooms below it, and from itself.
 FLOORS = [
-    {"config"},
-    {"paths"},
-    {"losses", "runtime", "media", "decoding", "timing"},
+    FOR_ALL,
+    {"files"},
     {"models", "data", "metrics"},
-    {"visuals", "checkpoints", "sampling", "serving", "assembly", "journal"},
-    {"train_lib", "dry_run", "evaluation", "exported"},
+    {"runs"},
+    {"inference"},
+    {"training"},
     {"cli"},
     COMMANDS,
 ]
@@ -50,12 +54,12 @@ def part(name: str) -> str | None:
 
 class ImportsTest(tf.test.TestCase):
     def test_every_module_has_a_floor(self):
-        parts = {path.relative_to(ROOT / "tfvideogan").parts[0] for path in (ROOT / "tfvideogan").rglob("*.py")}
+        parts = {path.relative_to(LIBRARY).parts[0] for path in LIBRARY.rglob("*.py")}
         self.assertEqual({name.removesuffix(".py") for name in parts} - {"__init__"}, set(FLOOR))
 
     def test_imports_go_down(self):
-        for path in sorted((ROOT / "tfvideogan").rglob("*.py")):
-            own = path.relative_to(ROOT / "tfvideogan").parts[0].removesuffix(".py")
+        for path in sorted(LIBRARY.rglob("*.py")):
+            own = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
             if own == "__init__":
                 continue
             for name in imports(path):
@@ -65,11 +69,11 @@ class ImportsTest(tf.test.TestCase):
                 self.assertLess(FLOOR[other], FLOOR[own], f"{path.relative_to(ROOT)} imports {name}")
 
     def test_the_library_never_imports_export(self):
-        for path in (ROOT / "tfvideogan").rglob("*.py"):
+        for path in LIBRARY.rglob("*.py"):
             self.assertEmpty([name for name in imports(path) if name.startswith("export")], path)
 
     def test_config_needs_the_standard_library_only(self):
-        tree = ast.parse((ROOT / "tfvideogan" / "config.py").read_text())
+        tree = ast.parse((LIBRARY / "config.py").read_text())
         names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         self.assertEqual(names, {"__future__", "collections.abc", "dataclasses", "json", "typing"})
@@ -79,12 +83,12 @@ class ImportsTest(tf.test.TestCase):
             self.assertEmpty({part(name) for name in imports(path)} & COMMANDS, path)
 
     def test_no_relative_imports(self):
-        for path in (ROOT / "tfvideogan").rglob("*.py"):
+        for path in LIBRARY.rglob("*.py"):
             relative = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.level]
             self.assertEmpty(relative, path)
 
     def test_importing_defines_no_flag(self):
-        for path in [*(ROOT / "tfvideogan").rglob("*.py"), *(ROOT / "export").glob("*.py")]:
+        for path in [*LIBRARY.rglob("*.py"), *(ROOT / "export").glob("*.py")]:
             top_level = [n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.FunctionDef | ast.If)]
             self.assertNotIn("DEFINE_", "".join(map(ast.unparse, top_level)), path)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from made_files import flip, numbered, offsets, write_dataset, write_shard
 
-from tfvideogan import media, verify_data
+from tests.helpers import ROOT
+from tests.helpers.made_files import flip, numbered, offsets, write_dataset, write_shard
+from tfvideogan import verify_data
 from tfvideogan.data import records
-
-ROOT = Path(__file__).parents[1]
+from tfvideogan.files import pictures
 
 
 def run(data: str | Path) -> tuple[int, list[str], str]:
@@ -125,9 +125,9 @@ class DamageTest(VerifyTest):
         self.assertEqual(self.problems(), ["does not match its SHA-256 in dataset.json"])
 
     def test_records_whose_checksum_is_right_and_that_are_wrong_all_the_same(self):
-        strip = media.encode_strip(numbered(range(4)), media.StripEncoding("png"))
-        jpeg = media.encode_strip(
-            np.random.default_rng(0).integers(0, 256, [4, 16, 16, 3], np.uint8), media.StripEncoding()
+        strip = pictures.encode_strip(numbered(range(4)), pictures.StripEncoding("png"))
+        jpeg = pictures.encode_strip(
+            np.random.default_rng(0).integers(0, 256, [4, 16, 16, 3], np.uint8), pictures.StripEncoding()
         )
         for name, record, told in (
             ("no example", b"nonsense", "no clip of schema 1"),
@@ -151,7 +151,7 @@ class DamageTest(VerifyTest):
 
     @staticmethod
     def of(clip: np.ndarray) -> bytes:
-        return records.example(media.encode_strip(clip, media.StripEncoding("png")), len(clip), "a", 0)
+        return records.example(pictures.encode_strip(clip, pictures.StripEncoding("png")), len(clip), "a", 0)
 
     def test_a_shard_by_itself(self):
         """Without a description nothing is expected of it but what it says itself."""

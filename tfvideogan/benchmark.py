@@ -13,7 +13,7 @@ from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import MODELS, UsageError
-from tfvideogan.timing import flops_per_clip, matrix_product_rate, median_seconds
+from tfvideogan.metrics.speed import flops_per_clip, matrix_product_rate, median_seconds
 
 
 def define_flags() -> None:

@@ -65,14 +65,14 @@ def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str
     """Shards of built-in skies; returns their glob."""
     import tensorflow as tf
 
-    from tfvideogan import media
     from tfvideogan.data import records, synthetic
+    from tfvideogan.files import pictures
 
     clips = synthetic.Sky(size, 32, num_clips=num_clips)
     for shard in range(SHARDS):
         with tf.io.TFRecordWriter(str(folder / records.shard_name(f"sky{size}", shard, SHARDS))) as writer:
             for index in range(shard, num_clips, SHARDS):
-                strip = media.encode_strip(clips[index], media.StripEncoding(encoding))
+                strip = pictures.encode_strip(clips[index], pictures.StripEncoding(encoding))
                 writer.write(records.example(strip, 32, "sky", index))
     return str(folder / f"sky{size}-*")
 

@@ -29,15 +29,16 @@ def main() -> None:
     cli.require("run_dir")
     args = cli.flags.FLAGS
     cli.load_tensorflow()
-    from tfvideogan import checkpoints, evaluation
     from tfvideogan.data.sources import Records, open_source
+    from tfvideogan.inference import scoring
+    from tfvideogan.runs import run_folder
 
-    model, checkpoint = checkpoints.load_model(args.run_dir)
+    model, checkpoint = run_folder.load_model(args.run_dir)
     if args.batch_statistics and not model.predicts:
         raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
     if args.seed is not None and model.predicts:
         raise UsageError("--seed is for generators from noise; this run is a predictor")
-    config = checkpoints.RunFolder.open(args.run_dir).config()
+    config = run_folder.RunFolder.open(args.run_dir).config()
     data = held_out(config.data.data) if args.data is None else args.data
     frame_size, num_frames = config.model.frame_size, config.model.num_frames
     if args.data is None and data == config.data.data:
@@ -45,15 +46,15 @@ def main() -> None:
     source = open_source(data, frame_size, num_frames, config.train.seed, max_clips=args.num_clips)
     count = min(args.num_clips, len(source))
     if model.predicts:
-        scores = evaluation.score_predictions(model, source, count, args.batch_statistics)
+        scores = scoring.score_predictions(model, source, count, args.batch_statistics)
     else:
-        scores = evaluation.score_generation(model, source, count, args.seed or 0)
+        scores = scoring.score_generation(model, source, count, args.seed or 0)
     line = {
         "run": str(args.run_dir),
         "model": config.model.model,
         "stage": checkpoint.stage,
         "step": checkpoint.step,
-        "weights_sha256": checkpoints.weights_sha256(model),
+        "weights_sha256": run_folder.weights_sha256(model),
         "data": data,
         "split": "test" if data.endswith((":test", "/test")) else "train" if data == config.data.data else "other data",
         "data_seed": config.train.seed,
@@ -70,9 +71,9 @@ def main() -> None:
 
 def held_out(data: str) -> str:
     """The data to evaluate on by default: the test split, of built-in clips and of a data set that has one."""
-    from tfvideogan import paths
     from tfvideogan.data import records
     from tfvideogan.data.sources import split_names
+    from tfvideogan.files import paths
 
     (data, _), *others = split_names(data)
     if others:

@@ -29,19 +29,21 @@ def main() -> None:
     args = cli.flags.FLAGS
     output = Path(args.output or Path(args.run_dir) / "generated" / f"seed-{args.seed}")
     cli.load_tensorflow()
-    from tfvideogan import checkpoints, media, sampling, visuals
+    from tfvideogan.files import pictures
+    from tfvideogan.inference import sampling, visuals
+    from tfvideogan.runs import run_folder
 
-    media.check_folder("output", output)
-    model, checkpoint = checkpoints.load_model(args.run_dir)
+    pictures.check_folder("output", output)
+    model, checkpoint = run_folder.load_model(args.run_dir)
     if model.predicts:
         raise UsageError(f"--run_dir {args.run_dir} holds a predictor, not a generator: use tfvideogan.predict")
     parts = [visuals.streams(part) for part in sampling.generate(model, args.num_clips, args.seed)]
     for name in parts[0]:
         grid = visuals.grid(np.concatenate([part[name] for part in parts]), width=800)
         if name == "background":
-            media.write_image(output / "background.png", grid[0])
+            pictures.write_image(output / "background.png", grid[0])
         else:
-            media.write_clip(output / f"{name}.{args.format}", grid, args.fps)
+            pictures.write_clip(output / f"{name}.{args.format}", grid, args.fps)
     print(f"{args.num_clips} clips of step {checkpoint.step}: {output}/ ({', '.join(parts[0])})")
 
 

@@ -34,37 +34,39 @@ def main() -> None:
     if args.real and not args.sheet:
         raise UsageError("--real is a row of the comparison sheet: it needs --sheet")
     cli.load_tensorflow()
-    from tfvideogan import checkpoints, media, sampling, visuals
     from tfvideogan.data import clips
+    from tfvideogan.files import pictures
+    from tfvideogan.inference import sampling, visuals
     from tfvideogan.models.mdgan import MDGAN
+    from tfvideogan.runs import run_folder
 
-    media.check_output("output", args.output)
+    pictures.check_output("output", args.output)
     if args.sheet:
-        media.check_output("sheet", args.sheet, (".png",))
-    model, checkpoint = checkpoints.load_model(args.run_dir, args.stage)
+        pictures.check_output("sheet", args.sheet, (".png",))
+    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
     if not model.predicts:
         raise UsageError(f"--run_dir {args.run_dir} holds a generator, not a predictor: use tfvideogan.generate")
     if args.sheet and not isinstance(model, MDGAN):
         raise UsageError("--sheet compares MD-GAN's stages; this run is a conditional Video-GAN")
     num_frames, size = model.discriminator.input_shape[1:3]
     with cli.naming("image"):
-        image = media.read_image(args.image, media.squash(size))
+        image = pictures.read_image(args.image, pictures.squash(size))
     real = _read_real(args.real, num_frames, size) if args.real else None
 
     outputs = next(sampling.sample(model, [clips.to_float(image)[None]], args.batch_statistics))
     clip = visuals.enlarge(clips.to_uint8(outputs["clip"][0]), args.scale)
-    media.write_clip(args.output, clip, args.fps)
+    pictures.write_clip(args.output, clip, args.fps)
     if args.sheet:
         rows = visuals.stage_rows(outputs, image, real)
-        media.write_image(args.sheet, visuals.comparison_sheet(rows))
+        pictures.write_image(args.sheet, visuals.comparison_sheet(rows))
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}{f', {args.sheet}' if args.sheet else ''}")
 
 
 def _read_real(path: str, count: int, size: int) -> np.ndarray:
-    from tfvideogan import media
+    from tfvideogan.files import pictures
 
     with cli.naming("real"):
-        frames = list(itertools.islice(media.read_video(path, media.squash(size)), count))
+        frames = list(itertools.islice(pictures.read_video(path, pictures.squash(size)), count))
     if len(frames) < count:
         raise UsageError(f"--real must have {count} frames or more. Received: {path}, {len(frames)} frames")
     return np.stack(frames)

@@ -29,11 +29,12 @@ def main() -> None:
     cli.require("output")
     args = cli.flags.FLAGS
     cli.load_tensorflow()
-    from tfvideogan import media, visuals
     from tfvideogan.data import pipeline
     from tfvideogan.data.sources import open_source
+    from tfvideogan.files import pictures
+    from tfvideogan.inference import visuals
 
-    media.check_output("output", args.output, (*media.CLIP_SUFFIXES, ".png"))
+    pictures.check_output("output", args.output, (*pictures.CLIP_SUFFIXES, ".png"))
     source = open_source(args.data, args.frame_size, args.num_frames, args.seed)
     if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
@@ -41,9 +42,9 @@ def main() -> None:
     clips = np.stack(list(chosen.as_numpy_iterator()))
     shown = visuals.grid(clips, width=800) if len(clips) > 1 else clips[0]
     if args.output.lower().endswith(".png"):
-        media.write_image(args.output, shown[0])
+        pictures.write_image(args.output, shown[0])
     else:
-        media.write_clip(args.output, shown, args.fps)
+        pictures.write_clip(args.output, shown, args.fps)
     print(f"{len(source)} clips in {args.data}; {len(clips)} of them in {args.output}")
 
 

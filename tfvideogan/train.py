@@ -32,13 +32,13 @@ def main() -> int:
     profile = _steps(args.profile)
     cli.load_tensorflow()
     if args.dry_run:
-        from tfvideogan import dry_run
+        from tfvideogan.training import dry_run
 
         print(dry_run.report(checked, args.run_dir))
         return 0
-    from tfvideogan import train_lib
+    from tfvideogan.training import loop
 
-    return train_lib.train(checked, args.run_dir, profile)
+    return loop.train(checked, args.run_dir, profile)
 
 
 def _steps(text: str | None) -> range:

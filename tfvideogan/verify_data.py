@@ -41,8 +41,8 @@ def main() -> int:
 
 def _shards(data: str) -> list[str] | None:
     """All shards of a data set, of every split, or else those that the name means to a training."""
-    from tfvideogan import paths
     from tfvideogan.data import records
+    from tfvideogan.files import paths
 
     folder = paths.path(data)
     if not (folder / records.DATASET).is_file():
@@ -59,8 +59,8 @@ def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:
     """
     import tensorflow as tf
 
-    from tfvideogan import paths
     from tfvideogan.data import records
+    from tfvideogan.files import paths
 
     shapes, problems, count = set(), [], 0
     try:

@@ -12,9 +12,9 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from tfvideogan import media
 from tfvideogan.config import UsageError
 from tfvideogan.data.inputs import Clip, Cutting, clips_of, find_inputs
+from tfvideogan.files import pictures
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class ClipFolder:
             if not count:
                 raise UsageError(
                     f"--data: nothing usable in {path}. Looked for videos, folders of frames "
-                    f"({', '.join(media.IMAGE_SUFFIXES)}) and list files (*.txt) of vertical strips, "
+                    f"({', '.join(pictures.IMAGE_SUFFIXES)}) and list files (*.txt) of vertical strips, "
                     f"each of {num_frames} frames or more; {len(self.skipped)} inputs were unusable"
                 )
             shape = (count, num_frames, frame_size, frame_size, 3)

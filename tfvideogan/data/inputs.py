@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from tfvideogan import media, paths
 from tfvideogan.config import UsageError
 from tfvideogan.data import stabilize
+from tfvideogan.files import paths, pictures
 
 _IGNORED_SUFFIXES = {".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".zip", ".py", ".npy"}
 _STABILIZED_SIDE = 360  # pixels of the short side of frames that are stabilised, before they are scaled down
@@ -103,9 +103,9 @@ def find_inputs(root: str) -> Found:
         if path in listed:
             continue
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in media.IMAGE_SUFFIXES and strips:
+        if suffix in pictures.IMAGE_SUFFIXES and strips:
             found.ignored.append(name)  # the list says which ones count
-        elif suffix in media.IMAGE_SUFFIXES:
+        elif suffix in pictures.IMAGE_SUFFIXES:
             pictures.setdefault(str(PurePosixPath(name).parent), []).append(path)
         elif suffix in _IGNORED_SUFFIXES:
             found.ignored.append(name)
@@ -122,13 +122,13 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
     """An input's clips in order, and in their places what was wrong with it."""
     crop = cutting.resize == "crop" or cutting.stabilize
     side = max(cutting.frame_size, _STABILIZED_SIDE) if cutting.stabilize else cutting.frame_size
-    fit = media.short_side(side) if crop else media.squash(side)
+    fit = pictures.short_side(side) if crop else pictures.squash(side)
     if item.kind == "strip":
         windows = _strip_window(item, cutting, fit)
     else:
-        frames = _or_error(media.read_video, item.files[:1], fit)
+        frames = _or_error(pictures.read_video, item.files[:1], fit)
         if item.kind == "frames":
-            frames = _or_error(lambda path, fit: iter([media.read_image(path, fit)]), item.files, fit)
+            frames = _or_error(lambda path, fit: iter([pictures.read_image(path, fit)]), item.files, fit)
         windows = _windows(item, frames, cutting)
     for window in windows:
         yield window if isinstance(window, UsageError) else _finished(item, window, cutting)
@@ -143,8 +143,8 @@ def _finished(item: Input, clip: Clip, cutting: Cutting) -> Clip | UsageError:
         except stabilize.StabilizationError as error:
             return UsageError(f"{item.name}: not stabilised from frame {clip.start} on: {error}")
     size = cutting.frame_size
-    square = map(media.centre_crop, frames) if cutting.resize == "crop" else frames
-    return Clip(np.stack([media.resize(frame, size, size) for frame in square]), clip.start)
+    square = map(pictures.centre_crop, frames) if cutting.resize == "crop" else frames
+    return Clip(np.stack([pictures.resize(frame, size, size) for frame in square]), clip.start)
 
 
 def _windows(item: Input, frames: Iterable[np.ndarray | UsageError], cutting: Cutting) -> Iterator[Clip | UsageError]:
@@ -185,10 +185,10 @@ def _ends_a_scene(previous: np.ndarray, frame: np.ndarray, cutting: Cutting) -> 
     return cutting.split_at_cuts and stabilize.is_cut(previous, frame)
 
 
-def _strip_window(item: Input, cutting: Cutting, fit: media.Fit) -> Iterator[Clip | UsageError]:
+def _strip_window(item: Input, cutting: Cutting, fit: pictures.Fit) -> Iterator[Clip | UsageError]:
     """A vertical strip of square frames: the first ones, the last repeated when there are too few."""
     try:
-        strip = media.read_image(item.files[0])
+        strip = pictures.read_image(item.files[0])
     except UsageError as error:
         yield error
         return
@@ -201,11 +201,11 @@ def _strip_window(item: Input, cutting: Cutting, fit: media.Fit) -> Iterator[Cli
         yield UsageError(f"{item.name}: a scene cut in it")
         return
     tiles = np.concatenate([tiles, np.repeat(tiles[-1:], cutting.num_frames - len(tiles), axis=0)])
-    yield Clip(np.stack([media.resize(tile, *fit(width, width)) for tile in tiles]), 0)
+    yield Clip(np.stack([pictures.resize(tile, *fit(width, width)) for tile in tiles]), 0)
 
 
 def _or_error(
-    read: Callable[[str, media.Fit], Iterator[np.ndarray]], files: Iterable[str], fit: media.Fit
+    read: Callable[[str, pictures.Fit], Iterator[np.ndarray]], files: Iterable[str], fit: pictures.Fit
 ) -> Iterator[Any]:
     """The frames of files, and in place of those that cannot be read the error that says why."""
     for path in files:
@@ -254,7 +254,7 @@ def _no_file_of(root: Path, path: Path) -> str | None:
 
 def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
     """The pictures of one folder: a sequence of frames, or each a strip if the first readable one is."""
-    if next((known for path in files if (known := media.is_strip(path)) is not None), False):
+    if next((known for path in files if (known := pictures.is_strip(path)) is not None), False):
         return [_strip(_name(paths.path(path), root), path) for path in files]
     parent, _, own = folder.rpartition("/")
     is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K: the K-th part of a video
@@ -297,7 +297,7 @@ def _strips_named_in(listing: paths.Path) -> list[str]:
     """The pictures that a list file names; a class index behind a path is passed over."""
     lines = listing.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
     names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines]
-    named = [name for name in names if PurePosixPath(name).suffix.lower() in media.IMAGE_SUFFIXES]
+    named = [name for name in names if PurePosixPath(name).suffix.lower() in pictures.IMAGE_SUFFIXES]
     return [str(listing.parent / name) for name in named]
 
 

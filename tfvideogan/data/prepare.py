@@ -28,11 +28,11 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
-from tfvideogan import media, paths
 from tfvideogan.config import UsageError
-from tfvideogan.data import records, report
+from tfvideogan.data import description, records
 from tfvideogan.data.inputs import Cutting, Found, Input, find_inputs
 from tfvideogan.data.worker import Limits, Worker
+from tfvideogan.files import paths, pictures
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Job:
 
     output: str
     cutting: Cutting
-    encoding: media.StripEncoding
+    encoding: pictures.StripEncoding
     limits: Limits
     splits: tuple[tuple[str, float], ...]
 
@@ -102,7 +102,7 @@ def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str]) -> dict
     _begin(job, found.inputs)
     _run(job, shards, beam_options)
     made = [json.loads((job.unfinished / f"{shard.name}.json").read_text()) for shard in shards]
-    dataset = report.describe(made, job.options(), found)
+    dataset = description.describe(made, job.options(), found)
     if not any(dataset["clips"].values()):
         paths.remove_folder(job.unfinished)
         reasons = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in dataset["rejected"][:3])
@@ -185,7 +185,7 @@ def _begin(job: Job, inputs: Sequence[Input]) -> None:
         logger.info("going on with the unfinished job in %s", job.output)
         return
     job.unfinished.mkdir(parents=True, exist_ok=True)
-    media.write_bytes(path, fingerprint.encode())
+    pictures.write_bytes(path, fingerprint.encode())
 
 
 def _run(job: Job, shards: list[Shard], beam_options: Sequence[str]) -> None:
@@ -260,7 +260,7 @@ class WriteShard(beam.DoFn):
             "sha256": paths.sha256(final),
             "sources": sources,
         }
-        media.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(told).encode())
+        pictures.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(told).encode())
         yield shard.name
 
     def _write_clips(self, item: Input, split: str, writer: Any) -> dict[str, Any]:
@@ -313,7 +313,7 @@ def _publish(job: Job, dataset: dict[str, Any]) -> None:
             if made.exists():
                 paths.move(made, output / shard["name"])
     text = json.dumps(dataset, indent=1, ensure_ascii=True) + "\n"
-    media.write_bytes(output / records.DATASET, text.encode("ascii"))
+    pictures.write_bytes(output / records.DATASET, text.encode("ascii"))
     for path in job.unfinished.iterdir():
         if path.name != _JOB:  # as long as it is there, the same command may go on tidying
             path.unlink()

@@ -22,8 +22,8 @@ from typing import Any
 import google_crc32c
 import tensorflow as tf
 
-from tfvideogan import paths
 from tfvideogan.config import UsageError
+from tfvideogan.files import paths
 
 SCHEMA = 1
 DATASET = "dataset.json"

@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfvideogan import paths
 from tfvideogan.config import UsageError
 from tfvideogan.data import records, synthetic
 from tfvideogan.data.folder import ClipFolder
+from tfvideogan.files import paths
 
 logger = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from tfvideogan import media
 from tfvideogan.config import UsageError
 from tfvideogan.data.inputs import Clip, Cutting, Input, clips_of
+from tfvideogan.files import pictures
 
 _MEGABYTE = 2**20
 
@@ -50,7 +50,7 @@ class EncodedClip:
 class Worker:
     """The process that makes clips of inputs, one input at a time."""
 
-    def __init__(self, cutting: Cutting, encoding: media.StripEncoding, limits: Limits):
+    def __init__(self, cutting: Cutting, encoding: pictures.StripEncoding, limits: Limits):
         self._setting = (cutting, encoding, limits.megabytes)
         self._limits = limits
         self._process: subprocess.Popen | None = None
@@ -133,7 +133,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             for clip in clips_of(item, cutting):
                 if isinstance(clip, Clip):
-                    answer(EncodedClip(media.encode_strip(clip.frames, encoding), clip.start))
+                    answer(EncodedClip(pictures.encode_strip(clip.frames, encoding), clip.start))
                 else:
                     answer(_outcome(item, clip, megabytes))
         except Exception as error:  # whatever a decoder makes of an evil file is that file's outcome

@@ -1,0 +1,178 @@
+"""`export.benchmark`: its arithmetic by hand, and the command over a small folder of artefacts."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from test_commands import run
+
+from export import benchmark, lowering, processes, to_onnx, to_tflite, torch_networks
+from export.check_parity import sha256
+from tests.helpers import tiny
+from tfvideogan.config import UsageError
+from tfvideogan.inference.artefacts import load_exported
+from tfvideogan.metrics import speed
+from tfvideogan.runs import run_folder
+
+
+def figures(p50: float) -> dict:
+    return {"p50_ms": p50, "p95_ms": 2 * p50, "clips_per_s": 1e3 / p50, "peak_memory_mb": 7.0, "repeats": 3}
+
+
+class TableTest(tf.test.TestCase):
+    def test_median_over_rounds_and_share_of_the_limit(self):
+        row = {"artefact": "a.tflite", "format": "tflite", "lowered": True, "bytes": 2_500_000, "precision": "float32"}
+        row |= {"max_difference": 2e-6, "float_share": None, "sha256": "0123456789abcdef"}
+        rounds = [[figures(10.0)], [figures(50.0)], [figures(20.0)]]
+        # 1 GFLOP in 20 ms is 50 GFLOP/s, a quarter of 200.
+        line = benchmark.table([row], rounds, flops=1e9, rate=200.0).splitlines()[-1]
+        self.assertEqual(
+            line,
+            "| a.tflite | tflite | float32 | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | - | 25% | `0123456789ab` |",
+        )
+
+    def test_int8_is_told_in_decibels_and_failures_with_their_reason(self):
+        rows = [{"artefact": "b.onnx", "lowered": True, "bytes": 1, "precision": "int8"}]
+        rows[0] |= {"psnr_db": 41.26, "float_share": 0.0}
+        rows.append({"artefact": "PyTorch", "lowered": False})
+        timed = [figures(10.0) | {"peak_memory_mb": None}, {"reason": "torch | none"}]
+        lines = benchmark.table(rows, [timed], None, 200.0).splitlines()
+        self.assertIn("| 100.0 | - | 41.3 dB | 0% | - | - |", lines[-2])
+        self.assertStartsWith(lines[-1], "| PyTorch | torch / none |")
+
+    def test_operations_of_a_network_counted_by_hand(self):
+        network = tiny.model("vgan_one_stream").generator
+        # Widths 4, 2 and 3 colours: 100 -> 1x4x4, 1x4x4 -> 2x8x8, 2x8x8 -> 4x16x16; 64 taps at each input position.
+        by_hand = 2 * (100 * 4 * 16 + 64 * 16 * 4 * 2 + 64 * 128 * 2 * 3)
+        self.assertEqual(speed.flops_per_clip(network), by_hand)
+
+    def test_median_seconds_leaves_the_first_call_out(self):
+        calls = []
+        self.assertLess(speed.median_seconds(lambda: calls.append(0), repeats=4), 0.1)
+        self.assertLen(calls, 5)
+
+
+class CommandTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(cls().create_tempdir().full_path)
+        cls.run_dir = tiny.run_folder(cls.folder / "run", "vgan")
+        model = run_folder.load_generator(cls.run_dir)
+        cls.exported = cls.folder / "exported"
+        cls.exported.mkdir()
+        rows = []
+        for name, content in (("a.tflite", to_tflite.convert(model)), ("a.onnx", to_onnx.convert(model))):
+            (cls.exported / name).write_bytes(content)
+            row = {"artefact": name, "format": name[2:], "precision": "float32", "lowered": True, "bytes": len(content)}
+            row |= {"max_difference": 1e-6, "status": "accepted", "sha256": sha256(cls.exported / name)}
+            rows.append(row)
+        rows.append({"artefact": "rejected/a.tflite", "status": "rejected"})
+        report = {"stage": 1, "predicts": False, "clip": [4, 16, 16, 3], "artefacts": rows}
+        report["weights_sha256"] = run_folder.weights_sha256(model)
+        (cls.exported / "export_report.json").write_text(json.dumps(report))
+
+    def command(self, *arguments: str, expected: int = 0):
+        result = run("benchmark", "--repeats=2", "--rounds=1", *arguments, package="export")
+        self.assertEqual(result.returncode, expected, result.stderr)
+        return result
+
+    def test_every_accepted_artefact_beside_the_product_rate(self):
+        out = self.command(f"--dir={self.exported}", f"--run_dir={self.run_dir}").stdout
+        self.assertRegex(
+            out, r"^\S.*, 2 threads; python 3\S+, .*tensorflow \d\S+,.*\n"
+            r"matrix product: \d+ GFLOP/s in float32 before, \d+ after; share: of their mean\n"
+            "differences from Keras: those of the export"
+        )  # fmt: skip
+        lines = out.splitlines()
+        self.assertEqual([line.split(" | ")[0] for line in lines[-2:]], ["| a.tflite", "| a.onnx"])
+        for line in lines[-2:]:
+            self.assertRegex(line, r"float32 \| 2D \| 0\.\d (\| [\d.]+ ){4}\| 1\.0e-06 \| - \| \d+% \| `\w{12}` \|$")
+
+    def test_bad_input_is_told_in_one_line(self):
+        for expected, arguments in (
+            ("made by export.all", [f"--dir={self.folder}"]),
+            ("--others needs --run_dir", [f"--dir={self.exported}", "--others"]),
+        ):
+            result = self.command(*arguments, expected=2)
+            self.assertLen(result.stderr.splitlines(), 1)
+            self.assertIn(expected, result.stderr)
+
+    def test_reports_that_lack_what_is_needed_are_refused(self):
+        report = benchmark.read_report(self.exported)
+        folder = Path(self.create_tempdir().full_path)
+        unsized = [report["artefacts"][0] | {"bytes": 1}]
+        del unsized[0]["bytes"]
+        for wrong in (
+            {},
+            [],
+            {"artefacts": 3},
+            {"artefacts": [{}]},
+            {"artefacts": []},
+            report | {"artefacts": unsized},
+        ):
+            (folder / "export_report.json").write_text(json.dumps(wrong))
+            with self.assertRaisesRegex(UsageError, "^--dir.*export_report.json"):
+                benchmark.read_report(folder)
+        self.assertLen(self.command(f"--dir={folder}", expected=2).stderr.splitlines(), 1)
+
+    def test_others_that_cannot_be_made_are_told_with_the_reason(self):
+        with mock.patch.object(processes, "run", side_effect=UsageError("tf2onnx is not installed")):
+            rows = benchmark.others(self.folder, "run", 1)
+            figures = [benchmark.time_row(row, self.folder, None) for row in rows if "3D operators" in row["artefact"]]
+        self.assertEqual(figures, [{"reason": "tf2onnx is not installed"}] * 2)
+
+    def test_keras_is_timed_at_the_stage_that_was_exported(self):
+        run_dir = tiny.run_folder(self.folder / "two_stages", "mdgan", stage=2)
+        with mock.patch.object(processes, "run", side_effect=UsageError("not made")):
+            keras = benchmark.others(self.folder, str(run_dir), 1)[0]
+        with mock.patch.object(processes, "run", return_value="{}") as started:
+            benchmark.time_row(keras, self.folder / "inputs.npy", SimpleNamespace(repeats=1, threads=1))
+        self.assertEqual(started.call_args.kwargs["stage"], 1)
+        frames = np.zeros([1, 32, 32, 3], np.float32)
+        first, both = (load_exported(run_dir, stage=stage).run(frames) for stage in (1, None))
+        self.assertAllClose(first, run_folder.load_generator(run_dir, 1)(frames)["clip"], atol=1e-5)
+        self.assertNotAllClose(first, both, atol=1e-3)
+
+    def test_an_artefact_that_cannot_be_run_fails_the_command(self):
+        folder = Path(self.create_tempdir().full_path)
+        report = benchmark.read_report(self.exported)
+        (folder / "a.tflite").write_bytes(b"no model")
+        report["artefacts"] = [report["artefacts"][0] | {"sha256": sha256(folder / "a.tflite")}]
+        (folder / "export_report.json").write_text(json.dumps(report))
+        self.assertIn("not a TFLite model", self.command(f"--dir={folder}", expected=benchmark.FAILED).stdout)
+
+    def test_files_and_runs_that_changed_are_refused(self):
+        report = benchmark.read_report(self.exported)
+        self.assertLen(benchmark.accepted(self.exported, report), 2)
+        changed = report | {"artefacts": [report["artefacts"][0] | {"sha256": "0" * 64}]}
+        with self.assertRaisesRegex(UsageError, "not the file that was checked"):
+            benchmark.accepted(self.exported, changed)
+        with self.assertRaisesRegex(UsageError, "no accepted artefact"):
+            benchmark.accepted(self.exported, report | {"artefacts": []})
+        with self.assertRaisesRegex(UsageError, "other weights"):
+            benchmark.flops_of(str(self.run_dir), report | {"weights_sha256": "0"})
+
+
+class TorchTest(tf.test.TestCase):
+    def test_the_copy_in_pytorch_is_the_same_function(self):
+        if importlib.util.find_spec("torch") is None:
+            self.skipTest("PyTorch is not installed: pip install -c constraints.txt -e '.[bench]'")
+        import torch
+
+        for name, stage in tiny.MODELS:
+            model = tiny.model(name, stage)
+            tiny.shake(model)
+            spec = lowering.input_spec(model)
+            inputs = np.random.default_rng(0).uniform(-1, 1, [2, *spec.shape[1:]]).astype(np.float32)
+            for layout in (torch.contiguous_format, torch.channels_last_3d):
+                made = torch_networks.generator(torch, model, layout)(inputs)
+                self.assertAllClose(made, model(inputs)["clip"], atol=1e-4, msg=f"{name} stage {stage}")
+
+
+if __name__ == "__main__":
+    tf.test.main()

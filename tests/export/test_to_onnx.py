@@ -1,0 +1,137 @@
+"""ONNX models read back: the same function in ONNX Runtime, named batch, metadata, quantised products."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+from test_commands import run
+
+from export import lowering, one_file, to_onnx
+from export.inputs import probe_inputs
+from tests.helpers import tiny
+from tfvideogan.config import UsageError
+from tfvideogan.runs import run_folder
+
+PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
+
+
+def predict(content: bytes, inputs: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return session.run(["video"], {given.name: inputs})[0]
+
+
+class ToONNXTest(tf.test.TestCase):
+    def model(self, name: str, stage: int = 1):
+        model = tiny.model(name, stage)
+        tiny.shake(model)
+        return model
+
+    def check(self, model, content: bytes, tolerance: float) -> None:
+        one_file.check_size(content, model, "int8")
+        inputs = probe_inputs(model, 8)[:3]
+        expected = model(inputs)["clip"].numpy()
+        self.assertGreater(expected.std(), 0.03)
+        for batch in (1, 3):
+            self.assertAllClose(predict(content, inputs[:batch]), expected[:batch], atol=tolerance, rtol=0)
+
+    def test_every_model_and_what_it_is_called(self):
+        for name, stage in tiny.MODELS:
+            model = self.model(name, stage)
+            content = to_onnx.convert(model)
+            self.check(model, content, 1e-4)
+            proto = onnx.load_from_string(content)
+            onnx.checker.check_model(proto, full_check=True)
+            self.assertEqual([(o.domain, o.version) for o in proto.opset_import if not o.domain], [("", 18)])
+            spec, size = lowering.input_spec(model), tiny.frame_size(name)
+            shapes = {
+                value.name: [
+                    dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim
+                ]
+                for value in (*proto.graph.input, *proto.graph.output)
+            }
+            self.assertEqual(
+                shapes, {spec.name: ["batch", *spec.shape[1:]], "video": ["batch", tiny.FRAMES, size, size, 3]}
+            )
+            self.check_2d(content)
+
+    def check_2d(self, content: bytes) -> None:
+        graph = onnx.load_from_string(content).graph
+        rank = {constant.name: len(constant.dims) for constant in graph.initializer}
+        convolutions = [node for node in graph.node if node.op_type == "Conv"]
+        self.assertEqual({rank[node.input[1]] for node in convolutions}, {4})
+        self.assertNotIn("ConvTranspose", {node.op_type for node in graph.node})
+
+    def test_metadata(self):
+        model = self.model("mdgan", 2)
+        found = {item.key: item.value for item in onnx.load_from_string(to_onnx.convert(model)).metadata_props}
+        self.assertEqual(found["weights_sha256"], run_folder.weights_sha256(model))
+        self.assertEqual(found["size"], "4 frames of 32 x 32 pixels")
+        self.assertEqual((found["model"], found["value_range"]), ("mdgan, refine_generator", "-1 to 1"))
+        self.assertEqual(set(found), {"model", "size", "value_range", "fps", "version", "weights_sha256"})
+
+    def test_3d_operators_on_demand(self):
+        model = self.model("vgan")
+        content = to_onnx.convert(model, lowering=False)
+        self.check(model, content, 1e-4)
+        self.assertIn("ConvTranspose", {node.op_type for node in onnx.load_from_string(content).graph.node})
+        with self.assertRaisesRegex(UsageError, "float kernels only"):
+            to_onnx.convert(model, "int8", lowering=False)
+
+    def test_every_model_in_float16(self):
+        for name, stage in tiny.MODELS:
+            with self.subTest(model=name, stage=stage):
+                model = tiny.contrasting(name, stage)
+                content = to_onnx.convert(model, "float16")
+                self.check(model, content, 5e-3)
+                constants = onnx.load_from_string(content).graph.initializer
+                large = [c for c in constants if np.prod(c.dims) >= to_onnx.LARGE]
+                self.assertNotEmpty(large)
+                self.assertEqual({c.data_type for c in large}, {onnx.TensorProto.FLOAT16})
+
+    def test_every_model_in_int8(self):
+        for name, stage in tiny.MODELS:
+            with self.subTest(model=name, stage=stage):
+                model = tiny.contrasting(name, stage)
+                inputs = probe_inputs(model, 24)
+                with self.assertNoLogs("root", "WARNING"):  # onnxruntime's advice to pre-process
+                    content = to_onnx.convert(model, "int8", calibration=inputs[8:])
+                expected = model(inputs[:8])["clip"].numpy()
+                self.assertBetween(expected.std(), 0.19, 0.3)
+                made = predict(content, inputs[:8])
+                self.assertGreater(10 * np.log10(4 / np.mean((made - expected) ** 2)), 38.0)
+                self.assertAllClose(predict(content, inputs[:1]), made[:1], atol=0.02)
+                self.check_integers(content)
+
+    def check_integers(self, content: bytes) -> None:
+        """Every product is between quantised values."""
+        graph = onnx.load_from_string(content).graph
+        dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+        for node in graph.node:
+            if node.op_type in PRODUCTS:
+                self.assertContainsSubset(node.input, dequantised)
+        stored = {c.name for c in graph.initializer if c.data_type == onnx.TensorProto.INT8 and len(c.dims) == 4}
+        self.assertNotEmpty(stored)
+
+    def test_every_form_of_transposed_convolution(self):
+        with tiny.all_forms() as model:
+            whole, half = (to_onnx.convert(model, precision) for precision in ("float32", "float16"))
+            self.check(model, whole, 1e-4)
+            self.check_2d(whole)
+            self.assertBetween(len(half) / len(whole), 0.45, 0.65)
+
+    def test_the_command_writes_a_file_once(self):
+        folder = Path(self.create_tempdir().full_path)
+        run_dir = f"--run_dir={tiny.run_folder(folder / 'run', 'vgan_conditional')}"
+        for status, told in ((0, ""), (2, "which exists")):
+            result = run("to_onnx", run_dir, f"--output={folder / 'a.onnx'}", "--precision=float16", package="export")
+            self.assertEqual(result.returncode, status, result.stderr)
+            self.assertIn(told, result.stderr)
+        self.assertLen(result.stderr.splitlines(), 1)
+        self.assertEqual({path.name for path in folder.iterdir()}, {"run", "a.onnx"})
+
+
+if __name__ == "__main__":
+    tf.test.main()

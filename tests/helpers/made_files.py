@@ -1,0 +1,124 @@
+"""Real videos and pictures for tests: every frame is flat, of a grey that tells its number."""
+
+import contextlib
+import hashlib
+import json
+import socket
+from pathlib import Path
+
+import av
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tfvideogan.data import records
+from tfvideogan.files import pictures
+
+FIRST, STEP = 10, 20  # frame i is of grey 10 + 20 i, far enough apart to survive any codec
+
+
+def numbered(numbers, height: int = 16, width: int = 16) -> np.ndarray:
+    """uint8 [T, H, W, 3], the frames of these numbers (0 to 12)."""
+    greys = np.array([FIRST + STEP * i for i in numbers], np.uint8)
+    return np.broadcast_to(greys[:, None, None, None], (len(greys), height, width, 3))
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    """The inverse of `numbered`, for one clip [T, H, W, 3]."""
+    return np.rint((frames.mean(axis=(1, 2, 3)) - FIRST) / STEP).astype(int).tolist()
+
+
+def write_video(path: Path, frames: np.ndarray, codec: str = "libx264", index_first: bool = False) -> Path:
+    """uint8 [T, H, W, 3] -> a video by FFmpeg, the container by the suffix.
+
+    Args:
+        index_first: an MP4's index before its frames, as files for the web have it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
+        stream = container.add_stream(codec, rate=12, options={"g": "2", "bf": "0"} if codec == "libx264" else {})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = {"mjpeg": "yuvj420p", "gif": "rgb8", "ffv1": "bgr0"}.get(codec, "yuv420p")
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_pictures(folder: Path, frames: np.ndarray, name: str = "frame_{}.png", start: int = 0) -> Path:
+    """uint8 [T, H, W, 3] -> a folder of pictures by Pillow, numbered from `start`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, frame in enumerate(frames, start):
+        Image.fromarray(frame).save(folder / name.format(i))
+    return folder
+
+
+def write_strip(path: Path, frames: np.ndarray) -> Path:
+    """uint8 [T, H, W, 3] -> one picture of the frames under each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(frames)).save(path, quality=95)
+    return path
+
+
+def write_shard(path: Path, clips: list[np.ndarray], encoding: str = "png") -> Path:
+    """Clips uint8 [T, H, W, 3] -> a TFRecord shard; clip i is from `source{i}` and starts at its frame i."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for i, clip in enumerate(clips):
+            strip = pictures.encode_strip(clip, pictures.StripEncoding(encoding))
+            writer.write(records.example(strip, len(clip), f"source{i}", i))
+    return path
+
+
+def write_dataset(folder: Path, splits: dict[str, list[list[np.ndarray]]], schema: int = 1) -> list[Path]:
+    """A data set of these splits' shards' clips, described as far as readers look; returns the shards."""
+    described, written = {}, []
+    for split, shards in splits.items():
+        for index, clips in enumerate(shards):
+            path = write_shard(folder / f"{split}-{index:05d}-of-{len(shards):05d}.tfrecord", clips)
+            entry = {"name": path.name, "records": len(clips), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            described.setdefault(split, []).append(entry)
+            written.append(path)
+    frames, size = written and clips[0].shape[:2]
+    content = {"schema": schema, "num_frames": frames, "frame_size": size, "shards": described}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return written
+
+
+def offsets(shard: Path) -> list[int]:
+    """Where each record of a shard begins: length (8 bytes), its checksum (4), the data, their checksum (4)."""
+    content, found = shard.read_bytes(), [0]
+    while found[-1] < len(content):
+        found.append(found[-1] + 16 + int.from_bytes(content[found[-1] : found[-1] + 8], "little"))
+    return found[:-1]
+
+
+def flip(path: Path, position: int) -> Path:
+    """Turns one bit over, as a bad disk does."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 4
+    path.write_bytes(content)
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Keeps the first part of a file, as a broken download leaves it."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def process_status(pid: int | str = "self") -> dict[str, int]:
+    """What Linux says of a process in numbers: VmRSS in kB, Threads, and so on."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    words = {name: rest.split() for name, rest in (line.split(":", 1) for line in lines)}
+    return {name: int(found[0]) for name, found in words.items() if found and found[0].isdecimal()}

@@ -1,0 +1,111 @@
+"""The smallest of everything: each network and model of the registry in a size that tests in a moment."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export import layers_2d, lowering
+from tfvideogan.config import Config
+from tfvideogan.models import registry
+from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.runs.run_folder import RunFolder
+
+FRAMES = 4
+WIDTH = 2
+STAGES = {"vgan": (1,), "vgan_one_stream": (1,), "vgan_conditional": (1,), "mdgan": (1, 2)}
+MODELS = [(model, stage) for model, stages in STAGES.items() for stage in stages]
+
+# Of initial weights at width 8, by model and stage: clips of `contrasting` then deviate by 0.2 to 0.3 from their mean.
+CONTRASTING = {
+    ("vgan", 1): 0.055, ("vgan_one_stream", 1): 0.05, ("vgan_conditional", 1): 0.09, ("mdgan", 1): 0.038,
+    ("mdgan", 2): 0.043,
+}  # fmt: skip
+
+
+def frame_size(name: str) -> int:
+    return 32 if name.startswith("mdgan") else 16
+
+
+def network(name: str) -> keras.Model:
+    """A network of the registry, its weights large enough for differences to show."""
+    return registry.NETWORKS[name].build(WIDTH, frame_size(name), FRAMES, init_stddev=0.1)
+
+
+def network_input(network: keras.Model, batch: int, seed: int = 0) -> tf.Tensor:
+    return tf.random.stateless_uniform([batch, *network.input_shape[1:]], [seed, 1], -1.0, 1.0)
+
+
+def config(model: str, **options) -> Config:
+    sizes = {"base_width": WIDTH, "frame_size": frame_size(model), "num_frames": FRAMES, "init_stddev": 0.1}
+    return Config.create(**{"model": model, "batch_size": 4, "steps": 4} | sizes | options)
+
+
+def model(name: str, stage: int = 1, **options) -> AdversarialModel:
+    """A model with weights that depend on nothing but its name and stage."""
+    keras.utils.set_random_seed(7)
+    return registry.build_model(config(name).model, stage, seed=3, **options)
+
+
+def clips(model: str, batch: int, seed: int = 0) -> tf.Tensor:
+    size = frame_size(model)
+    return tf.random.stateless_uniform([batch, FRAMES, size, size, 3], [seed, 2], -1.0, 1.0)
+
+
+def weights(model: keras.Model) -> np.ndarray:
+    """All weights of both players, as one vector."""
+    return np.concatenate([np.ravel(w) for part in (model.generator, model.discriminator) for w in part.get_weights()])
+
+
+def shake(model: AdversarialModel) -> None:
+    """Random batch normalisation statistics: a graph that forgot them would show."""
+    random = np.random.default_rng(0)
+    networks = {id(n): n for n in (model.sampling_generator, getattr(model, "base_generator", model.generator))}
+    for network in networks.values():
+        for variable in network.non_trainable_variables:
+            # Small means: features of a tiny network are small, and a ReLU must not cut all of them off.
+            low, high = (0.02, 0.2) if variable.name == "moving_variance" else (-0.1, 0.1)
+            variable.assign(random.uniform(low, high, variable.shape))
+
+
+def contrasting(name: str, stage: int = 1, **options) -> AdversarialModel:
+    """A model of random weights and statistics to judge int8 by, whose PSNR depends on the contrast of its clips.
+
+    Flat clips would pass whatever is wrong. Where the weights are so large that the tanh is saturated, a network
+    enlarges any rounding until pixels change their sign, in whatever format.
+    """
+    keras.utils.set_random_seed(7)
+    chosen = config(name, base_width=8, init_stddev=CONTRASTING[name, stage], **options)
+    made = registry.build_model(chosen.model, stage, seed=3)
+    shake(made)
+    return made
+
+
+@contextlib.contextmanager
+def all_forms() -> Iterator[AdversarialModel]:
+    """A `vgan` with transposed convolutions of every lowered form, within limits that a small network crosses.
+
+    Without them it takes 128 pixels at width 16, and a minute.
+    """
+    limits = {"LARGE_MAP": 8, "FEW_CHANNELS": 4}
+    with mock.patch.multiple(layers_2d, **limits):
+        made = contrasting("vgan", frame_size=32)
+        layers = lowering.lower(made)._flatten_layers()
+        forms = {(x.summed, x.joined) for x in layers if isinstance(x, layers_2d.TransposedConvolution)}
+        assert forms == {(True, True), (False, True), (False, False)}, forms
+        yield made
+
+
+def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
+    """A run folder as training leaves it, with random weights and batch normalisation statistics."""
+    run = RunFolder.for_training(path, config(name))
+    run.write_config(config(name))
+    for earlier in range(1, stage + 1):
+        trained = model(name, earlier)
+        shake(trained)
+        run.save(earlier, 4, trained.sampling_state(), keep=1)
+    return Path(path)

@@ -1,0 +1,171 @@
+"""One API over run folder, SavedModel, TFLite and ONNX: the same seed or picture gives the same clip."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+import tf2onnx
+from absl.testing import parameterized
+from PIL import Image
+
+from export import to_onnx, to_saved_model, to_tflite
+from tests.helpers import ROOT, tiny
+from tfvideogan import load_exported
+from tfvideogan.config import UsageError
+from tfvideogan.data.clips import to_float, to_uint8
+from tfvideogan.files import paths, pictures
+from tfvideogan.inference import artefacts, sampling
+from tfvideogan.runs import run_folder
+
+FORMATS = ("run", "served", "served/3", "a.tflite", "a.onnx")
+
+
+def export_to(folder: Path, name: str) -> None:
+    """A run folder and its float32 artefacts."""
+    model = run_folder.load_generator(tiny.run_folder(folder / "run", name))
+    for version in (3, 12):
+        to_saved_model.save(model, paths.path(folder / "served" / str(version)), lowering=version == 3, max_batch=1)
+    (folder / "a.tflite").write_bytes(to_tflite.convert(model))
+    (folder / "a.onnx").write_bytes(to_onnx.convert(model))
+
+
+class ExportedTest(tf.test.TestCase, parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp(prefix="exported é "))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        for name in ("vgan", "mdgan"):
+            export_to(cls.folder / name, name)
+
+    @parameterized.parameters(*FORMATS)
+    def test_generate_gives_the_clips_of_the_seeds(self, name):
+        loaded = load_exported(self.folder / "vgan" / name)
+        model = run_folder.load_generator(self.folder / "vgan" / "run")
+        seeds = [5, 2**31 - 1, 5]
+        expected = np.concatenate([to_uint8(next(sampling.generate(model, 1, seed))["clip"]) for seed in seeds])
+        clips = loaded.generate(seeds)
+        self.assertEqual((clips.dtype, clips.shape), (np.uint8, (3, 4, 16, 16, 3)))
+        self.assertAllClose(clips.astype(int), expected.astype(int), atol=1)
+        self.assertAllEqual(loaded.generate(seed=5), clips[:1])
+        self.assertAllEqual(loaded.generate(seed=-(2**63)).shape, [1, 4, 16, 16, 3])
+
+    @parameterized.parameters(*FORMATS)
+    def test_predict_takes_files_and_arrays_of_any_size(self, name):
+        loaded = load_exported(self.folder / "mdgan" / name)
+        model = run_folder.load_generator(self.folder / "mdgan" / "run")
+        for height, width in ((32, 32), (50, 21)):
+            image = np.random.default_rng(0).integers(0, 256, [height, width, 3], np.uint8)
+            Image.fromarray(image).save(self.folder / "picture.png")
+            expected = to_uint8(model(to_float(pictures.resize(image, 32, 32))[None])["clip"])
+            clips = loaded.predict(image)
+            self.assertEqual((clips.dtype, clips.shape), (np.uint8, (1, 4, 32, 32, 3)))
+            self.assertAllClose(clips.astype(int), expected.astype(int), atol=1)
+            self.assertAllEqual(loaded.predict(str(self.folder / "picture.png")), clips)
+
+    @parameterized.parameters(*FORMATS)
+    def test_wrong_calls_say_which_is_right(self, name):
+        generator, predictor = (load_exported(self.folder / model / name) for model in ("vgan", "mdgan"))
+        self.assertEqual((generator.predicts, predictor.predicts), (False, True))
+        with self.assertRaisesRegex(UsageError, r"call generate\(seed\)"):
+            generator.predict("picture.png")
+        with self.assertRaisesRegex(UsageError, r"call predict\(image\)"):
+            predictor.generate(1)
+
+    def test_what_a_saved_models_own_checks_refuse_is_told_in_a_line(self):
+        loaded = load_exported(self.folder / "vgan" / "served")
+        for wrong, said in ((np.zeros([2, 100]), "1 to 1 rows"), (np.full([1, 100], np.nan), "finite")):
+            with self.assertRaisesRegex(UsageError, f"^{loaded.path}/12: .*{said}"):
+                loaded.run(wrong)
+
+    @parameterized.parameters(*FORMATS)
+    def test_inputs_of_another_shape_are_refused(self, name):
+        for model, wrong in (("vgan", ([1, 99], [100], [0, 100])), ("mdgan", ([1, 31, 32, 3], [32, 32, 3], [1, 100]))):
+            loaded = load_exported(self.folder / model / name)
+            for shape in wrong:
+                with self.assertRaisesRegex(UsageError, r"takes inputs \[N, .*Received"):
+                    loaded.run(np.zeros(shape, np.float32))
+
+    def test_files_with_other_inputs_and_outputs_are_refused(self):
+        latents, pair = tf.TensorSpec([1, 100], tf.float32, "a"), tf.TensorSpec([1, 100], tf.float32, "b")
+        video = tf.zeros([1, 2, 4, 4, 3])
+        folder = self.folder / "foreign"
+        folder.mkdir()
+        for number, (function, specs) in enumerate((
+            (lambda a: 2 * a, [latents]),
+            (lambda a, b: video + tf.reduce_sum(a + b), [latents, pair]),
+            (lambda a: (video + tf.reduce_sum(a), 2 * a), [latents]),
+            (lambda a: video + tf.reduce_sum(a), [tf.TensorSpec([1, 8, 8, 1], tf.float32, "a")]),
+        )):  # fmt: skip
+            made = tf.function(function, input_signature=specs)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([made.get_concrete_function()], made)
+            (folder / f"{number}.tflite").write_bytes(converter.convert())
+            proto, _ = tf2onnx.convert.from_function(made, specs, opset=18)
+            (folder / f"{number}.onnx").write_bytes(proto.SerializeToString())
+            for suffix in ("tflite", "onnx"):
+                with self.assertRaisesRegex(UsageError, "not a file of this package"):
+                    load_exported(folder / f"{number}.{suffix}")
+
+    def test_cores_are_known_where_the_system_has_no_affinity(self):
+        with mock.patch.object(os, "sched_getaffinity"):
+            del os.sched_getaffinity
+            self.assertEqual(artefacts.cores(), os.cpu_count())
+
+    def test_of_versions_the_newest_is_taken(self):
+        shutil.copytree(self.folder / "mdgan" / "served" / "3", self.folder / "versions" / "9")
+        shutil.copytree(self.folder / "vgan" / "served" / "3", self.folder / "versions" / "10")
+        (self.folder / "versions" / "11").mkdir()  # unfinished, or something else
+        self.assertFalse(load_exported(self.folder / "versions").predicts)
+
+    def test_wrong_seeds_and_pictures_are_refused(self):
+        generator, predictor = (load_exported(self.folder / model / "a.onnx") for model in ("vgan", "mdgan"))
+        for seed in (1.5, True, "1", [], [[1]], 2**63):
+            with self.assertRaisesRegex(UsageError, "seed must be"):
+                generator.generate(seed)
+        for image in (np.zeros([32, 32, 3]), np.zeros([32, 32], np.uint8), np.zeros([1, 32, 32, 3], np.uint8)):
+            with self.assertRaisesRegex(UsageError, "image must be"):
+                predictor.predict(image)
+        with self.assertRaisesRegex(UsageError, "no such file"):
+            predictor.predict("/no/such.jpg")
+
+    def test_what_is_no_artefact_is_refused(self):
+        folder = self.folder / "wrong"
+        (folder / "1").mkdir(parents=True)
+        for name in ("a.tflite", "a.onnx", "1/saved_model.pb", "b.bin"):
+            (folder / name).write_bytes(b"damaged")
+        for name, expected in (("a.tflite", "TFLite"), ("a.onnx", "ONNX"), ("1", "SavedModel"), ("b.bin", "neither"),
+                               ("none", "no such")):  # fmt: skip
+            with self.assertRaisesRegex(UsageError, expected):
+                load_exported(folder / name)
+        tf.saved_model.save(tf.Module(), str(folder / "2"))
+        with self.assertRaisesRegex(UsageError, "did not make"):
+            load_exported(folder)
+
+    def test_missing_runtimes_name_the_line_that_installs_them(self):
+        for file, module in (("a.tflite", "ai_edge_litert.interpreter"), ("a.onnx", "onnxruntime")):
+            line = r"pip install -c constraints.txt -e '.\[export\]'"
+            with mock.patch.dict(sys.modules, {module: None}), self.assertRaisesRegex(UsageError, line):
+                load_exported(self.folder / "vgan" / file)
+
+    @parameterized.parameters("a.tflite", "a.onnx")
+    def test_tensorflow_is_not_loaded_to_predict(self, name):
+        program = (
+            "import sys, numpy; from tfvideogan import load_exported\n"
+            "print(load_exported(sys.argv[1]).predict(numpy.zeros([9, 9, 3], numpy.uint8)).shape)\n"
+            "sys.exit('tensorflow' in sys.modules)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program, self.folder / "mdgan" / name],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual((result.returncode, result.stdout), (0, "(1, 4, 32, 32, 3)\n"), result.stderr)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,75 @@
+"""Pictures inside a graph against `tfvideogan.predict`'s reading of the same files, by Pillow."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+from PIL import Image
+
+from tfvideogan.files import pictures
+from tfvideogan.inference import decoding
+
+SIZE = 64
+
+
+def picture(height: int = 40, width: int = 60, kind: str = "JPEG", mode: str = "RGB", **options) -> bytes:
+    coarse = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
+    buffer = io.BytesIO()
+    image = Image.fromarray(coarse).resize([width, height], Image.Resampling.BICUBIC).convert(mode)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int, endian: str = "<") -> bytes:
+    """Exif with a tag before the orientation and one behind it."""
+    tags = Image.Exif()
+    tags.endian = endian
+    tags[0x010F], tags[0x0112], tags[0x0131] = "a camera", orientation, "a program"
+    return tags.tobytes()
+
+
+class DecodingTest(tf.test.TestCase, parameterized.TestCase):
+    def assert_read_alike(self, content: bytes, levels: int = 1) -> np.ndarray:
+        path = Path(self.create_tempdir().full_path) / "picture"
+        path.write_bytes(content)
+        (frame,) = decoding.decode_images(tf.constant([content]), SIZE).numpy()
+        self.assertAllClose(
+            frame.astype(int), pictures.read_image(path, pictures.squash(SIZE)).astype(int), atol=levels
+        )
+        return frame
+
+    @parameterized.product(kind=("JPEG", "PNG"), shape=((300, 200), (20, 31), (64, 64), (1, 1)), mode=("RGB", "L"))
+    def test_pictures_of_any_size_are_squashed_alike(self, kind, shape, mode):
+        self.assert_read_alike(picture(*shape, kind=kind, mode=mode))
+
+    @parameterized.parameters(
+        {"kind": "PNG", "mode": "P"}, {"kind": "PNG", "mode": "RGBA"}, {"kind": "JPEG", "progressive": True},
+        {"kind": "JPEG", "subsampling": 2, "quality": 40}, {"kind": "JPEG", "exif": Image.Exif()},
+    )  # fmt: skip
+    def test_kinds_of_jpeg_and_png_are_read_alike(self, **options):
+        self.assert_read_alike(picture(**options))
+
+    def test_16_bits_a_pixel_are_read_alike(self):
+        buffer = io.BytesIO()
+        grey = np.random.default_rng(0).integers(0, 2**16, [90, 70]).astype(np.uint16)
+        Image.fromarray(grey).save(buffer, "PNG")
+        self.assert_read_alike(buffer.getvalue(), levels=2)
+
+    @parameterized.product(orientation=[*range(1, 9)], endian=("<", ">"))
+    def test_photos_are_turned_as_the_camera_was_held(self, orientation, endian):
+        frame = self.assert_read_alike(picture(exif=exif(orientation, endian)))
+        as_stored = self.assert_read_alike(picture())
+        self.assertEqual(np.abs(frame.astype(int) - as_stored).max() > 20, orientation > 1)
+
+    def test_damaged_exif_leaves_the_picture_as_it_is(self):
+        as_stored = self.assert_read_alike(picture())
+        tags = exif(6)
+        for damaged in (tags[:10], tags[:6] + b"\xff" * 40, tags[:10] + b"\x7f\xff\xff\xff" + tags[14:]):
+            frame = decoding.decode_images(tf.constant([picture(exif=damaged)]), SIZE)[0]
+            self.assertAllEqual(frame, as_stored)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,213 @@
+"""Exported signatures against Keras, run as TF Serving runs them: the C API's session, and `saved_model_cli run`."""
+
+import io
+import itertools
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
+from test_decoding import picture
+
+from export.lowering import lower
+from tests.helpers import ROOT, tiny
+from tfvideogan.data.clips import to_float, to_uint8
+from tfvideogan.files import pictures
+from tfvideogan.inference import signatures
+from tfvideogan.models import vgan
+
+SCRIPTS = ROOT / "tests" / "helpers"
+INVALID_ARGUMENT = 3
+GENERATORS = tuple(itertools.product(("vgan", "vgan_one_stream"), (False, True)))  # whether lowered
+PREDICTORS = tuple(
+    (*model, lowered)
+    for model, lowered in itertools.product((("vgan_conditional", 1), ("mdgan", 1), ("mdgan", 2)), (False, True))
+)
+
+
+def process(script: str, *arguments: str) -> None:
+    result = subprocess.run(
+        [sys.executable, SCRIPTS / script, *arguments], env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if result.returncode:
+        raise AssertionError(f"{script} ended with {result.returncode}: {result.stderr[-2000:]}")
+
+
+def jpeg_bomb(width: int, height: int) -> bytes:
+    """A small JPEG whose header declares other sizes."""
+    content = picture()
+    at = content.index(b"\xff\xc0") + 5
+    return content[:at] + struct.pack(">HH", height, width) + content[at + 4 :]
+
+
+def png_bomb(width: int, height: int, before: bytes = b"") -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    signature = b"\x89PNG\r\n\x1a\n" + (chunk(b"abCd", before) if before else b"")
+    return signature + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
+    def exported(self, model, lowered: bool = False) -> str:
+        path = self.create_tempdir().full_path + "/1"
+        served = signatures.ServedModel(model, lower(model) if lowered else None, max_batch=4)
+        tf.saved_model.save(served, path, signatures=served.signatures())
+        return path
+
+    def ask(self, path: str, *requests: tuple) -> list:
+        """The answers of a session of the C API, in a process of its own."""
+        folder = Path(self.create_tempdir().full_path)
+        (folder / "requests").write_bytes(pickle.dumps(requests))
+        process("c_session.py", path, str(folder / "requests"), str(folder / "answers"))
+        return pickle.loads((folder / "answers").read_bytes())
+
+    def strips(self, contents: list[bytes], size: int) -> np.ndarray:
+        """JPEG film-strips -> int [B, T, H, W, 3]."""
+        pictures = [np.asarray(Image.open(io.BytesIO(content)), int) for content in contents]
+        return np.stack(pictures).reshape(len(contents), tiny.FRAMES, size, size, 3)
+
+    @parameterized.parameters(*GENERATORS)
+    def test_generators_from_noise(self, name, lowered):
+        model = tiny.model(name)
+        tiny.shake(model)
+        latents, seeds = vgan.latents(5, 3), np.array([4, 9, 4, -(2**62)])
+        requests = [("generate_from_latents", latents[:1].numpy()), ("generate_from_latents", latents.numpy())]
+        requests += [(signature, seeds) for signature in ("generate", "serving_default", "generate_jpeg")]
+        requests += [("generate", seeds[1:2])] + ([("streams", latents.numpy())] if name == "vgan" else [])
+        one, three, generated, default, jpeg, alone, *streams = self.ask(self.exported(model, lowered), *requests)
+        expected = {name: value.numpy() for name, value in model(latents).items()}
+        self.assertGreater(expected["clip"].std(), 0.05)
+        self.assertAllClose(one["video"], expected["clip"][:1], atol=1e-4)
+        self.assertAllClose(three["video"], expected["clip"], atol=1e-4)
+        frames = generated["frames"]
+        self.assertEqual((frames.dtype, frames.shape), (np.uint8, (4, 4, 16, 16, 3)))
+        self.assertAllEqual(frames[0], frames[2])
+        self.assertAllEqual(frames, default["frames"])
+        self.assertAllClose(frames[1:2].astype(int), alone["frames"].astype(int), atol=1)
+        self.assertAllClose(frames[1], to_uint8(model(vgan.latents(9, 1))["clip"][0]).astype(int), atol=1)
+        self.assertLess(np.abs(self.strips(jpeg["filmstrip_bytes"], 16) - frames).mean(), 6)
+        for answer in streams:
+            self.assertAllClose(answer, expected, atol=1e-4)
+
+    @parameterized.parameters(*PREDICTORS)
+    def test_predictors(self, name, stage, lowered):
+        model, size = tiny.model(name, stage), tiny.frame_size(name)
+        tiny.shake(model)
+        frame = np.random.default_rng(1).integers(0, 256, [3, size, size, 3], np.uint8)
+        files = [picture(), picture(kind="PNG"), picture(300, 20)]
+        requests = [("predict", frame[:1]), ("predict", frame), ("serving_default", frame), ("predict_video", frame)]
+        requests += [("predict_jpeg", files)] + ([("streams", frame)] if name == "vgan_conditional" else [])
+        one, three, default, video, jpeg, *streams = self.ask(self.exported(model, lowered), *requests)
+        expected = {name: value.numpy() for name, value in model(to_float(frame)).items()}
+        self.assertGreater(expected["clip"].std(), 0.05)
+        self.assertAllClose(video["video"], expected["clip"], atol=1e-4)
+        self.assertAllClose(three["frames"], to_uint8(expected["clip"]).astype(int), atol=1)
+        self.assertAllClose(one["frames"].astype(int), three["frames"][:1].astype(int), atol=1)
+        self.assertAllEqual(three["frames"], default["frames"])
+        read = np.stack([pictures.read_image(self.file(content), pictures.squash(size)) for content in files])
+        clips = to_uint8(model(to_float(read))["clip"]).astype(int)
+        self.assertLess(np.abs(self.strips(jpeg["filmstrip_bytes"], size) - clips).mean(), 8)
+        for answer in streams:
+            self.assertAllClose(answer, expected, atol=1e-4)
+
+    def file(self, content: bytes) -> Path:
+        path = Path(self.create_tempdir().full_path) / "picture"
+        path.write_bytes(content)
+        return path
+
+    def test_requests_out_of_range_are_invalid_arguments(self):
+        latents = np.zeros([2, 100], np.float32)
+        nan, infinite, huge = (np.where(np.eye(2, 100), value, latents) for value in (np.nan, -np.inf, 1e20))
+        wrong = [
+            ("generate", np.zeros([0], np.int64), "1 to 4 rows"),
+            ("generate_jpeg", np.arange(5), "1 to 4 rows"),
+            ("generate", np.zeros([2, 2], np.int64), "not compatible"),
+            ("generate_from_latents", nan.astype(np.float32), "finite"),
+            ("generate_from_latents", infinite.astype(np.float32), "finite"),
+            ("streams", huge.astype(np.float32), "finite"),
+            ("generate_from_latents", latents[:, :99], "not compatible"),
+            ("generate_from_latents", np.zeros([5, 100], np.float32), "1 to 4 rows"),
+            ("generate_from_latents", latents.astype(np.float64), "float"),
+        ]
+        self.refused(self.exported(tiny.model("vgan")), wrong, ("generate_from_latents", latents))
+
+    def test_wrong_pictures_are_invalid_arguments(self):
+        frame = np.zeros([2, 32, 32, 3], np.uint8)
+        wrong = [("predict", frame[:, :16], "not compatible"), ("predict", np.repeat(frame, 3, axis=0), "1 to 4 rows")]
+        pictures = {
+            "JPEGs or PNGs": (b"", b"no picture", picture(kind="GIF"), picture(kind="BMP"), picture(kind="WEBP"),
+                              png_bomb(6000, 6000, before=struct.pack(">II", 8, 8))),
+            "pixels": (png_bomb(60_000, 60_000), png_bomb(6000, 6000), png_bomb(2**31 + 1, 1), png_bomb(0, 5),
+                               jpeg_bomb(65_500, 65_500), jpeg_bomb(6000, 6000)),
+            "": (picture()[:300], picture()[:20], b"\xff\xd8\xff", picture(kind="PNG")[:17],
+                 picture(kind="PNG")[:300], png_bomb(5000, 5000)),
+        }  # fmt: skip
+        wrong += [("predict_jpeg", [picture(), content], text) for text in pictures for content in pictures[text]]
+        self.refused(self.exported(tiny.model("mdgan")), wrong, ("predict_jpeg", [picture()]))
+
+    def refused(self, path: str, wrong: list[tuple], right: tuple) -> None:
+        """Each of the wrong requests is, by its own check, and the session then still answers a right one."""
+        *answers, last = self.ask(path, *((signature, value) for signature, value, _ in wrong), right)
+        for (signature, _, expected), answer in zip(wrong, answers, strict=True):
+            with self.subTest(signature=signature, expected=expected):
+                self.assertIsInstance(answer, tuple)
+                self.assertEqual(answer[0], INVALID_ARGUMENT, answer)
+                self.assertIn(expected, answer[1])
+        self.assertIsInstance(last, dict)
+
+    @parameterized.parameters("vgan", "mdgan")
+    def test_saved_model_cli_runs_every_signature(self, name):
+        path, output = self.exported(tiny.model(name)), Path(self.create_tempdir().full_path)
+        signatures = tf.saved_model.load(path).signatures
+        size = tiny.frame_size(name)
+        requests = {
+            "seed": np.array([1, 2]),
+            "latents": vgan.latents(1, 2).numpy(),
+            "frame": np.zeros([2, size, size, 3], np.uint8),
+            "image_bytes": np.array([picture(), picture(kind="PNG")]),
+        }
+        arguments = []
+        for signature, function in signatures.items():
+            (given,) = function.structured_input_signature[1]
+            np.save(output / f"{given}.npy", requests[given])
+            arguments += [signature, f"{given}={output}/{given}.npy"]
+        process("saved_model_cli.py", path, str(output), *arguments)
+        for signature, function in signatures.items():
+            outputs = {file.stem: np.load(file, allow_pickle=True) for file in (output / signature).iterdir()}
+            self.assertEqual(set(outputs), set(function.structured_outputs), signature)
+            self.assertEqual({len(value) for value in outputs.values()}, {2}, signature)
+
+    def test_no_function_asks_for_xla_and_no_operation_is_custom(self):
+        for name in ("vgan", "mdgan"):
+            saved = saved_model_pb2.SavedModel()
+            saved.ParseFromString(
+                (Path(self.exported(tiny.model(name), lowered=name == "mdgan")) / "saved_model.pb").read_bytes()
+            )
+            library = saved.meta_graphs[0].graph_def.library.function
+            self.assertNotEmpty(library)
+            for function in library:
+                self.assertFalse(function.attr["_XlaMustCompile"].b, function.signature.name)
+            operations = {node.op for function in library for node in function.node_def}
+            self.assertEmpty(operations - set(tf.raw_ops.__dict__) - {f.signature.name for f in library})
+
+    def test_strips_that_no_jpeg_can_hold_are_not_offered(self):
+        model = tiny.model("mdgan")
+        served = signatures.ServedModel(model)
+        self.assertIn("predict_jpeg", served.signatures())
+        served._num_frames = 4096
+        self.assertNotIn("predict_jpeg", served.signatures())
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,107 @@
+"""MD-GAN's own objective: the two stages, three branches with shared weights, who maximises what."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tests.helpers import tiny
+from tfvideogan import losses
+from tfvideogan.models import mdgan
+
+
+class NetworksTest(tf.test.TestCase):
+    def test_the_refine_net_lacks_the_two_finest_skips(self):
+        additions = {
+            name: sum(isinstance(layer, keras.layers.Add) for layer in tiny.network(name).layers)
+            for name in ("mdgan_base", "mdgan_refine")
+        }
+        self.assertEqual(additions, {"mdgan_base": 3, "mdgan_refine": 1})  # 32 pixels: three levels
+
+    def test_full_size_has_five_and_three_skips(self):
+        for build, expected in ((mdgan.base_generator, 5), (mdgan.refine_generator, 3)):
+            self.assertEqual(sum(isinstance(layer, keras.layers.Add) for layer in build(1).layers), expected)
+
+    def test_the_discriminators_last_slope_is_a_hundredth(self):
+        slopes = [layer.negative_slope for layer in mdgan.discriminator(1).layers if hasattr(layer, "negative_slope")]
+        self.assertAllClose(slopes, [0.2, 0.2, 0.2, 0.2, 0.01])
+
+    def test_no_convolution_has_a_bias(self):
+        for name in ("mdgan_base", "mdgan_refine", "mdgan_discriminator"):
+            biased = [layer.name for layer in tiny.network(name).layers if getattr(layer, "use_bias", False)]
+            self.assertEmpty(biased)
+
+    def test_the_base_net_sees_the_first_frame_repeated(self):
+        frame = tf.random.stateless_uniform([2, 8, 8, 3], [1, 1])
+        clip = mdgan.repeat_frame(frame, 5)
+        self.assertEqual(clip.shape, (2, 5, 8, 8, 3))
+        for t in range(5):
+            self.assertAllEqual(clip[:, t], frame)
+
+
+class ObjectiveTest(tf.test.TestCase):
+    def test_stage_1_is_adversarial_and_content(self):
+        model = tiny.model("mdgan", 1)
+        clips = tiny.clips("mdgan", 2)
+        generated = model.generate(clips[:, 0], model.generator, training=True)
+        self.assertEqual(set(generated), {"clip"})
+        terms = model.generator_losses(clips, generated)
+        self.assertEqual(set(terms), {"g_adversarial", "g_content"})
+        self.assertAllClose(terms["g_content"], np.mean(np.abs(generated["clip"] - clips)), atol=1e-6)
+
+    def test_stage_2_ranks_three_branches_of_one_discriminator(self):
+        model = tiny.model("mdgan", 2)
+        clips = tiny.clips("mdgan", 2)
+        generated = model.generate(clips[:, 0], model.generator, training=True)
+        branches = [model.discriminator(c, training=True) for c in (generated["clip"], clips, generated["base"])]
+        expected = losses.ranking_loss(*[[b["conv1"], b["conv3"]] for b in branches])
+        self.assertAllClose(model.generator_losses(clips, generated)["g_ranking"], expected, rtol=1e-5)
+        self.assertAllClose(model.discriminator_losses(clips, generated)["d_ranking"], -expected, rtol=1e-5)
+
+    def test_the_discriminator_raises_what_the_refine_net_lowers(self):
+        clips = tiny.clips("mdgan", 4)
+        for player, direction in (("discriminator", 1), ("generator", -1)):
+            model = tiny.model("mdgan", 2)
+            variables = getattr(model, player).trainable_variables
+            before = self._ranking(model, clips)
+            with tf.GradientTape() as tape:
+                generated = model.generate(clips[:, 0], model.generator, training=True)
+                term = (
+                    model.discriminator_losses(clips, generated)["d_ranking"]
+                    if player == "discriminator"
+                    else model.generator_losses(clips, generated)["g_ranking"]
+                )
+            gradients = tape.gradient(term, [v.value for v in variables], unconnected_gradients="zero")
+            scale = 1e-3 / float(tf.linalg.global_norm(gradients))
+            for v, g in zip(variables, gradients, strict=True):
+                v.assign_sub(scale * g)
+            self.assertGreater(direction * (self._ranking(model, clips) - before), 0.0, player)
+
+    @staticmethod
+    def _ranking(model, clips) -> float:
+        generated = model.generate(clips[:, 0], model.generator, training=True)
+        return float(model.generator_losses(clips, generated)["g_ranking"])
+
+    def test_weights_scale_their_terms(self):
+        clips = tiny.clips("mdgan", 2)
+        plain, weighted = tiny.model("mdgan", 2), tiny.model("mdgan", 2)
+        weighted.adversarial_weight, weighted.ranking_weight = 0.5, 3.0
+        terms = [
+            m.generator_losses(clips, m.generate(clips[:, 0], m.generator, training=True)) for m in (plain, weighted)
+        ]
+        ratios = {name: float(terms[1][name] / terms[0][name]) for name in terms[0]}
+        self.assertAllClose(ratios, {"g_adversarial": 0.5, "g_content": 1.0, "g_ranking": 3.0}, rtol=1e-5)
+
+    def test_the_frozen_base_net_takes_inference_statistics_in_stage_2(self):
+        model = tiny.model("mdgan", 2)
+        frames = tiny.clips("mdgan", 3)[:, 0]
+        expected = model.base_generator(mdgan.repeat_frame(frames, tiny.FRAMES), training=False)
+        self.assertAllClose(model.generate(frames, model.generator, training=True)["base"], expected, atol=1e-6)
+
+    def test_predicting_gives_both_stages(self):
+        frames = tiny.clips("mdgan", 2)[:, 0]
+        self.assertEqual(set(tiny.model("mdgan", 1)(frames)), {"clip"})
+        self.assertEqual(set(tiny.model("mdgan", 2)(frames)), {"clip", "base"})
+
+
+if __name__ == "__main__":
+    tf.test.main()

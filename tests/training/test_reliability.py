@@ -1,0 +1,306 @@
+"""The promises of docs/reliability.md on real processes; SOAK=1 (`make soak`) takes the long form of each."""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tests.helpers import ROOT
+from tests.helpers.made_files import free_ports, process_status
+from tfvideogan.runs import run_folder
+
+SOAK = bool(os.environ.get("SOAK"))
+STEPS, KILLS = (200, 20) if SOAK else (40, 2)
+WATCHED_SECONDS = 1800 if SOAK else 30
+SIZES = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
+VGAN = ["--model=vgan", "--frame_size=16", *SIZES]
+MDGAN = ["--model=mdgan", "--frame_size=32", "--init_stddev=0.02", *SIZES[:-1]]
+
+
+class Training:
+    """The command in a process of its own. What it says goes to a file: a pipe that nobody reads would stop it."""
+
+    def __init__(self, test: tf.test.TestCase, run_dir: Path, *flags: str, **environment: str):
+        command = [sys.executable, "-m", "tfvideogan.train", f"--run_dir={run_dir}", "--log_every=1", *flags]
+        descriptor, name = tempfile.mkstemp(prefix="tfvideogan-")
+        self.said = Path(name)
+        test.addCleanup(self.said.unlink)
+        environment = os.environ | environment
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=descriptor, stderr=descriptor)
+        os.close(descriptor)
+        test.addCleanup(self.process.kill)
+
+    def end(self, seconds: float = 400) -> tuple[int, str]:
+        """Its exit status and what it said."""
+        return self.process.wait(timeout=seconds), self.said.read_text()
+
+
+def steps_logged(run_dir: Path) -> int:
+    log = run_dir / "log.jsonl"
+    return log.read_text().count("\n") if log.exists() else 0
+
+
+def wait_for(condition: Callable[[], bool], training: Training, seconds: float = 200) -> None:
+    """Until the condition holds or the process ends."""
+    deadline = time.monotonic() + seconds
+    while not condition() and training.process.poll() is None:
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not come so far")
+        time.sleep(0.001)
+
+
+def variables(run_dir: Path) -> dict[str, np.ndarray]:
+    """All that the last checkpoint holds."""
+    reader = tf.train.load_checkpoint(str(run_folder.RunFolder(run_dir).latest().path / "variables"))
+    names = sorted(reader.get_variable_to_shape_map())
+    return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
+
+
+def digest(run_dir: Path) -> str:
+    """SHA-256 over all variables of both networks, both optimizers, the average and the counters."""
+    found = hashlib.sha256()
+    for name, value in variables(run_dir).items():
+        found.update(name.encode() + value.tobytes())
+    return found.hexdigest()
+
+
+class ReliabilityTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+
+    def succeed(self, run_dir: Path, *flags: str) -> str:
+        status, said = Training(self, run_dir, *flags).end()
+        self.assertEqual(status, 0, said)
+        return said
+
+    def test_a_run_killed_at_any_moment_ends_as_the_one_that_was_not(self):
+        flags = [*VGAN, "--ema=0.9", "--flip", f"--steps={STEPS}", "--checkpoint_every=10", "--sample_every=50"]
+        self.kill_and_compare(flags, STEPS, kills=KILLS, aimed_at_saves=KILLS // 2)
+
+    def test_so_does_a_run_killed_in_its_second_stage(self):
+        flags = [*MDGAN, "--steps=10", "--refine_steps=20", "--checkpoint_every=5"]
+        self.kill_and_compare(flags, 30, kills=2 if SOAK else 1, aimed_at_saves=0, earliest=12)
+
+    def kill_and_compare(self, flags: list[str], steps: int, kills: int, aimed_at_saves: int, earliest: int = 1):
+        self.succeed(self.folder / "whole", *flags)
+        expected, chance, during_a_save = digest(self.folder / "whole"), random.Random(4), 0
+        logged = (self.folder / "whole" / "log.jsonl").read_text().count("\n")
+        self.assertEqual(logged, steps)
+        for kill in range(kills):
+            run_dir = self.folder / f"killed{kill}"
+            training = Training(self, run_dir, *flags)
+            if kill < aimed_at_saves:
+                self.stop_during_a_save(run_dir, training, chance.randrange(steps // 10 - 1) * 10)
+            else:
+                moment = chance.randrange(earliest, steps - 5)
+                wait_for(lambda run_dir=run_dir, moment=moment: steps_logged(run_dir) >= moment, training)
+                time.sleep(chance.random() * 0.05)
+            training.process.kill()
+            status, said = training.end()
+            self.assertEqual(status, -signal.SIGKILL, said)
+            during_a_save += any((run_dir / "checkpoints").glob(".*.part"))
+            self.succeed(run_dir, *flags)
+            self.assertEqual(digest(run_dir), expected, f"kill {kill}")
+            self.assertEqual(steps_logged(run_dir), steps)
+        print(f"{kills} of {kills} killed runs equal, {during_a_save} killed during a save")
+        self.assertGreaterEqual(during_a_save, aimed_at_saves)
+
+    def stop_during_a_save(self, run_dir: Path, training: Training, step: int) -> None:
+        """Halts the process while the folder of a save, from that of a step on, is unfinished."""
+        first = f".stage1-step{step:08d}.part"
+        while training.process.poll() is None:
+            wait_for(lambda: any(p.name >= first for p in run_dir.glob("checkpoints/.*.part")), training)
+            training.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.01)  # until the signal has come
+            if any(run_dir.glob("checkpoints/.*.part")):
+                return
+            training.process.send_signal(signal.SIGCONT)
+
+    def test_sigterm_saves_the_step_and_ends_with_143_within_30_seconds(self):
+        flags = [*VGAN, "--ema=0.9", "--steps=100000", "--checkpoint_every=100000"]
+        training = Training(self, self.folder / "run", *flags)
+        wait_for(lambda: steps_logged(self.folder / "run") >= 5, training)
+        asked = time.monotonic()
+        training.process.send_signal(signal.SIGTERM)
+        training.process.send_signal(signal.SIGTERM)  # as schedulers do
+        status, said = training.end()
+        self.assertEqual(status, 143, said)
+        self.assertLess(time.monotonic() - asked, 30)
+        saved = run_folder.RunFolder(self.folder / "run").latest().step
+        self.assertEqual(saved, steps_logged(self.folder / "run"))
+        self.assertIn(f"saving step {saved}", said)
+
+    def test_only_damaged_checkpoints_end_with_3_and_begin_nothing(self):
+        run_dir = self.folder / "run"
+        self.succeed(run_dir, *VGAN, "--steps=2")
+        for manifest in run_dir.glob("checkpoints/*/manifest.json"):
+            manifest.write_bytes(manifest.read_bytes()[:-9])
+        before = sorted(path.name for path in run_dir.glob("checkpoints/*"))
+        status, said = Training(self, run_dir, *VGAN, "--steps=2").end()
+        self.assertEqual(status, 3, said)
+        self.assertEqual(said.count("is passed over"), len(before))
+        self.assertIn("all 2 checkpoints", said.splitlines()[-1])
+        self.assertEqual(sorted(path.name for path in run_dir.glob("checkpoints/*")), before)
+
+    def test_memory_and_threads_stay(self):
+        flags = [*VGAN, "--ema=0.9", "--steps=10000000", "--checkpoint_every=50", "--sample_every=100"]
+        run_dir = self.folder / "run"
+        training = Training(self, run_dir, *flags)
+        wait_for(lambda: steps_logged(run_dir) >= 300, training)
+        memory, threads, steps = [], [], []
+        deadline = time.monotonic() + WATCHED_SECONDS
+        while time.monotonic() < deadline and training.process.poll() is None:
+            status = process_status(training.process.pid)
+            memory.append(status["VmRSS"])
+            threads.append(status["Threads"])
+            steps.append(steps_logged(run_dir))
+            time.sleep(1)
+        self.assertIsNone(training.process.poll())
+        tenth = len(memory) // 10
+        self.assertGreater(steps[-1], steps[-tenth - 1])  # it still trains
+        first, last = statistics.median(memory[:tenth]), statistics.median(memory[-tenth:])
+        told = f"{first:.0f} kB at first, {last:.0f} kB after {WATCHED_SECONDS} s ({last / first - 1:+.2%})"
+        print(f"{told}, {threads[0]} threads at first and at most {max(threads)}, {steps[-1]} steps")
+        self.assertLess(last / first, 1.02, told)
+        # TensorFlow's pools start a thread when one is first wanted; a thread a save or a sample would be dozens.
+        self.assertLessEqual(max(threads), threads[0] + 2)
+
+    def test_a_full_disk_is_told_and_earlier_checkpoints_stay_good(self):
+        with small_disk(self.folder / "disk", "1500k") as disk:
+            run_dir = disk / "run"
+            flags = [*VGAN, "--checkpoint_every=5", "--keep=99", "--sample_every=1000"]
+            status, said = Training(self, run_dir, *flags, "--steps=60").end()
+            self.assertEqual(status, 2, said)
+            self.assertIn("the checkpoint of step", said)
+            self.assertIn("the run goes on", said)
+            self.assertIn("No space left on device", said.splitlines()[-1])
+            self.assertNotIn("Traceback", said)
+            good = run_folder.RunFolder(run_dir).latest()
+            self.assertGreater(good.step, 0)
+            self.assertEmpty(list(run_dir.glob("checkpoints/.*")))
+            for old in sorted(run_dir.glob("checkpoints/*"))[:3]:  # what its owner would do
+                shutil.rmtree(old)
+            told = self.succeed(run_dir, *flags, "--steps=60", "--keep=1")
+            self.assertIn(f"goes on from step {good.step}", told)
+
+    def test_bfloat16_learns_what_float32_learns(self):
+        """Here the content loss of a predictor, which a few steps lower and no chance decides."""
+        flags = [*MDGAN, "--data=synthetic:sprites", "--refine_steps=0", "--adversarial_weight=0.01"]
+        content = {}
+        for precision in ("float32", "mixed_bfloat16"):
+            run_dir = self.folder / precision
+            self.succeed(run_dir, *flags, f"--precision={precision}", f"--steps={600 if SOAK else 60}")
+            lines = [json.loads(line)["g_content"] for line in (run_dir / "log.jsonl").read_text().splitlines()]
+            content[precision] = statistics.mean(lines[-20:])
+            self.assertLess(content[precision], 0.9 * statistics.mean(lines[:5]))
+        print("content loss", content)
+        self.assertAllClose(content["mixed_bfloat16"], content["float32"], rtol=0.1)
+
+    def test_deterministic_runs_are_equal_bit_for_bit(self):
+        flags = [*MDGAN, "--steps=5", f"--refine_steps={3 if SOAK else 0}", "--deterministic"]
+        for name in ("first", "second"):
+            self.assertIn("deterministic ops", self.succeed(self.folder / name, *flags))
+        self.assertEqual(digest(self.folder / "first"), digest(self.folder / "second"))
+
+
+class HostsTest(tf.test.TestCase):
+    """Two processes on this machine as two hosts."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.flags = [*MDGAN, "--data=synthetic:sprites", "--ema=0.9", "--sync_batch_norm"]
+
+    def start_hosts(self, run_dir: Path, *flags: str) -> list[Training]:
+        addresses = [f"localhost:{port}" for port in free_ports(2)]
+        configs = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
+        flags = [*self.flags, *flags, "--strategy=multi_worker"]
+        return [Training(self, run_dir, *flags, TF_CONFIG=json.dumps(config)) for config in configs]
+
+    def test_two_hosts_give_the_weights_of_one_and_go_on_exactly(self):
+        flags = ["--steps=20", f"--refine_steps={4 if SOAK else 0}", "--checkpoint_every=5"]
+        status, said = Training(self, self.folder / "one", *self.flags, *flags).end()
+        self.assertEqual(status, 0, said)
+        for host in self.start_hosts(self.folder / "two", *flags):
+            status, said = host.end()
+            self.assertEqual(status, 0, said)
+        one, two = variables(self.folder / "one"), variables(self.folder / "two")
+        self.assertEqual(list(one), list(two))
+        for name, value in one.items():
+            if name.startswith(("generator/", "discriminator/", "ema_generator/")):
+                self.assertAllClose(value, two[name], atol=1e-5, msg=name)
+
+        killed = self.folder / "killed"
+        hosts = self.start_hosts(killed, *flags)
+        wait_for(lambda: steps_logged(killed) >= 8, hosts[0])
+        hosts[1].process.kill()
+        asked = time.monotonic()
+        status, said = hosts[0].end()
+        self.assertLess(time.monotonic() - asked, 60)
+        self.assertEqual(status, 5, said)
+        self.assertIn("another host is gone", said.splitlines()[-1])
+        self.assertNotIn("Traceback", said)
+        hosts[1].end()
+        for host in self.start_hosts(killed, *flags):
+            status, said = host.end()
+            self.assertEqual(status, 0, said)
+        self.assertEqual(digest(killed), digest(self.folder / "two"))
+
+    def test_the_chief_killed_ends_the_others_and_sigterm_to_one_stops_all(self):
+        for victim, number in ((0, signal.SIGKILL), (1, signal.SIGTERM)):
+            run_dir = self.folder / f"signal{number}"
+            hosts = self.start_hosts(run_dir, "--steps=100000")
+            wait_for(lambda run_dir=run_dir: steps_logged(run_dir) >= 3, hosts[0])
+            asked = time.monotonic()
+            hosts[victim].process.send_signal(number)
+            ended = [host.end() for host in hosts]
+            self.assertLess(time.monotonic() - asked, 60)
+            expected = [-9, 5] if number == signal.SIGKILL else [143, 143]
+            self.assertEqual([status for status, _ in ended], expected, ended)
+        self.assertEqual(run_folder.RunFolder(run_dir).latest().step, steps_logged(run_dir))
+
+    def test_a_host_that_waits_for_the_others_hears_ctrl_c(self):
+        config = {"cluster": {"worker": [f"localhost:{port}" for port in free_ports(2)]}}
+        config["task"] = {"type": "worker", "index": 0}
+        flags = [*self.flags, "--strategy=multi_worker"]
+        training = Training(self, self.folder / "alone", *flags, TF_CONFIG=json.dumps(config))
+        wait_for(lambda: "waiting for all hosts" in training.said.read_text(), training)
+        time.sleep(2)
+        training.process.send_signal(signal.SIGINT)
+        status, said = training.end(60)
+        self.assertEqual(status, -signal.SIGINT, said)
+        self.assertFalse((self.folder / "alone").exists())
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own; skips where only root may mount one."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, text=True
+    )
+    if made.returncode:
+        raise unittest.SkipTest(f"needs the right to mount: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,142 @@
+"""Which metrics a model is scored with, and beside what.
+
+Clips are in [-1, 1], so the data range is 2. A predictor's first frame is its input:
+predictions are scored over frames 2 to T, with the first frame repeated ("persistence")
+scored in the same way beside them. Clips are scored batch by batch; every score is a
+mean over clips, and the motion ratio the ratio of two such means.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tfvideogan.data import clips as clip_values
+from tfvideogan.data import pipeline
+from tfvideogan.data.sources import ClipSource, Indexed
+from tfvideogan.inference import sampling
+from tfvideogan.metrics import motion, reconstruction, separation, ssim
+from tfvideogan.models.adversarial import AdversarialModel
+
+PREDICTION_PROTOCOL = {
+    "data_range": 2.0,
+    "frames": "2..T",
+    "mean": "per frame, over frames, over clips",
+    "ssim_window": "7x7 uniform",
+    "motion_ratio": "mean absolute frame difference, generated over real",
+}
+GENERATION_PROTOCOL = {
+    "data_range": 2.0,
+    "moving": f"differs from the pixel's median over the clip by over {separation.MOVING_THRESHOLD}",
+    "mask_iou": f"mask > {separation.MASK_THRESHOLD} against what moves in the generated clip",
+    "flicker": "mean absolute frame difference outside the moving region",
+}
+
+Scores = dict[str, dict[str, float]]
+
+
+def score_predictions(
+    model: AdversarialModel, source: ClipSource, count: int, batch_statistics: bool = False, batch_size: int = 8
+) -> dict[str, Any]:
+    """MSE, PSNR, SSIM and motion ratio of every stage and of persistence, on the first `count` clips.
+
+    Args:
+        batch_statistics: batch normalisation in training mode, over batches of `batch_size`.
+    """
+    parts = []
+    batches, frames = itertools.tee(_real_batches(model, source, count, batch_size))
+    sampled = sampling.sample(model, (real[:, 0] for _, real in frames), batch_statistics)
+    for (first, real), outputs in zip(batches, sampled, strict=True):
+        predictions = {"persistence": clip_values.persistence(real)}
+        if "base" in outputs:
+            predictions |= {"stage_1": outputs["base"], "stage_2": outputs["clip"]}
+        else:
+            predictions["stage_1"] = outputs["clip"]
+        scores = {name: _prediction_scores(predicted, real) for name, predicted in predictions.items()}
+        if "mask" in outputs and _knows_masks(source):
+            truth = _true_masks(source, first, len(real))
+            scores["stage_1"]["mask_iou_truth"] = separation.mask_iou(outputs["mask"][..., 0], truth)
+        parts.append((len(real), scores))
+    scores = _mean(parts)
+    for score in scores.values():
+        score["motion_ratio"] = motion.ratio(score.pop("generated_motion"), score.pop("real_motion"))
+    return {"protocol": PREDICTION_PROTOCOL, "scores": scores}
+
+
+def score_generation(model: AdversarialModel, source: ClipSource, count: int, seed: int) -> dict[str, Any]:
+    """What moves, what flickers and whether the mask finds it, in `count` clips from noise and as many real ones."""
+    parts = []
+    for first, clips in _real_batches(model, source, count):
+        scores = _generation_scores(clips)
+        if _knows_masks(source):  # how far the rule for what moves can be trusted
+            truth = _true_masks(source, first, len(clips))
+            scores["mask_iou_truth"] = separation.mask_iou(truth, separation.moving_region(clips))
+        parts.append((len(clips), {"real": scores}))
+    real = _mean(parts)["real"]
+    parts = []
+    for outputs in sampling.generate(model, count, seed):
+        scores = _generation_scores(outputs["clip"])
+        if "mask" in outputs:
+            mask = outputs["mask"][..., 0]
+            scores["mask_iou"] = separation.mask_iou(mask, separation.moving_region(outputs["clip"]))
+            scores["mask_mean"] = float(mask.mean())
+        parts.append((len(outputs["clip"]), {"generated": scores}))
+    generated = _mean(parts)["generated"]
+    generated["motion_ratio"] = motion.ratio(generated["mean_frame_difference"], real["mean_frame_difference"])
+    return {"protocol": GENERATION_PROTOCOL, "scores": {"generated": generated, "real": real}}
+
+
+def _prediction_scores(predicted: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    later, truth = predicted[:, 1:], real[:, 1:]
+    return {
+        "mse": reconstruction.mse(later, truth),
+        "psnr_db": reconstruction.psnr(later, truth, data_range=2.0),
+        "ssim": ssim.ssim(later, truth, data_range=2.0),
+        "generated_motion": motion.mean_frame_difference(predicted),
+        "real_motion": motion.mean_frame_difference(real),
+    }
+
+
+def _generation_scores(clips: np.ndarray) -> dict[str, float]:
+    return {
+        "moving_share": float(separation.moving_region(clips).mean()),
+        "flicker": separation.flicker(clips),
+        "mean_frame_difference": motion.mean_frame_difference(clips),
+    }
+
+
+def _knows_masks(source: ClipSource) -> bool:
+    return isinstance(source, Indexed) and hasattr(source.clips, "clip_and_mask")
+
+
+def _true_masks(source: Indexed, first: int, count: int) -> np.ndarray:
+    """bool [count, T, H, W], of a source that knows what moves."""
+    return np.stack([source.clips.clip_and_mask(index)[1] for index in range(first, first + count)])
+
+
+def _real_batches(
+    model: AdversarialModel, source: ClipSource, count: int, batch_size: int = 8
+) -> Iterable[tuple[int, np.ndarray]]:
+    """(number of its first clip, clips [n, T, H, W, 3] in [-1, 1]) for each batch."""
+    num_frames = model.discriminator.input_shape[1]
+    batches = pipeline.evaluation_batches(source, num_frames, batch_size, count).as_numpy_iterator()
+    return ((index * batch_size, clips) for index, clips in enumerate(batches))
+
+
+def _mean(parts: Iterable[tuple[int, Scores]]) -> Scores:
+    """Scores of batches of so many clips each -> scores of all; a batch that has none (NaN) is left out."""
+    sums: dict[tuple[str, str], tuple[float, int]] = {}
+    for count, scores in parts:
+        for name, score in scores.items():
+            for metric, value in score.items():
+                total, clips = sums.get((name, metric), (0.0, 0))
+                weight = 0 if math.isnan(value) else count
+                sums[name, metric] = (total + weight * value if weight else total, clips + weight)
+    result: Scores = {}
+    for (name, metric), (total, clips) in sums.items():
+        result.setdefault(name, {})[metric] = total / clips if clips else float("nan")
+    return result

@@ -1,0 +1,140 @@
+"""What a training writes for its reader: a JSON line and TensorBoard scalars a logged step, moving-picture samples.
+
+    log.jsonl                       {"stage": 1, "step": 20, "time": ..., "d_loss": ..., ...}
+    samples/stage1-step00000500.gif
+    tensorboard/stage1/
+
+A disk that is full is said, and never ends a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfvideogan.files import paths, pictures
+
+logger = logging.getLogger(__name__)
+
+LOG = "log.jsonl"
+
+
+class Journal:
+    """The journal of one stage of a run.
+
+    Args:
+        folder: of the run.
+        stage: the stage that is trained.
+        step: the step it goes on from; lines of later steps, of a run that was killed, are dropped.
+    """
+
+    def __init__(self, folder: paths.Path, stage: int, step: int):
+        self._folder, self._stage = folder, stage
+        self.go_back(step)
+        self._events = str(folder / "tensorboard" / f"stage{stage}")
+        self._writer = tf.summary.create_noop_writer()
+        with tolerated("the TensorBoard log"):
+            self._writer = tf.summary.create_file_writer(self._events)
+        self._profiling = False
+
+    def start_profile(self) -> None:
+        """Begins a TensorBoard profile, until `stop_profile` or `close`."""
+        with tolerated("the profile"):
+            tf.profiler.experimental.start(self._events)
+            self._profiling = True
+
+    def stop_profile(self) -> None:
+        """Writes the profile, if one was begun."""
+        if self._profiling:
+            self._profiling = False
+            with tolerated("the profile"):
+                tf.profiler.experimental.stop()
+                logger.info("profile: %s (tensorboard --logdir shows it with tensorboard-plugin-profile)", self._events)
+
+    def go_back(self, step: int) -> None:
+        """Drops the lines after a step, which the run takes again."""
+        with tolerated(LOG):
+            _drop_after(self._folder / LOG, self._stage, step)
+
+    def close(self) -> None:
+        self.stop_profile()
+        with tolerated("the TensorBoard log"):
+            self._writer.close()
+
+    def write_losses(
+        self, step: int, losses: dict[str, float | None], clips_per_second: float, skipped: int, restores: int
+    ) -> None:
+        """A line, and scalars, of the mean losses since the last time (None where no step was finite).
+
+        Args:
+            skipped: steps of the stage that were skipped because something was not finite.
+            restores: how often the stage went back to a checkpoint, whose later lines are gone.
+        """
+        rest = {"clips_per_second": clips_per_second, "skipped": skipped, "restores": restores}
+        line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | losses | rest
+        with tolerated(LOG):
+            _append(self._folder / LOG, json.dumps(line) + "\n")
+        scalars = {f"losses/{name}": value for name, value in losses.items() if value is not None} | rest
+        # NumPy's numbers: of Python's, TensorFlow keeps a tensor each for good, 4 KB a step in all.
+        with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
+            for name, value in scalars.items():
+                tf.summary.scalar(name, np.float32(value))
+
+    def write_sample(self, step: int, picture: np.ndarray) -> None:
+        """A moving picture uint8 [T, H, W, 3], as a GIF and for TensorBoard."""
+        path = self._folder / "samples" / f"stage{self._stage}-step{step:08d}.gif"
+        with tolerated(f"the sample of step {step}"):
+            pictures.write_clip(path, picture)
+            gif = pictures.encode_summary(picture, path.read_bytes())
+            with self._writer.as_default(np.int64(step)):
+                _moving_picture_summary("samples", gif, picture.shape)
+            self._writer.flush()
+
+
+@contextlib.contextmanager
+def tolerated(what: str) -> Iterator[None]:
+    """Says what could not be written, and goes on."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        logger.error("%s could not be written, the run goes on: %s", what, paths.first_line(error))
+
+
+def _append(log: paths.Path, line: str) -> None:
+    """The whole line or, where a disk is full, nothing of it: the next would stick to its half."""
+    size = None
+    try:
+        with log.open("a") as file:
+            size = file.tell()
+            file.write(line)
+    except OSError:
+        if size is not None:
+            os.truncate(log, size)
+        raise
+
+
+def _drop_after(log: paths.Path, stage: int, step: int) -> None:
+    """Keeps the lines up to a step of a stage; a line that was cut short goes, too."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_bytes().decode(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            said = json.loads(line)
+            if (said["stage"], said["step"]) <= (stage, step):
+                kept.append(line + "\n")
+    pictures.write_bytes(log, "".join(kept).encode())
+
+
+def _moving_picture_summary(tag: str, gif: bytes, shape: tuple[int, ...]) -> None:
+    """A GIF for TensorBoard's image tab, which hands the bytes to the browser as they are."""
+    height, width = shape[1:3]
+    metadata = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"))
+    tf.summary.write(tag, tf.constant([str(width).encode(), str(height).encode(), gif]), metadata=metadata)

@@ -1,0 +1,282 @@
+"""A run folder: what the run is, its checkpoints, and models loaded from it.
+
+    config.json                              the resolved options
+    checkpoints/stage1-step00000500/         variables, and a manifest with their SHA-256
+    log.jsonl  samples/  tensorboard/        what the run shows while it trains
+
+A checkpoint is written under a temporary name and renamed when complete; the manifest
+is written last and seals itself, too. A folder whose files do not match its manifest is never loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import re
+from typing import Any
+
+import tensorflow as tf
+
+from tfvideogan.config import Config, DamagedError, UsageError
+from tfvideogan.files import paths
+from tfvideogan.files.pictures import write_bytes
+from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.registry import build_model, num_stages
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"stage(\d+)-step(\d+)")
+_FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folder cannot change
+
+State = dict[str, list[tf.Variable]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a checkpoint's manifest says beside its files.
+
+    Attributes:
+        restores: how often the stage has gone back to a checkpoint, each time to another data order.
+        replicas, hosts: it was trained on.
+    """
+
+    restores: int = 0
+    replicas: int = 1
+    hosts: int = 1
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Checkpoint:
+    """A complete checkpoint; the newest is the largest. `facts` are those of a verified one."""
+
+    stage: int
+    step: int
+    path: paths.Path
+    facts: Facts = dataclasses.field(default=Facts(), compare=False)
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: str | paths.Path):
+        self.path = paths.path(path)
+        self.checkpoints_dir = self.path / "checkpoints"
+        self._told: set[str] = set()
+
+    @classmethod
+    def for_training(cls, path: str | paths.Path, config: Config) -> RunFolder:
+        """A folder for a new run, or the folder of an earlier one of the same model. Writes nothing.
+
+        Raises:
+            UsageError: the folder is of another model, or holds other files.
+        """
+        run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise UsageError(f"--run_dir must be a folder. Received: {path}, which is a file")
+        if (run.path / "config.json").exists():
+            run._check_same_model(config)
+        elif run.path.exists() and not all(file.match(".*.part") for file in run.path.iterdir()):  # of a killed run
+            raise UsageError(f"--run_dir must be new, empty or a run folder. Received: {path}, which holds other files")
+        return run
+
+    def write_config(self, config: Config) -> None:
+        """Makes these the run's options. Raises UsageError if the folder cannot be written."""
+        try:
+            if not (self.path / "config.json").exists() or self.config() != config:
+                write_bytes(self.path / "config.json", config.to_json().encode())
+        except OSError as error:
+            raise UsageError(f"--run_dir cannot be written: {error}") from error
+
+    @classmethod
+    def open(cls, path: str | paths.Path) -> RunFolder:
+        """An existing run folder. Raises UsageError if it is none."""
+        run = cls(path)
+        if not (run.path / "config.json").is_file():
+            what = "which holds no run" if run.path.exists() else "no such folder"
+            raise UsageError(f"--run_dir must be a folder made by tfvideogan.train. Received: {str(path)!r}, {what}")
+        run.config()
+        return run
+
+    def config(self) -> Config:
+        """The run's options. Raises UsageError if they cannot be read."""
+        try:
+            return Config.from_json((self.path / "config.json").read_text(encoding="utf-8"))
+        except (ValueError, OSError, tf.errors.OpError) as error:
+            raise UsageError(f"--run_dir: {self.path / 'config.json'}: {error}") from error
+
+    def _check_same_model(self, config: Config) -> None:
+        earlier, now = self.config().flat(), config.flat()
+        different = [name for name in _FIXED if earlier[name] != now[name]]
+        if bool(earlier["ema"]) != bool(now["ema"]):
+            different.append("ema")
+        if different:
+            was = ", ".join(f"--{name}={earlier[name]}" for name in different)
+            got = ", ".join(f"--{name}={now[name]}" for name in different)
+            raise UsageError(f"--run_dir {self.path} holds a run with {was}. Received: {got}")
+        for name in earlier:
+            if earlier[name] != now[name]:
+                logger.warning("this run had --%s=%s, now it has %s", name, earlier[name], now[name])
+
+    def save(self, stage: int, step: int, state: State, keep: int, facts: Facts = Facts()) -> paths.Path:
+        """Writes a checkpoint, all of it or nothing, then drops the oldest ones of the stage beyond `keep`.
+
+        Raises:
+            OSError: it cannot be written; what was begun is removed, and earlier ones stay.
+        """
+        final = self.checkpoints_dir / f"stage{stage}-step{step:08d}"
+        self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+        beside = final
+        if not paths.is_remote(final):  # no renaming there: the manifest, written last, makes a checkpoint of it
+            beside = self.checkpoints_dir / f".{final.name}.part"
+            for unfinished in self.checkpoints_dir.glob(".*.part"):  # of runs that were killed
+                paths.remove_folder(unfinished)
+        try:
+            tf.train.Checkpoint(**state).write(str(beside / "variables"))
+            files = {path.name: paths.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
+            (beside / MANIFEST).write_text(_sealed({"stage": stage, "step": step, **vars(facts), "files": files}))
+            if beside != final:
+                self._rename(beside, final)
+        except (OSError, tf.errors.OpError) as error:
+            if beside.exists():
+                paths.remove_folder(beside)
+            raise OSError(f"{final} cannot be written: {paths.first_line(error)}") from error
+        # Later ones, if any, are damaged, or the run would have gone on from them: they save no place for a good one.
+        so_far = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage and checkpoint.step <= step]
+        for old in so_far[:-keep]:
+            try:
+                paths.remove_folder(old.path)
+            except OSError as error:
+                logger.warning("the old checkpoint %s cannot be removed: %s", old.path, error)
+        return final
+
+    def _rename(self, beside: paths.Path, final: paths.Path) -> None:
+        for path in [*beside.iterdir(), beside]:
+            _fsync(path)
+        if final.exists():  # damaged, or the run would have gone on from it
+            final.rename(self.checkpoints_dir / f".{final.name}.old.part")
+        beside.rename(final)
+        _fsync(self.checkpoints_dir)
+
+    def list(self) -> list[Checkpoint]:
+        """All complete checkpoints, oldest first; their contents are not checked."""
+        found = self.checkpoints_dir.iterdir() if self.checkpoints_dir.is_dir() else []
+        if paths.is_remote(self.path):  # where a save that was cut short bears its last name, but has no manifest
+            found = [path for path in found if (path / MANIFEST).exists()]
+        named = [(match, path) for path in found if (match := _NAME.fullmatch(path.name))]
+        return sorted(Checkpoint(int(match[1]), int(match[2]), path) for match, path in named)
+
+    def latest(self, stage: int | None = None) -> Checkpoint | None:
+        """The newest checkpoint (of `stage`) whose files match its manifest, or None if there is none at all.
+
+        Raises:
+            DamagedError: there are checkpoints, and every one is damaged.
+        """
+        candidates = [c for c in self.list() if stage in (None, c.stage)]
+        for checkpoint in reversed(candidates):
+            try:
+                return dataclasses.replace(checkpoint, facts=_verified(checkpoint.path))
+            except (OSError, ValueError, tf.errors.OpError) as error:
+                told = f"checkpoint {checkpoint.path} is passed over: {paths.first_line(error)}"
+                if told not in self._told:  # a run asks for its latest more than once
+                    self._told.add(told)
+                    logger.warning(told)
+        if candidates:
+            raise DamagedError(
+                f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged; "
+                "remove them, or the folder, to begin again"
+            )
+        return None
+
+
+def restore(checkpoint: Checkpoint, state: State) -> None:
+    """Fills every variable of `state` from a checkpoint, which may hold more.
+
+    Raises:
+        UsageError: the checkpoint is of another model.
+    """
+    try:
+        status = tf.train.Checkpoint(**state).read(str(checkpoint.path / "variables"))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {paths.first_line(error)}") from error
+    except tf.errors.OpError as error:
+        raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
+
+
+def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
+    """The model of a run folder, ready to generate or predict, and the checkpoint it was loaded from.
+
+    Args:
+        stage: 1 for MD-GAN's Base-Net alone; the newest stage by default.
+
+    Raises:
+        UsageError: no run folder, no checkpoint (of that stage), or a damaged one.
+    """
+    run = RunFolder.open(run_dir)
+    config = run.config()
+    if stage and stage > num_stages(config.model.model):
+        raise UsageError(f"--stage must be 1 for --model={config.model.model}. Received: {stage}")
+    checkpoint = run.latest(stage)
+    if checkpoint is None:
+        of_stage = f" of stage {stage}" if stage else ""
+        raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
+    model = build_model(config.model, checkpoint.stage)
+    state = model.sampling_state()
+    if config.train.ema:  # what samples is the average, and the model has no other generator
+        state["ema_generator"] = state.pop("generator")
+    restore(checkpoint, state)
+    return model, checkpoint
+
+
+def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
+    """The model of a run folder: call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1].
+
+    Arguments and errors are those of `load_model`.
+    """
+    return load_model(run_dir, stage)[0]
+
+
+def weights_sha256(model: AdversarialModel) -> str:
+    """A checksum over the weights that the model samples with, whatever file they came from."""
+    digest = hashlib.sha256()
+    for _, variables in sorted(model.sampling_state().items()):
+        for variable in variables:
+            digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _sealed(manifest: dict[str, Any]) -> str:
+    """A manifest's text, with a checksum over the rest of it."""
+    checksum = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    return json.dumps(manifest | {"checksum": checksum}, indent=2) + "\n"
+
+
+def _verified(path: paths.Path) -> Facts:
+    """The facts of a checkpoint whose files are as they were written.
+
+    Raises:
+        ValueError, OSError, tf.errors.OpError: they are not.
+    """
+    text = (path / MANIFEST).read_text(encoding="utf-8")
+    try:
+        said = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{MANIFEST} cannot be read: {error}") from error
+    if not isinstance(said, dict) or text != _sealed({k: v for k, v in said.items() if k != "checksum"}):
+        raise ValueError(f"{MANIFEST} does not match its own checksum")
+    for name, expected in said["files"].items():
+        if paths.sha256(path / name) != expected:
+            raise ValueError(f"{name} does not match its SHA-256")
+    return Facts(**{field.name: said[field.name] for field in dataclasses.fields(Facts)})
+
+
+def _fsync(path: paths.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
