@@ -89,17 +89,17 @@ def main() -> int:
     _check_packages(args.formats)
     from export import model_card, report
     from export.check_parity import Reference
-    from tfvideogan.files import paths, pictures
-    from tfvideogan.runs import run_folder
+    from tfvideogan.files import atomic, paths
+    from tfvideogan.runs import loading, run_folder
 
     output = paths.path(args.output)
     if output.exists():
         raise UsageError(f"--output must not exist yet. Received: {output}")
-    pictures.check_folder("output", output.parent)
+    atomic.check_folder("output", output.parent)
     run = run_folder.RunFolder.open(args.run_dir)
     config = run.config()
     jobs = _jobs(config.model.model, args)
-    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
         reference = Reference(model, Path(beside), args.calibration, config.data.data, "--calibration")
         made = Path(beside) / "made"
@@ -137,12 +137,12 @@ def _check_flags(args: Any) -> None:
 def _check_packages(formats: Sequence[str]) -> None:
     """Raises UsageError for a package that one of these formats needs and that is missing."""
     from export.check_parity import check_runtimes
-    from tfvideogan.inference.artefacts import optional
+    from tfvideogan.files import optional
 
     check_runtimes(formats)
     for name in formats:
         for module, package in FORMATS[name].converters.items():
-            optional(module, package)
+            optional.package(module, package)
 
 
 def _jobs(model: str, args: Any) -> list[Job]:

@@ -161,10 +161,10 @@ def inputs_of(report: Row) -> np.ndarray:
 
 def flops_of(run_dir: str, report: Row) -> float:
     """Floating-point operations a clip. Raises UsageError if the run's weights are not those that were exported."""
-    from tfvideogan.runs import run_folder
+    from tfvideogan.runs import loading
 
-    model, _ = run_folder.load_model(run_dir, report["stage"])
-    if run_folder.weights_sha256(model) != report["weights_sha256"]:
+    model, _ = loading.load_model(run_dir, report["stage"])
+    if loading.weights_sha256(model) != report["weights_sha256"]:
         raise UsageError(f"--run_dir has other weights than --dir was made of. Received: {run_dir}")
     first = [model.base_generator] if getattr(model, "stage", 1) == 2 else []
     return sum(speed.flops_per_clip(network) for network in [*first, model.sampling_generator])

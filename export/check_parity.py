@@ -20,8 +20,8 @@ import numpy as np
 from export import one_file
 from tfvideogan import cli
 from tfvideogan.config import UsageError
-from tfvideogan.files import paths
-from tfvideogan.inference import artefacts
+from tfvideogan.files import checksums, optional
+from tfvideogan.inference import runtimes
 
 if TYPE_CHECKING:
     from tfvideogan.models.adversarial import AdversarialModel
@@ -52,16 +52,16 @@ def main() -> int:
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()
-    from tfvideogan.runs import run_folder
+    from tfvideogan.runs import loading, run_folder
 
     artefacts = [Path(name) for name in args.artefact]
     for artefact in artefacts:
         if not artefact.exists():
             raise UsageError(f"--artefact: no such file or folder. Received: {artefact}")
-        if artefact.is_dir() and not artefacts.saved_model_folder(artefact):
+        if artefact.is_dir() and not runtimes.saved_model_folder(artefact):
             raise UsageError(f"--artefact: a folder, but of no SavedModel. Received: {artefact}")
     check_runtimes(map(format_of, artefacts))
-    model, _ = run_folder.load_model(args.run_dir, args.stage)
+    model, _ = loading.load_model(args.run_dir, args.stage)
     trained_on = run_folder.RunFolder.open(args.run_dir).config().data.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
         reference = Reference(model, Path(folder), args.clips, trained_on)
@@ -75,7 +75,7 @@ def check_runtimes(formats: Iterable[str]) -> None:
     """Raises UsageError for a package that runs one of these formats and is missing."""
     for name in formats:
         for module, package in RUNTIMES.get(name, {}).items():
-            artefacts.optional(module, package)
+            optional.package(module, package)
 
 
 class Reference:
@@ -111,7 +111,7 @@ class Reference:
         """A row of the report: size, checksum, difference, speed, `status` accepted or rejected with a `reason`."""
         from export import measure, operators
 
-        given, artefact = artefact, artefacts.saved_model_folder(artefact) or artefact  # what will be run
+        given, artefact = artefact, runtimes.saved_model_folder(artefact) or artefact  # what will be run
         name = str(artefact.relative_to(given.parent))
         row = {"artefact": name, "format": format_of(artefact), "precision": precision}
         row |= {"bytes": sum(file.stat().st_size for file in _files(artefact)), "sha256": sha256(artefact)}
@@ -164,8 +164,8 @@ def format_of(artefact: Path) -> str:
 def sha256(artefact: Path) -> str:
     """Of a file; of a folder, over the names and checksums of its files."""
     if artefact.is_file():
-        return paths.sha256(artefact)
-    lines = [f"{paths.sha256(file)}  {file.relative_to(artefact)}\n" for file in _files(artefact)]
+        return checksums.sha256(artefact)
+    lines = [f"{checksums.sha256(file)}  {file.relative_to(artefact)}\n" for file in _files(artefact)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

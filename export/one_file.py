@@ -43,23 +43,22 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     check_precision(args.precision, args.lowering == "on")
     cli.exit_on_sigterm()  # converters leave folders otherwise
     cli.load_tensorflow()
-    from tfvideogan.files import paths, pictures
-    from tfvideogan.inference import artefacts
-    from tfvideogan.runs import run_folder
+    from tfvideogan.files import atomic, optional, paths
+    from tfvideogan.runs import loading, run_folder
 
     for package in packages:
-        artefacts.optional(package, package)
-    pictures.check_output("output", args.output, (suffix,))
+        optional.package(package, package)
+    atomic.check_output("output", args.output, (suffix,))
     if paths.path(args.output).exists():
         raise UsageError(f"--output must be a new file. Received: {args.output}, which exists")
-    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage)
     calibration = None
     if args.precision == "int8":
         trained_on = run_folder.RunFolder.open(args.run_dir).config().data.data
         calibration = calibration_inputs(model, args.calibration, trained_on)
     content = convert(model, args.precision, args.lowering == "on", calibration)
     check_size(content, model, args.precision)
-    pictures.write_bytes(args.output, content)
+    atomic.write_bytes(args.output, content)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}, {len(content) / 1e6:.1f} MB")
 
 

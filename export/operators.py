@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfvideogan.config import UsageError
-from tfvideogan.inference.artefacts import optional
+from tfvideogan.files import optional
 
 TFLITE_PRODUCTS = {
     "CONV_2D", "CONV_3D", "CONV_3D_TRANSPOSE", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL",
@@ -32,7 +32,7 @@ def float_share(artefact: Path) -> float | None:
 
 def _tflite_products(artefact: Path) -> list[bool]:
     """For each product: whether it is computed in float."""
-    runtime = optional("ai_edge_litert.interpreter", "ai-edge-litert")
+    runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
     plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # which would show as one operator
     interpreter = runtime.Interpreter(str(artefact), experimental_op_resolver_type=plain)
     types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
@@ -43,6 +43,6 @@ def _tflite_products(artefact: Path) -> list[bool]:
 
 def _onnx_products(artefact: Path) -> list[bool]:
     """For each product: whether its input or its weights do not come out of int8."""
-    graph = optional("onnx", "onnx").load(str(artefact), load_external_data=False).graph
+    graph = optional.package("onnx", "onnx").load(str(artefact), load_external_data=False).graph
     quantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     return [not quantised.issuperset(node.input[:2]) for node in graph.node if node.op_type in ONNX_PRODUCTS]

@@ -34,8 +34,8 @@ def describe(
     Args:
         checked_on: "latents", or the data set that artefacts were compared with Keras on.
     """
-    from tfvideogan.inference import artefacts
-    from tfvideogan.runs import run_folder
+    from tfvideogan.inference import runtimes
+    from tfvideogan.runs import loading, run_folder
 
     config = run_folder.RunFolder.open(run_dir).config()
     _, num_frames, size, _, _ = model.discriminator.input_shape
@@ -43,14 +43,14 @@ def describe(
         "model": config.model.model,
         "stage": checkpoint.stage,
         "step": checkpoint.step,
-        "weights_sha256": run_folder.weights_sha256(model),
+        "weights_sha256": loading.weights_sha256(model),
         "data": config.data.data,
         "checked_on": checked_on,
         "predicts": model.predicts,
         "clip": [num_frames, size, size, 3],
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": processor(), "cores": artefacts.cores(), "threads": threads},
+        "machine": {"processor": processor(), "cores": runtimes.cores(), "threads": threads},
         "versions": versions(),
         "artefacts": list(rows),
     }

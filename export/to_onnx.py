@@ -21,6 +21,7 @@ import tfvideogan
 from export import one_file
 from export.report import FPS
 from tfvideogan import cli
+from tfvideogan.files import optional
 
 OPSET = 18
 LARGE = 1024  # numbers in a constant that float16 halves
@@ -40,10 +41,9 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     import tensorflow as tf
 
     from export.lowering import input_spec, sampler
-    from tfvideogan.inference.artefacts import optional
 
     one_file.check_precision(precision, lowering)
-    onnx, tf2onnx = optional("onnx", "onnx"), optional("tf2onnx", "tf2onnx")
+    onnx, tf2onnx = optional.package("onnx", "onnx"), optional.package("tf2onnx", "tf2onnx")
     spec, sample = input_spec(model), sampler(model, lowering)
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
     proto, _ = tf2onnx.convert.from_function(function, [spec], opset=OPSET)
@@ -92,9 +92,7 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
     """
     import onnx
 
-    from tfvideogan.inference.artefacts import optional
-
-    quantization = optional("onnxruntime.quantization", "onnxruntime")
+    quantization = optional.package("onnxruntime.quantization", "onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, quantised = (
             os.fspath(Path(folder) / f"{name}.onnx") for name in ("plain", "prepared", "int8")
@@ -106,7 +104,7 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
 
 
 def _metadata(model: Any) -> dict[str, str]:
-    from tfvideogan.runs.run_folder import weights_sha256
+    from tfvideogan.runs.loading import weights_sha256
 
     frames, height, width, _ = model.discriminator.input_shape[1:]
     return {

@@ -35,14 +35,14 @@ def main() -> None:
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()
-    from tfvideogan.files import paths, pictures
-    from tfvideogan.runs import run_folder
+    from tfvideogan.files import atomic, paths
+    from tfvideogan.runs import loading
 
     final = paths.path(args.output) / str(args.version)
     if final.exists():
         raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
-    pictures.check_folder("output", args.output)
-    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
+    atomic.check_folder("output", args.output)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage)
     names = save(model, final, args.lowering == "on", args.max_batch)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(names)})")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from export import measure
 from tfvideogan import cli
-from tfvideogan.inference.artefacts import optional
+from tfvideogan.files import optional
 
 
 def define_flags() -> None:
@@ -30,12 +30,12 @@ def define_flags() -> None:
 def main() -> None:
     cli.require("run_dir", "inputs")
     args = cli.flags.FLAGS
-    torch = optional("torch", "torch", extra="bench")
+    torch = optional.package("torch", "torch", extra="bench")
     cli.load_tensorflow()
-    from tfvideogan.runs import run_folder
+    from tfvideogan.runs import loading
 
     torch.set_num_threads(args.threads)
-    model, _ = run_folder.load_model(args.run_dir, args.stage)
+    model, _ = loading.load_model(args.run_dir, args.stage)
     inputs = np.load(args.inputs)[:1]
     expected = model(inputs, training=False)["clip"].numpy()
     with torch.inference_mode():

@@ -31,9 +31,9 @@ def main() -> None:
     cli.load_tensorflow()
     from tfvideogan.data.sources import Records, open_source
     from tfvideogan.inference import scoring
-    from tfvideogan.runs import run_folder
+    from tfvideogan.runs import loading, run_folder
 
-    model, checkpoint = run_folder.load_model(args.run_dir)
+    model, checkpoint = loading.load_model(args.run_dir)
     if args.batch_statistics and not model.predicts:
         raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
     if args.seed is not None and model.predicts:
@@ -54,7 +54,7 @@ def main() -> None:
         "model": config.model.model,
         "stage": checkpoint.stage,
         "step": checkpoint.step,
-        "weights_sha256": run_folder.weights_sha256(model),
+        "weights_sha256": loading.weights_sha256(model),
         "data": data,
         "split": "test" if data.endswith((":test", "/test")) else "train" if data == config.data.data else "other data",
         "data_seed": config.train.seed,

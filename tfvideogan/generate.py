@@ -29,12 +29,12 @@ def main() -> None:
     args = cli.flags.FLAGS
     output = Path(args.output or Path(args.run_dir) / "generated" / f"seed-{args.seed}")
     cli.load_tensorflow()
-    from tfvideogan.files import pictures
+    from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import sampling, visuals
-    from tfvideogan.runs import run_folder
+    from tfvideogan.runs import loading
 
-    pictures.check_folder("output", output)
-    model, checkpoint = run_folder.load_model(args.run_dir)
+    atomic.check_folder("output", output)
+    model, checkpoint = loading.load_model(args.run_dir)
     if model.predicts:
         raise UsageError(f"--run_dir {args.run_dir} holds a predictor, not a generator: use tfvideogan.predict")
     parts = [visuals.streams(part) for part in sampling.generate(model, args.num_clips, args.seed)]
@@ -43,7 +43,7 @@ def main() -> None:
         if name == "background":
             pictures.write_image(output / "background.png", grid[0])
         else:
-            pictures.write_clip(output / f"{name}.{args.format}", grid, args.fps)
+            videos.write_clip(output / f"{name}.{args.format}", grid, args.fps)
     print(f"{args.num_clips} clips of step {checkpoint.step}: {output}/ ({', '.join(parts[0])})")
 
 

@@ -35,15 +35,15 @@ def main() -> None:
         raise UsageError("--real is a row of the comparison sheet: it needs --sheet")
     cli.load_tensorflow()
     from tfvideogan.data import clips
-    from tfvideogan.files import pictures
+    from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import sampling, visuals
     from tfvideogan.models.mdgan import MDGAN
-    from tfvideogan.runs import run_folder
+    from tfvideogan.runs import loading
 
-    pictures.check_output("output", args.output)
+    atomic.check_output("output", args.output)
     if args.sheet:
-        pictures.check_output("sheet", args.sheet, (".png",))
-    model, checkpoint = run_folder.load_model(args.run_dir, args.stage)
+        atomic.check_output("sheet", args.sheet, (".png",))
+    model, checkpoint = loading.load_model(args.run_dir, args.stage)
     if not model.predicts:
         raise UsageError(f"--run_dir {args.run_dir} holds a generator, not a predictor: use tfvideogan.generate")
     if args.sheet and not isinstance(model, MDGAN):
@@ -55,7 +55,7 @@ def main() -> None:
 
     outputs = next(sampling.sample(model, [clips.to_float(image)[None]], args.batch_statistics))
     clip = visuals.enlarge(clips.to_uint8(outputs["clip"][0]), args.scale)
-    pictures.write_clip(args.output, clip, args.fps)
+    videos.write_clip(args.output, clip, args.fps)
     if args.sheet:
         rows = visuals.stage_rows(outputs, image, real)
         pictures.write_image(args.sheet, visuals.comparison_sheet(rows))
@@ -63,10 +63,10 @@ def main() -> None:
 
 
 def _read_real(path: str, count: int, size: int) -> np.ndarray:
-    from tfvideogan.files import pictures
+    from tfvideogan.files import pictures, videos
 
     with cli.naming("real"):
-        frames = list(itertools.islice(pictures.read_video(path, pictures.squash(size)), count))
+        frames = list(itertools.islice(videos.read_video(path, pictures.squash(size)), count))
     if len(frames) < count:
         raise UsageError(f"--real must have {count} frames or more. Received: {path}, {len(frames)} frames")
     return np.stack(frames)

@@ -49,13 +49,13 @@ def main() -> None:
     splits = _splits(args.split)
     beam_options = _beam_options(args.workers, args.beam_options)
     cli.load_tensorflow()
-    from tfvideogan.data.inputs import Cutting
+    from tfvideogan.data.cutting import Cutting
     from tfvideogan.data.worker import Limits
-    from tfvideogan.files import pictures
+    from tfvideogan.files import atomic, pictures
 
     try:
         logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
-        from tfvideogan.data import description, prepare
+        from tfvideogan.data import description, plan, prepare
     except ModuleNotFoundError as error:
         raise UsageError("prepare_data needs Apache Beam: pip install 'tfvideogan[data]'") from error
     finally:
@@ -74,8 +74,8 @@ def main() -> None:
         split_at_cuts=split_at_cuts,
     )
     limits = Limits(args.time_limit, args.memory_limit)
-    pictures.check_folder("output", args.output)
-    job = prepare.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
+    atomic.check_folder("output", args.output)
+    job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()
     dataset = prepare.prepare(args.input, job, beam_options)
     print(description.report(dataset, time.monotonic() - start))

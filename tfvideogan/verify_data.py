@@ -60,7 +60,7 @@ def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:
     import tensorflow as tf
 
     from tfvideogan.data import records
-    from tfvideogan.files import paths
+    from tfvideogan.files import checksums, paths
 
     shapes, problems, count = set(), [], 0
     try:
@@ -68,7 +68,7 @@ def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:
             wrong = _wrong_with(record, shapes, expected)
             problems += [f"{shard}: record {count - 1}: {wrong}"] if wrong else []
         size = f"{paths.path(shard).stat().length / 2**20:9.1f}"
-        if "sha256" in expected and not problems and paths.sha256(shard) != expected["sha256"]:
+        if "sha256" in expected and not problems and checksums.sha256(shard) != expected["sha256"]:
             problems.append(f"{shard}: does not match its SHA-256 in {records.DATASET}")
     except (OSError, tf.errors.OpError) as error:
         size = f"{'-':>9}"

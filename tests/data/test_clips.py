@@ -18,7 +18,7 @@ class ClipsTest(tf.test.TestCase):
 
     def test_to_uint8_rounds_and_clips(self):
         step = 2 / 255
-        result = clips.to_uint8([-1 + 0.4 * step, -1 + 0.6 * step, -7.0, 7.0])
+        result = clips.to_uint8(np.array([-1 + 0.4 * step, -1 + 0.6 * step, -7.0, 7.0]))
         self.assertEqual(result.dtype, np.uint8)
         self.assertAllEqual(result, [0, 1, 0, 255])
 

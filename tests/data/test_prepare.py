@@ -16,12 +16,13 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from tfvideogan.data.cutting import Cutting
 
 from tests.helpers import ROOT, evil_files, made_files
 from tests.helpers.made_files import numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
-from tfvideogan.data import description, prepare, records
-from tfvideogan.data.inputs import Cutting, Input, find_inputs
+from tfvideogan.data import description, plan, prepare, records
+from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.worker import Limits
 from tfvideogan.files import pictures
 
@@ -43,7 +44,7 @@ def run(command: str, *arguments: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def job(output: Path, **options) -> prepare.Job:
+def job(output: Path, **options) -> plan.Job:
     """One of clips of 4 frames of 16 x 16 pixels; `Job`'s and `Cutting`'s attributes can be given."""
     fields = {
         "limits": Limits(600.0, 2048),
@@ -51,7 +52,7 @@ def job(output: Path, **options) -> prepare.Job:
         "splits": (("train", 0.5), ("test", 0.5)),
     }
     fields |= {name: options.pop(name) for name in fields if name in options}
-    return prepare.Job(str(output), Cutting(16, 4, **options), **fields)
+    return plan.Job(str(output), Cutting(16, 4, **options), **fields)
 
 
 def prepared(output: Path, *roots: Path, **options) -> dict:
@@ -324,7 +325,7 @@ ZYGOTE = """
 import json, os, sys
 from tfvideogan import cli, prepare_data
 cli.load_tensorflow()
-from tfvideogan.data import prepare
+from tfvideogan.data import plan, prepare
 for number, line in enumerate(sys.stdin):
     child = os.fork()
     if not child:
@@ -467,10 +468,10 @@ class SplitTest(PrepareTest):
 
     def test_shares(self):
         """2,000 draws of 0.1: 200, and the standard deviation is sqrt(2000 * 0.1 * 0.9) = 13.4; four of them."""
-        split = collections.Counter(prepare.split_of(f"video{i}.mp4", self.SPLITS) for i in range(2000))
+        split = collections.Counter(plan.split_of(f"video{i}.mp4", self.SPLITS) for i in range(2000))
         self.assertBetween(split["test"], 200 - 54, 200 + 54)
         thirds = tuple((name, 1 / 3) for name in "abc")  # do not add up to 1 to the bit
-        split = collections.Counter(prepare.split_of(f"{i}", thirds) for i in range(2000))
+        split = collections.Counter(plan.split_of(f"{i}", thirds) for i in range(2000))
         for name in "abc":
             self.assertBetween(split[name], 667 - 85, 667 + 85)  # sqrt(2000 * 1/3 * 2/3) = 21.1
 
@@ -479,12 +480,12 @@ class SplitTest(PrepareTest):
         for name in ("a.mp4", "b.mp4", "Größe.mp4", "caf\udce9.mp4"):
             head = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
             share = int(head, 16) / 16**16
-            self.assertEqual(prepare.split_of(name, (("low", share - 1e-6), ("high", 1 - share + 1e-6))), "high")
-            self.assertEqual(prepare.split_of(name, (("low", share + 1e-6), ("high", 1 - share - 1e-6))), "low")
+            self.assertEqual(plan.split_of(name, (("low", share - 1e-6), ("high", 1 - share + 1e-6))), "high")
+            self.assertEqual(plan.split_of(name, (("low", share + 1e-6), ("high", 1 - share - 1e-6))), "low")
 
     def test_other_inputs_move_no_video(self):
         items = [Input(f"{i}.mp4", "video", (f"{i}.mp4",), f"{i}.mp4") for i in range(200)]
-        few, many = ({item.name: shard.split for shard in prepare.plan(part, self.SPLITS) for item in shard.inputs}
+        few, many = ({item.name: shard.split for shard in plan.plan(part, self.SPLITS) for item in shard.inputs}
                      for part in (items[:40], items))  # fmt: skip
         self.assertLen(few, 40)
         self.assertEqual(few, {name: many[name] for name in few})
@@ -493,7 +494,7 @@ class SplitTest(PrepareTest):
     def test_every_input_is_in_one_shard_and_shards_are_even(self):
         for count in (1, 8, 9, 100):
             items = [Input(f"{i}.mp4", "video", (f"{i}.mp4",), f"{i}.mp4") for i in range(count)]
-            shards = prepare.plan(items, (("all", 1.0),))
+            shards = plan.plan(items, (("all", 1.0),))
             self.assertCountEqual([item.name for shard in shards for item in shard.inputs], [i.name for i in items])
             self.assertLen(shards, math.ceil(count / 8))
             self.assertLessEqual(max(len(s.inputs) for s in shards) - min(len(s.inputs) for s in shards), 1)
@@ -501,7 +502,7 @@ class SplitTest(PrepareTest):
 
     def test_the_order_of_the_inputs_does_not_matter(self):
         items = [Input(f"{i}.mp4", "video", (f"{i}.mp4",), f"{i}.mp4") for i in range(50)]
-        self.assertEqual(prepare.plan(items, self.SPLITS), prepare.plan(items[::-1], self.SPLITS))
+        self.assertEqual(plan.plan(items, self.SPLITS), plan.plan(items[::-1], self.SPLITS))
 
     def test_windows_and_parts_of_one_video_stay_together(self):
         folder = self.root / "in"
@@ -560,7 +561,7 @@ class FoldersTest(PrepareTest):
     def test_a_shard_of_rejected_inputs_only_leaves_no_file(self):
         """Nine inputs are two shards; all of one of them are bad."""
         folder = tiny_inputs(self.root / "in", 9)
-        first, second = prepare.plan(find_inputs(str(folder)).inputs, (("all", 1.0),))
+        first, second = plan.plan(find_inputs(str(folder)).inputs, (("all", 1.0),))
         for item in first.inputs:
             made_files.cut(Path(item.files[0]), 0.5)
         dataset = prepared(self.output, folder, splits=(("all", 1.0),))

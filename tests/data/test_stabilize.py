@@ -13,7 +13,7 @@ from PIL import Image
 from tests.helpers import REAL_CLIPS
 from tfvideogan.config import UsageError
 from tfvideogan.data import stabilize
-from tfvideogan.files import pictures
+from tfvideogan.files import pictures, videos
 
 HEIGHT, WIDTH = 160, 200
 
@@ -51,7 +51,7 @@ def paste(frame: np.ndarray, thing: np.ndarray, x: int, y: int) -> np.ndarray:
 def real_clip(name: str, fit: pictures.Fit, num_frames: int, start: int = 0) -> np.ndarray:
     if not (REAL_CLIPS / name).exists():
         raise unittest.SkipTest(f"{REAL_CLIPS / name} is not here")
-    return np.stack(list(itertools.islice(pictures.read_video(REAL_CLIPS / name, fit), start, start + num_frames)))
+    return np.stack(list(itertools.islice(videos.read_video(REAL_CLIPS / name, fit), start, start + num_frames)))
 
 
 @unittest.skipUnless(importlib.util.find_spec("cv2"), "OpenCV is not installed")

@@ -16,7 +16,7 @@ from tests.helpers import tiny
 from tfvideogan.config import UsageError
 from tfvideogan.inference.artefacts import load_exported
 from tfvideogan.metrics import speed
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import loading
 
 
 def figures(p50: float) -> dict:
@@ -62,7 +62,7 @@ class CommandTest(tf.test.TestCase):
         super().setUpClass()
         cls.folder = Path(cls().create_tempdir().full_path)
         cls.run_dir = tiny.run_folder(cls.folder / "run", "vgan")
-        model = run_folder.load_generator(cls.run_dir)
+        model = loading.load_generator(cls.run_dir)
         cls.exported = cls.folder / "exported"
         cls.exported.mkdir()
         rows = []
@@ -73,7 +73,7 @@ class CommandTest(tf.test.TestCase):
             rows.append(row)
         rows.append({"artefact": "rejected/a.tflite", "status": "rejected"})
         report = {"stage": 1, "predicts": False, "clip": [4, 16, 16, 3], "artefacts": rows}
-        report["weights_sha256"] = run_folder.weights_sha256(model)
+        report["weights_sha256"] = loading.weights_sha256(model)
         (cls.exported / "export_report.json").write_text(json.dumps(report))
 
     def command(self, *arguments: str, expected: int = 0):
@@ -135,7 +135,7 @@ class CommandTest(tf.test.TestCase):
         self.assertEqual(started.call_args.kwargs["stage"], 1)
         frames = np.zeros([1, 32, 32, 3], np.float32)
         first, both = (load_exported(run_dir, stage=stage).run(frames) for stage in (1, None))
-        self.assertAllClose(first, run_folder.load_generator(run_dir, 1)(frames)["clip"], atol=1e-5)
+        self.assertAllClose(first, loading.load_generator(run_dir, 1)(frames)["clip"], atol=1e-5)
         self.assertNotAllClose(first, both, atol=1e-3)
 
     def test_an_artefact_that_cannot_be_run_fails_the_command(self):

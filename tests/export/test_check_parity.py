@@ -15,7 +15,7 @@ from export import check_parity, inputs, measure, operators, to_onnx, to_saved_m
 from tests.helpers import tiny
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import loading
 
 
 class CheckParityTest(tf.test.TestCase):
@@ -25,7 +25,7 @@ class CheckParityTest(tf.test.TestCase):
         cls.folder = Path(tempfile.mkdtemp(prefix="parity é "))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.run_dir = tiny.run_folder(cls.folder / "run", "vgan")
-        cls.model = run_folder.load_generator(cls.run_dir)
+        cls.model = loading.load_generator(cls.run_dir)
         cls.saved_model = cls.folder / "vgan" / "1"
         to_saved_model.save(cls.model, paths.path(cls.saved_model), lowering=False, max_batch=3)
         cls.tflite, cls.onnx = cls.folder / "vgan_int8.tflite", cls.folder / "vgan_float16.onnx"

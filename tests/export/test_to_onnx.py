@@ -12,7 +12,7 @@ from export import lowering, one_file, to_onnx
 from export.inputs import probe_inputs
 from tests.helpers import tiny
 from tfvideogan.config import UsageError
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import loading
 
 PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
@@ -67,7 +67,7 @@ class ToONNXTest(tf.test.TestCase):
     def test_metadata(self):
         model = self.model("mdgan", 2)
         found = {item.key: item.value for item in onnx.load_from_string(to_onnx.convert(model)).metadata_props}
-        self.assertEqual(found["weights_sha256"], run_folder.weights_sha256(model))
+        self.assertEqual(found["weights_sha256"], loading.weights_sha256(model))
         self.assertEqual(found["size"], "4 frames of 32 x 32 pixels")
         self.assertEqual((found["model"], found["value_range"]), ("mdgan, refine_generator", "-1 to 1"))
         self.assertEqual(set(found), {"model", "size", "value_range", "fps", "version", "weights_sha256"})

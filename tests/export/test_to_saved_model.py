@@ -11,7 +11,7 @@ from test_decoding import picture
 from tests.helpers import tiny
 from tests.inference import test_signatures
 from tfvideogan.data.clips import to_float, to_uint8
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import loading
 
 
 class ToSavedModelTest(tf.test.TestCase):
@@ -32,7 +32,7 @@ class ToSavedModelTest(tf.test.TestCase):
         signatures = tf.saved_model.load(str(self.folder / "served" / "12")).signatures
         self.assertEqual(set(signatures), {"serving_default", "predict", "predict_video", "predict_jpeg"})
         frames = tf.zeros([2, 32, 32, 3], tf.uint8)
-        expected = run_folder.load_generator(run_dir, stage=1)(tf.cast(frames, tf.float32) - 1.0)["clip"]
+        expected = loading.load_generator(run_dir, stage=1)(tf.cast(frames, tf.float32) - 1.0)["clip"]
         self.assertAllClose(signatures["predict_video"](frame=frames)["video"], expected, atol=1e-4)
         with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "1 to 2 rows"):
             signatures["predict"](frame=tf.zeros([3, 32, 32, 3], tf.uint8))
@@ -63,11 +63,11 @@ class ToSavedModelTest(tf.test.TestCase):
             for name in signatures
         }
         self.assertEqual(set(answers), {"serving_default", "predict", "predict_video", "predict_jpeg", "streams"})
-        expected = run_folder.load_generator(run_dir)(to_float(requests["frame"]))
+        expected = loading.load_generator(run_dir)(to_float(requests["frame"]))
         self.assertAllClose(answers["streams"], {name: value.numpy() for name, value in expected.items()}, atol=1e-4)
         self.assertAllClose(answers["predict_video"]["video"], expected["clip"], atol=1e-4)
         for name in ("serving_default", "predict"):
-            self.assertAllClose(answers[name]["frames"], to_uint8(expected["clip"]).astype(int), atol=1)
+            self.assertAllClose(answers[name]["frames"], to_uint8(expected["clip"]).numpy().astype(int), atol=1)
         self.assertEqual({name: len(value) for name, value in answers["predict_jpeg"].items()}, {"filmstrip_bytes": 2})
 
     def test_sigterm_leaves_nothing_half_written(self):

@@ -11,7 +11,7 @@ from export import lowering, one_file, to_tflite
 from export.inputs import probe_inputs
 from tests.helpers import tiny
 from tfvideogan.config import UsageError
-from tfvideogan.files import pictures
+from tfvideogan.files import videos
 
 MOVERS = ("STRIDED_SLICE", "PAD", "RESHAPE", "CONCATENATION")  # of numbers that they leave as they are
 
@@ -171,7 +171,7 @@ class CommandTest(tf.test.TestCase):
         model, small = tiny.model("mdgan"), self.folder / "small"
         for index in range(8):
             frames = np.zeros([tiny.FRAMES - 1, 16, 16, 3], np.uint8)
-            pictures.write_clip(small / f"{index}.mp4", frames)
+            videos.write_clip(small / f"{index}.mp4", frames)
         with self.assertRaisesRegex(UsageError, "^--calibration: .*small"):
             one_file.calibration_inputs(model, str(small), "synthetic:sky")
         with self.assertRaisesRegex(UsageError, "generates from latents"):

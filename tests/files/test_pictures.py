@@ -13,7 +13,7 @@ from PIL import Image
 from tests.helpers import made_files
 from tfvideogan.config import UsageError
 from tfvideogan.data.synthetic import Sprites
-from tfvideogan.files import pictures
+from tfvideogan.files import atomic, pictures, videos
 
 
 def gif_frames(path: Path) -> np.ndarray:
@@ -53,11 +53,11 @@ class WriteTest(MediaTest):
         for name in ("clip.gif", "clip.mp4", "CLIP.MP4"):
             with self.subTest(name):
                 path = self.folder / name
-                pictures.write_clip(path, frames, fps=10)
+                videos.write_clip(path, frames, fps=10)
                 back = (
                     gif_frames(path)
                     if name.endswith("gif")
-                    else np.stack(list(pictures.read_video(path, pictures.squash(32))))
+                    else np.stack(list(videos.read_video(path, pictures.squash(32))))
                 )
                 self.assertEqual(back.shape, frames.shape)
                 self.assertLess(np.abs(back.astype(int) - frames).mean(), 4)
@@ -67,19 +67,19 @@ class WriteTest(MediaTest):
     def test_gif_keeps_every_frame_of_a_still_clip(self):
         for numbers in ([3] * 8, [0, 0, 5, 5, 5, 1]):
             with self.subTest(numbers=numbers):
-                pictures.write_clip(self.folder / "still.gif", made_files.numbered(numbers))
+                videos.write_clip(self.folder / "still.gif", made_files.numbered(numbers))
                 self.assertEqual(made_files.numbers(gif_frames(self.folder / "still.gif")), numbers)
 
     def test_gif_of_a_still_background_does_not_flicker(self):
         frames = np.repeat(Sprites(32, 2)[0][:1], 4, axis=0)
         frames[1:3, :4, :4] = 255
-        pictures.write_clip(self.folder / "clip.gif", frames)
+        videos.write_clip(self.folder / "clip.gif", frames)
         self.assertEqual(np.ptp(gif_frames(self.folder / "clip.gif").astype(int)[:, 4:], axis=0).max(), 0)
 
     def test_odd_sides_of_an_mp4_repeat_the_last_line(self):
         frames = made_files.numbered(range(4), height=17, width=19).copy()
         frames[:, -1], frames[:, :, -1] = 250, 250
-        pictures.write_clip(self.folder / "odd.mp4", frames)
+        videos.write_clip(self.folder / "odd.mp4", frames)
         with av.open(str(self.folder / "odd.mp4")) as container:
             back = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
         self.assertEqual(back.shape, (4, 18, 20, 3))
@@ -92,29 +92,29 @@ class WriteTest(MediaTest):
 
     def test_nothing_but_the_file_is_left(self):
         for name in ("clip.gif", "clip.mp4"):
-            pictures.write_clip(self.folder / name, made_files.numbered(range(3)))
-            pictures.write_clip(self.folder / name, made_files.numbered(range(4)))  # over the old one
+            videos.write_clip(self.folder / name, made_files.numbered(range(3)))
+            videos.write_clip(self.folder / name, made_files.numbered(range(4)))  # over the old one
         self.assertEqual(self.names(), ["clip.gif", "clip.mp4"])
-        self.assertLen(list(pictures.read_video(self.folder / "clip.mp4", pictures.squash(16))), 4)
+        self.assertLen(list(videos.read_video(self.folder / "clip.mp4", pictures.squash(16))), 4)
 
     def test_a_failed_write_leaves_what_was_there(self):
-        pictures.write_clip(self.folder / "clip.mp4", made_files.numbered(range(3)))
+        videos.write_clip(self.folder / "clip.mp4", made_files.numbered(range(3)))
         with self.assertRaises(Exception):  # noqa: B017 - whatever it is
-            pictures.write_clip(self.folder / "clip.mp4", np.zeros([2, 16, 16, 7], np.uint8))
+            videos.write_clip(self.folder / "clip.mp4", np.zeros([2, 16, 16, 7], np.uint8))
         (self.folder / "taken.gif").mkdir()
         with self.assertRaises(OSError):
-            pictures.write_clip(self.folder / "taken.gif", made_files.numbered(range(3)))
+            videos.write_clip(self.folder / "taken.gif", made_files.numbered(range(3)))
         self.assertEqual(self.names(), ["clip.mp4", "taken.gif"])
-        self.assertLen(list(pictures.read_video(self.folder / "clip.mp4", pictures.squash(16))), 3)
+        self.assertLen(list(videos.read_video(self.folder / "clip.mp4", pictures.squash(16))), 3)
 
     def test_outputs_that_cannot_be_written_are_refused(self):
         (self.folder / "folder.mp4").mkdir()
         (self.folder / "file").touch()
         for name in ("clip.avi", "clip", "clip.mp4.txt", "folder.mp4", "file/clip.mp4"):
             with self.subTest(name), self.assertRaisesRegex(UsageError, f"--output.*{Path(name).parts[0]}"):
-                pictures.check_output("output", self.folder / name)
+                atomic.check_output("output", self.folder / name)
         for name in ("clip.MP4", "new/folders/clip.gif"):
-            pictures.check_output("output", self.folder / name)
+            atomic.check_output("output", self.folder / name)
         self.assertEqual(self.names(), ["file", "folder.mp4"])
 
 
@@ -124,7 +124,7 @@ class ReadTest(MediaTest):
         read = (
             pictures.read_image
             if Path(name).suffix in pictures.IMAGE_SUFFIXES
-            else lambda path: list(pictures.read_video(path, pictures.squash(16)))
+            else lambda path: list(videos.read_video(path, pictures.squash(16)))
         )
         with self.assertRaisesRegex(UsageError, f"{name}.*{message}"):
             read(self.folder / name)
@@ -158,7 +158,7 @@ class ReadTest(MediaTest):
         one = 1 << 16
         turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 32 * one, 0, 1 << 30)
         path.write_bytes(content[:matrix] + turned + content[matrix + 36 :])
-        for frame in pictures.read_video(path, pictures.squash(32)):
+        for frame in videos.read_video(path, pictures.squash(32)):
             self.assertAllClose([frame[:14].mean(), frame[18:].mean()], [255, 0], atol=3)  # white on top
 
     def test_pictures_and_videos_are_squashed_without_a_crop(self):
@@ -168,7 +168,7 @@ class ReadTest(MediaTest):
         made_files.write_video(self.folder / "video.mp4", np.stack([frame] * 2))
         squashed = [
             pictures.read_image(self.folder / "frame_0.png", pictures.squash(8)),
-            *pictures.read_video(self.folder / "video.mp4", pictures.squash(8)),
+            *videos.read_video(self.folder / "video.mp4", pictures.squash(8)),
         ]
         self.assertLen(squashed, 3)
         for image in squashed:

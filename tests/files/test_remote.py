@@ -19,9 +19,9 @@ from tests.helpers.made_files import numbered, write_pictures, write_video
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.data.synthetic import Sprites
-from tfvideogan.files import paths, pictures
+from tfvideogan.files import optional, paths, pictures
 
-WITH_IO = paths.has_tensorflow_io()
+WITH_IO = optional.has_tensorflow_io()
 TINY = ["--model=vgan", "--frame_size=16", "--num_frames=4", "--base_width=2", "--batch_size=2", "--steps=2"]
 
 

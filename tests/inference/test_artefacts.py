@@ -20,15 +20,15 @@ from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files import paths, pictures
-from tfvideogan.inference import artefacts, sampling
-from tfvideogan.runs import run_folder
+from tfvideogan.inference import runtimes, sampling
+from tfvideogan.runs import loading
 
 FORMATS = ("run", "served", "served/3", "a.tflite", "a.onnx")
 
 
 def export_to(folder: Path, name: str) -> None:
     """A run folder and its float32 artefacts."""
-    model = run_folder.load_generator(tiny.run_folder(folder / "run", name))
+    model = loading.load_generator(tiny.run_folder(folder / "run", name))
     for version in (3, 12):
         to_saved_model.save(model, paths.path(folder / "served" / str(version)), lowering=version == 3, max_batch=1)
     (folder / "a.tflite").write_bytes(to_tflite.convert(model))
@@ -47,7 +47,7 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(*FORMATS)
     def test_generate_gives_the_clips_of_the_seeds(self, name):
         loaded = load_exported(self.folder / "vgan" / name)
-        model = run_folder.load_generator(self.folder / "vgan" / "run")
+        model = loading.load_generator(self.folder / "vgan" / "run")
         seeds = [5, 2**31 - 1, 5]
         expected = np.concatenate([to_uint8(next(sampling.generate(model, 1, seed))["clip"]) for seed in seeds])
         clips = loaded.generate(seeds)
@@ -59,11 +59,11 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(*FORMATS)
     def test_predict_takes_files_and_arrays_of_any_size(self, name):
         loaded = load_exported(self.folder / "mdgan" / name)
-        model = run_folder.load_generator(self.folder / "mdgan" / "run")
+        model = loading.load_generator(self.folder / "mdgan" / "run")
         for height, width in ((32, 32), (50, 21)):
             image = np.random.default_rng(0).integers(0, 256, [height, width, 3], np.uint8)
             Image.fromarray(image).save(self.folder / "picture.png")
-            expected = to_uint8(model(to_float(pictures.resize(image, 32, 32))[None])["clip"])
+            expected = to_uint8(model(to_float(pictures.resize(image, 32, 32))[None])["clip"]).numpy()
             clips = loaded.predict(image)
             self.assertEqual((clips.dtype, clips.shape), (np.uint8, (1, 4, 32, 32, 3)))
             self.assertAllClose(clips.astype(int), expected.astype(int), atol=1)
@@ -115,7 +115,7 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
     def test_cores_are_known_where_the_system_has_no_affinity(self):
         with mock.patch.object(os, "sched_getaffinity"):
             del os.sched_getaffinity
-            self.assertEqual(artefacts.cores(), os.cpu_count())
+            self.assertEqual(runtimes.cores(), os.cpu_count())
 
     def test_of_versions_the_newest_is_taken(self):
         shutil.copytree(self.folder / "mdgan" / "served" / "3", self.folder / "versions" / "9")

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests.helpers import tiny
 from tfvideogan.config import DamagedError, UsageError
 from tfvideogan.files import paths
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import loading, run_folder
 
 
 class RunFolderTest(tf.test.TestCase):
@@ -35,7 +35,7 @@ class RunFolderTest(tf.test.TestCase):
         saved = [v.numpy() for part in self.model.training_state().values() for v in part]
         other = tiny.model("vgan")
         other.compile()
-        run_folder.restore(self.run.latest(), other.training_state())
+        loading.restore(self.run.latest(), other.training_state())
         restored = [v.numpy() for part in other.training_state().values() for v in part]
         self.assertAllEqual(len(saved), len(restored))
         for a, b in zip(saved, restored, strict=True):
@@ -81,11 +81,11 @@ class RunFolderTest(tf.test.TestCase):
         yield "deleted", None
 
     def test_facts_come_back(self):
-        facts = run_folder.Facts(restores=2, replicas=8, hosts=4)
+        facts = run_folder.Provenance(restores=2, replicas=8, hosts=4)
         self.run.save(1, 5, self.model.training_state(), 9, facts)
         self.assertEqual(self.run.latest().facts, facts)
         self.save(6)
-        self.assertEqual(self.run.latest().facts, run_folder.Facts(restores=0, replicas=1, hosts=1))
+        self.assertEqual(self.run.latest().facts, run_folder.Provenance(restores=0, replicas=1, hosts=1))
 
     def test_a_save_that_fails_leaves_nothing_behind(self):
         self.save(1)
@@ -183,18 +183,18 @@ class RunFolderTest(tf.test.TestCase):
             model.compile()
             model.train_step(tiny.clips("vgan", 4))
             run.save(1, 1, model.training_state(), 1)
-            loaded, checkpoint = run_folder.load_model(path)
+            loaded, checkpoint = loading.load_model(path)
             latents = tf.random.stateless_normal([2, 100], [1, 1])
             self.assertAllEqual(loaded(latents)["clip"], model(latents)["clip"])
             self.assertEqual(checkpoint.step, 1)
-            self.assertEqual(run_folder.weights_sha256(loaded), run_folder.weights_sha256(model))
+            self.assertEqual(loading.weights_sha256(loaded), loading.weights_sha256(model))
 
     def test_the_weights_checksum_changes_with_a_weight(self):
-        before = run_folder.weights_sha256(self.model)
+        before = loading.weights_sha256(self.model)
         self.model.generator.trainable_variables[0].assign_add(
             tf.ones_like(self.model.generator.trainable_variables[0]) * 1e-6
         )
-        self.assertNotEqual(run_folder.weights_sha256(self.model), before)
+        self.assertNotEqual(loading.weights_sha256(self.model), before)
 
     def test_a_folder_of_another_model_is_refused(self):
         for option in ({"base_width": 3}, {"frame_size": 32}, {"num_frames": 8}, {"ema": 0.5}):
@@ -223,9 +223,9 @@ class RunFolderTest(tf.test.TestCase):
 
     def test_opening_what_is_no_run_says_so(self):
         with self.assertRaisesRegex(UsageError, "tfvideogan.train"):
-            run_folder.load_model(self.create_tempdir().full_path)
+            loading.load_model(self.create_tempdir().full_path)
         with self.assertRaisesRegex(UsageError, "no checkpoint"):
-            run_folder.load_model(self.path)
+            loading.load_model(self.path)
         for text in ("", "{", "[]", json.dumps({"model": {}}), '{"model": 1, "data": 2, "train": 3}'):
             (self.path / "config.json").write_text(text)
             with self.subTest(text), self.assertRaisesRegex(UsageError, "config.json"):
@@ -236,7 +236,7 @@ class RunFolderTest(tf.test.TestCase):
         text = (self.path / "config.json").read_text()
         (self.path / "config.json").write_text(text.replace('"base_width": 2', '"base_width": 3'))
         with self.assertRaisesRegex(UsageError, "another model"):
-            run_folder.load_model(self.path)
+            loading.load_model(self.path)
 
 
 if __name__ == "__main__":

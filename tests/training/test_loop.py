@@ -19,8 +19,8 @@ from tests.helpers import tiny
 from tfvideogan.config import DamagedError, UsageError
 from tfvideogan.data import records
 from tfvideogan.files import pictures
-from tfvideogan.runs import run_folder
-from tfvideogan.training import assembly, loop, runtime
+from tfvideogan.runs import loading, run_folder
+from tfvideogan.training import assembly, hosts, loop, runtime
 
 
 class TrainTest(tf.test.TestCase):
@@ -35,13 +35,13 @@ class TrainTest(tf.test.TestCase):
         return run_dir
 
     def digest(self, run_dir: Path) -> str:
-        return run_folder.weights_sha256(run_folder.load_model(run_dir)[0])
+        return loading.weights_sha256(loading.load_model(run_dir)[0])
 
     def test_every_model_trains_all_its_stages(self):
         for name, stages in tiny.STAGES.items():
             options = {"refine_steps": 3} if name == "mdgan" else {}
             run_dir = self.train(name, model=name, **options)
-            model, checkpoint = run_folder.load_model(run_dir)
+            model, checkpoint = loading.load_model(run_dir)
             self.assertEqual((checkpoint.stage, checkpoint.step), (stages[-1], 3 if name == "mdgan" else 4))
             for variable in model.generator.variables:
                 self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
@@ -49,8 +49,8 @@ class TrainTest(tf.test.TestCase):
     def test_stage_2_stands_on_stage_1s_frozen_base_net(self):
         for ema in (0.0, 0.5):
             run_dir = self.train(f"ema{ema}", model="mdgan", refine_steps=2, ema=ema)
-            first, _ = run_folder.load_model(run_dir, stage=1)
-            second, _ = run_folder.load_model(run_dir, stage=2)
+            first, _ = loading.load_model(run_dir, stage=1)
+            second, _ = loading.load_model(run_dir, stage=2)
             for a, b in zip(first.sampling_generator.get_weights(), second.base_generator.get_weights(), strict=True):
                 self.assertAllEqual(a, b)
 
@@ -94,14 +94,14 @@ class TrainTest(tf.test.TestCase):
     def restored(self, run_dir: Path, step: int):
         model = tiny.model("vgan")
         checkpoint = next(c for c in run_folder.RunFolder(run_dir).list() if c.step == step)
-        run_folder.restore(checkpoint, {"generator": [v.value for v in model.generator.variables]})
+        loading.restore(checkpoint, {"generator": [v.value for v in model.generator.variables]})
         return model.generator
 
     def spoil(self, run_dir: Path, steps: int) -> None:
         """Lets a run's discriminator be NaN from its last checkpoint on."""
         run, model = run_folder.RunFolder(run_dir), tiny.model("vgan")
         model.compile()
-        run_folder.restore(run.latest(), model.training_state())
+        loading.restore(run.latest(), model.training_state())
         model.discriminator.trainable_variables[0].assign_add(tf.fill([4, 4, 4, 3, 2], float("nan")))
         run.save(1, steps, model.training_state(), keep=9)
 
@@ -143,7 +143,7 @@ class TrainTest(tf.test.TestCase):
         self.assertContainsSubset({0, 2, 4, 6, 8, 10, 12, 14, 16}, saved)
         newest = run_folder.RunFolder(run_dir).latest()
         self.assertEqual((newest.step, newest.facts.restores), (16, 1))
-        model = run_folder.load_model(run_dir)[0]
+        model = loading.load_model(run_dir)[0]
         for variable in model.sampling_generator.variables:
             self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
         lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
@@ -246,7 +246,7 @@ class TrainTest(tf.test.TestCase):
                 setup = runtime.setup(config.train, config.data.batch_size)
                 looped, fitted = (assembly.new_model(config, setup, 1) for _ in range(2))
                 untrained = self.trained(looped)
-                run_folder.restore(run_folder.RunFolder(run_dir).latest(), looped.training_state())
+                loading.restore(run_folder.RunFolder(run_dir).latest(), looped.training_state())
                 fitted.fit(
                     assembly.batches(config, assembly.open_data(config), config.train.seed).take(4),
                     shuffle=False,
@@ -281,7 +281,7 @@ class TrainTest(tf.test.TestCase):
 
     def test_inference_statistics_are_re_estimated_at_the_end(self):
         run_dir = self.train("statistics", steps=2)
-        model, _ = run_folder.load_model(run_dir)
+        model, _ = loading.load_model(run_dir)
         before = [w.copy() for w in model.generator.get_weights()]
         config = tiny.config("vgan")
         batches = assembly.batches(config, assembly.open_data(config), seed=0)
@@ -292,7 +292,7 @@ class TrainTest(tf.test.TestCase):
     def test_two_replicas_train_both_stages_as_one_does(self):
         options = {"model": "mdgan", "refine_steps": 2, "steps": 2, "sync_batch_norm": True, "ema": 0.5}
         models = [
-            run_folder.load_model(self.train(strategy, strategy=strategy, **options))[0]
+            loading.load_model(self.train(strategy, strategy=strategy, **options))[0]
             for strategy in ("none", "mirrored")
         ]
         self.assertEqual(models[0].stage, 2)
@@ -331,11 +331,11 @@ class TrainTest(tf.test.TestCase):
     def test_a_host_takes_the_checkpoint_that_the_chief_takes(self):
         run = run_folder.RunFolder(self.train("shared", steps=4, keep=9))
         newest, beside = run.latest(), self.folder / "shown late"
-        seen = loop.latest_on_all_hosts(run, self.other_host(4))
+        seen = hosts.latest_on_all_hosts(run, self.other_host(4))
         self.assertEqual(seen, newest)
         newest.path.rename(beside)
         with mock.patch.object(time, "sleep", lambda _: beside.rename(newest.path)):
-            self.assertEqual(loop.latest_on_all_hosts(run, self.other_host(4)), newest)
+            self.assertEqual(hosts.latest_on_all_hosts(run, self.other_host(4)), newest)
 
     def test_a_host_that_sees_other_checkpoints_ends(self):
         run = run_folder.RunFolder(self.train("not shared", steps=4, keep=9))
@@ -346,7 +346,7 @@ class TrainTest(tf.test.TestCase):
                 mock.patch.object(time, "sleep"),
                 self.assertRaisesRegex(UsageError, f"--run_dir must be on a file system .* Received: {run.path}"),
             ):
-                loop.latest_on_all_hosts(run, self.other_host(2), stage)
+                hosts.latest_on_all_hosts(run, self.other_host(2), stage)
 
     def test_the_first_batches_differ_with_the_seed_only(self):
         runs = [self.train(f"seed{i}", steps=2, seed=seed) for i, seed in enumerate((1, 1, 2))]

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.config import HostLostError, TrainConfig, UsageError
-from tfvideogan.training import runtime
+from tfvideogan.training import runtime, signals
 
 
 def setup(batch_size: int = 4, **options) -> runtime.Runtime:
@@ -185,7 +185,7 @@ class StopSignalsTest(tf.test.TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(number.name):
                 before = signal.getsignal(number)
-                with runtime.StopSignals() as stop:
+                with signals.StopSignals() as stop:
                     self.assertEqual(stop.signal_number, 0)
                     signal.raise_signal(number)
                     self.assertEqual(stop.signal_number, number)
@@ -194,13 +194,13 @@ class StopSignalsTest(tf.test.TestCase):
                 self.assertEqual(signal.getsignal(number), before)
 
     def test_a_repeated_sigterm_does_not_spoil_the_save(self):
-        with runtime.StopSignals() as stop:
+        with signals.StopSignals() as stop:
             for _ in range(3):
                 signal.raise_signal(signal.SIGTERM)
             self.assertEqual(stop.signal_number, signal.SIGTERM)
 
     def test_the_second_may_be_another(self):
-        with runtime.StopSignals() as stop:
+        with signals.StopSignals() as stop:
             signal.raise_signal(signal.SIGTERM)
             with self.assertRaises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)

@@ -1,27 +1,37 @@
-"""What a clip is: float32 [T, H, W, 3] in [-1, 1] inside, uint8 in [0, 255] at the edges."""
+"""What a clip is: float32 [T, H, W, 3] in [-1, 1] inside, uint8 in [0, 255] at the edges.
+
+Both conversions take arrays and give arrays, or take tensors and give tensors; arrays need no TensorFlow.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Clips = TypeVar("Clips", np.ndarray, "tf.Tensor")
 
 
-def to_float(clips: Any) -> tf.Tensor:
+def to_float(clips: Clips) -> Clips:
     """uint8 in [0, 255], any shape -> float32 in [-1, 1]."""
+    if isinstance(clips, np.ndarray):
+        return clips.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    import tensorflow as tf
+
     return tf.cast(clips, tf.float32) / 127.5 - 1.0
 
 
-def to_uint8(clips: Any) -> np.ndarray:
-    """Floats in [-1, 1], any shape -> uint8 in [0, 255], rounded; values outside are clipped."""
-    scaled = (np.asarray(clips, np.float32) + 1.0) * 127.5
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+def to_uint8(clips: Clips) -> Clips:
+    """Floats in [-1, 1], any shape -> uint8 in [0, 255], rounded half to even; values outside are clipped."""
+    if isinstance(clips, np.ndarray):
+        scaled = (clips.astype(np.float32) + np.float32(1.0)) * np.float32(127.5)
+        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    import tensorflow as tf
 
-
-def to_uint8_tensor(clips: tf.Tensor) -> tf.Tensor:
-    """`to_uint8` inside a graph."""
-    return tf.cast(tf.clip_by_value(tf.round((clips + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+    return tf.cast(tf.clip_by_value(tf.round((tf.cast(clips, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def persistence(clips: np.ndarray) -> np.ndarray:

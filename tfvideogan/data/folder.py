@@ -13,7 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tfvideogan.config import UsageError
-from tfvideogan.data.inputs import Clip, Cutting, clips_of, find_inputs
+from tfvideogan.data.cutting import Clip, Cutting, clips_of
+from tfvideogan.data.inputs import find_inputs
 from tfvideogan.files import pictures
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import stabilize
-from tfvideogan.files import paths, pictures
+from tfvideogan.files import paths, pictures, videos
 
 _IGNORED_SUFFIXES = {".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".zip", ".py", ".npy"}
 _STABILIZED_SIDE = 360  # pixels of the short side of frames that are stabilised, before they are scaled down
@@ -126,7 +126,7 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
     if item.kind == "strip":
         windows = _strip_window(item, cutting, fit)
     else:
-        frames = _or_error(pictures.read_video, item.files[:1], fit)
+        frames = _or_error(videos.read_video, item.files[:1], fit)
         if item.kind == "frames":
             frames = _or_error(lambda path, fit: iter([pictures.read_image(path, fit)]), item.files, fit)
         windows = _windows(item, frames, cutting)

@@ -30,9 +30,10 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import description, records
-from tfvideogan.data.inputs import Cutting, Found, Input, find_inputs
+from tfvideogan.data.cutting import Cutting
+from tfvideogan.data.inputs import Found, Input, find_inputs
 from tfvideogan.data.worker import Limits, Worker
-from tfvideogan.files import paths, pictures
+from tfvideogan.files import atomic, checksums, paths, pictures
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ def _begin(job: Job, inputs: Sequence[Input]) -> None:
         logger.info("going on with the unfinished job in %s", job.output)
         return
     job.unfinished.mkdir(parents=True, exist_ok=True)
-    pictures.write_bytes(path, fingerprint.encode())
+    atomic.write_bytes(path, fingerprint.encode())
 
 
 def _run(job: Job, shards: list[Shard], beam_options: Sequence[str]) -> None:
@@ -257,10 +258,10 @@ class WriteShard(beam.DoFn):
             "split": shard.split,
             "records": sum(source["clips"] for source in sources),
             "bytes": final.stat().length,
-            "sha256": paths.sha256(final),
+            "sha256": checksums.sha256(final),
             "sources": sources,
         }
-        pictures.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(told).encode())
+        atomic.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(told).encode())
         yield shard.name
 
     def _write_clips(self, item: Input, split: str, writer: Any) -> dict[str, Any]:
@@ -295,7 +296,7 @@ def _checksum(item: Input) -> dict[str, Any]:
         if not all(paths.path(file).is_file() for file in item.files):  # a pipe would never end
             raise FileNotFoundError(item.name)
         sizes = [paths.path(file).stat().length for file in item.files]
-        sums = [paths.sha256(file) for file in item.files]
+        sums = [checksums.sha256(file) for file in item.files]
     except Exception as error:  # what cannot be read has been reported as such; each file system has errors of its own
         return {"bytes": None, "sha256": None, "unread": type(error).__name__}
     if item.kind == "frames":
@@ -313,7 +314,7 @@ def _publish(job: Job, dataset: dict[str, Any]) -> None:
             if made.exists():
                 paths.move(made, output / shard["name"])
     text = json.dumps(dataset, indent=1, ensure_ascii=True) + "\n"
-    pictures.write_bytes(output / records.DATASET, text.encode("ascii"))
+    atomic.write_bytes(output / records.DATASET, text.encode("ascii"))
     for path in job.unfinished.iterdir():
         if path.name != _JOB:  # as long as it is there, the same command may go on tidying
             path.unlink()

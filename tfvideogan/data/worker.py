@@ -25,7 +25,8 @@ from types import TracebackType
 from typing import BinaryIO
 
 from tfvideogan.config import UsageError
-from tfvideogan.data.inputs import Clip, Cutting, Input, clips_of
+from tfvideogan.data.cutting import Clip, Cutting, clips_of
+from tfvideogan.data.inputs import Input
 from tfvideogan.files import pictures
 
 _MEGABYTE = 2**20

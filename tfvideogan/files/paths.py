@@ -5,26 +5,18 @@ gs:// needs no more than TensorFlow. s3:// needs tensorflow-io, whose last relea
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import ctypes
-import functools
-import hashlib
-import importlib
-import importlib.metadata
-import importlib.util
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from types import ModuleType
 
 from etils import epath
 
 from tfvideogan.config import UsageError
+from tfvideogan.files import optional
 
 Path = epath.Path
-_TENSORFLOW_OF_IO = "2.16."
 
 
 def path(name: str | os.PathLike[str]) -> epath.Path:
@@ -37,7 +29,7 @@ def path(name: str | os.PathLike[str]) -> epath.Path:
     if not found:
         return epath.Path(name)
     if scheme == "s3":
-        tensorflow_io()
+        optional.tensorflow_io()
     elif scheme != "gs":
         raise UsageError(f"paths are local, gs:// or s3://. Received: {os.fspath(name)!r}")
     if not rest.strip("/").count("/"):  # object stores have no such folder, and answer strangely
@@ -98,44 +90,3 @@ def remove_folder(folder: epath.Path) -> None:
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def sha256(file: str | os.PathLike[str]) -> str:
-    """Of a file's content, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path(file).open("rb") as opened:
-        while block := opened.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@functools.cache
-def tensorflow_io() -> ModuleType:
-    """The one door to tensorflow-io, an optional package. Raises UsageError with the versions that would work."""
-    tf = importlib.import_module("tensorflow")
-    if not tf.__version__.startswith(_TENSORFLOW_OF_IO):
-        raise UsageError(
-            f"s3:// needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 only (here: {tf.__version__}): "
-            "`make install-io` makes an environment of its own, or pip install 'tfvideogan[io]' -c constraints-io.txt"
-        )
-    try:
-        module = importlib.import_module("tensorflow_io")
-    except ImportError as error:
-        raise UsageError("s3:// needs tensorflow-io: pip install 'tfvideogan[io]' -c constraints-io.txt") from error
-    atexit.register(_skip_static_destructors)
-    return module
-
-
-@functools.cache
-def has_tensorflow_io() -> bool:
-    """Whether that door would open; TensorFlow is not loaded to find out."""
-    if importlib.util.find_spec("tensorflow_io") is None:
-        return False
-    return importlib.metadata.version("tensorflow").startswith(_TENSORFLOW_OF_IO)
-
-
-def _skip_static_destructors() -> None:
-    """Ends the process with its own status: tensorflow-io's S3 client aborts when C++ takes it down at exit."""
-    libc = ctypes.CDLL(None)
-    libc.fflush(None)
-    libc.on_exit(libc._exit, None)  # glibc hands the status over, and calls this before the destructors

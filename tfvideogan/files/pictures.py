@@ -1,27 +1,21 @@
-"""Pictures and clips on disk: the one door to Pillow and PyAV. Frames are uint8 RGB."""
+"""Pictures on disk, and film-strips: the one door to Pillow. Frames are uint8 RGB."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
-from PIL import GifImagePlugin, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import paths
+from tfvideogan.files import atomic, optional, paths
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # not EPS, a program
-CLIP_SUFFIXES = (".gif", ".mp4")
 MAX_PIXELS = 64_000_000  # of one picture; a larger one is refused from its header
-_TEXT_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg reads any text as "video" with these
-_POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp"}  # texts that name other files, wherever they lie
-_ONLY_FILES = {"protocol_whitelist": "file"}  # nothing that a file names is fetched from a network
 
 
 # (width, height) of a frame -> those it is scaled to
@@ -59,8 +53,8 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
     """
     try:
         with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
-            _check_pixels(path, image.width, image.height)
-            if image.format == "WEBP" and paths.has_tensorflow_io():
+            check_pixels(path, image.width, image.height)
+            if image.format == "WEBP" and optional.has_tensorflow_io():
                 upright, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
                 image.info["exif"] = upright.tobytes()
             frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
@@ -77,7 +71,7 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
 
 def _decode_webp(content: bytes) -> np.ndarray:
     """uint8 [H, W, 3], by tensorflow-io where it is installed."""
-    return paths.tensorflow_io().image.decode_webp(content).numpy()[..., :3]
+    return optional.tensorflow_io().image.decode_webp(content).numpy()[..., :3]
 
 
 def is_strip(path: str | Path) -> bool | None:
@@ -94,7 +88,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)) if image.mode.startswith("I") else image
 
 
-def _check_pixels(path: str | Path, width: int, height: int) -> None:
+def check_pixels(path: str | Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UsageError(f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}")
 
@@ -106,93 +100,11 @@ def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(Image.fromarray(frame).resize([width, height], Image.Resampling.BILINEAR))
 
 
-def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
-    """The frames of a video in order, whatever their times, upright and scaled, uint8 [H, W, 3].
-
-    Raises:
-        UsageError: the file is missing, not a video, too large, or damaged from some frame on.
-    """
-    try:
-        with paths.local(path) as file, av.open(str(Path(file).absolute()), options=_ONLY_FILES) as container:
-            if container.format.name in _TEXT_FORMATS | _POINTER_FORMATS or not container.streams.video:
-                raise UsageError(f"{path}: no video in it")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            _check_pixels(path, stream.codec_context.width, stream.codec_context.height)
-            start = (container.start_time or 0) / av.time_base
-            count = 0
-            for frame in container.decode(stream):
-                if frame.is_corrupt:
-                    raise UsageError(f"{path}: damaged from frame {count + 1} on")
-                scaled = frame.reformat(*fit(frame.width, frame.height), "rgb24", interpolation="AREA").to_ndarray()
-                yield np.rot90(scaled, round(frame.rotation / 90))  # as the camera was held, counter-clockwise
-                count += 1
-            declared = _declared_frames(container, stream)
-            if declared and not stream.frames and count and frame.time is not None:  # a rate that varies: by time
-                count = max(count, round((frame.time - start) * stream.average_rate) + 1)
-            if count < 0.9 * declared:  # FFmpeg takes a file that is cut off for one that ends
-                raise UsageError(f"{path}: cut off after {count} of about {declared} frames")
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise error if isinstance(error, UsageError) else UsageError(f"{path}: {error}") from error
-
-
-def _declared_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """How many frames a video's header promises, 0 if it says nothing."""
-    if stream.frames or not (container.duration and stream.average_rate):
-        return stream.frames
-    return int(container.duration / av.time_base * stream.average_rate)
-
-
-def write_clip(path: str | Path, frames: np.ndarray, fps: int = 12) -> None:
-    """Frames uint8 [T, H, W, 3] -> a GIF or an MP4, by the suffix of `path`; complete or not at all."""
-    encode = encode_gif if Path(path).suffix.lower() == ".gif" else _encode_mp4
-    write_bytes(path, encode(frames, fps))
-
-
-def check_output(flag: str, path: str | Path, suffixes: tuple[str, ...] = CLIP_SUFFIXES) -> None:
-    """Raises UsageError unless a file of this name and kind can be written; missing folders are made later."""
-    path = paths.path(path)
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(f"--{flag} must end in {' or '.join(suffixes)}. Received: {path}")
-    if path.is_dir():
-        raise UsageError(f"--{flag} must be a file. Received: {path}, which is a folder")
-    check_folder(flag, path.parent)
-
-
-def check_folder(flag: str, path: str | Path) -> None:
-    """Raises UsageError unless files can be written in this folder, which need not exist yet."""
-    if paths.is_remote(paths.path(path)):
-        return
-    existing = next(folder for folder in [Path(path), *Path(path).absolute().parents] if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UsageError(f"--{flag} cannot be written: {existing} is no folder that one can write to. Received: {path}")
-
-
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """uint8 [H, W, 3] -> a PNG; complete or not at all."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
-
-
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes beside `path`, then renames: readers never see half a file."""
-    path = paths.path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if paths.is_remote(path):  # an object appears when it is complete
-        path.write_bytes(content)
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # before the new name: a power cut must not leave an empty file
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    atomic.write_bytes(path, buffer.getvalue())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,44 +126,4 @@ def encode_strip(frames: np.ndarray, encoding: StripEncoding) -> bytes:
         image.save(buffer, "JPEG", quality=encoding.quality, subsampling=0)
     else:
         image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def encode_gif(frames: np.ndarray, fps: int = 12) -> bytes:
-    """Frames uint8 [T, H, W, 3] -> a looping GIF.
-
-    One palette for all frames and no dithering, so that what is still stays still.
-    """
-    rows = Image.fromarray(frames[:: max(1, len(frames) // 8)].reshape(-1, frames.shape[2], 3))
-    palette = rows.quantize(256, method=Image.Quantize.MEDIANCUT)
-    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    # Frame by frame: Pillow's own save_all merges equal frames, and a still clip would lose its length.
-    timing = {"duration": round(1000 / fps), "loop": 0}
-    blocks = list(GifImagePlugin.getheader(images[0], info=timing)[0])
-    for image in images:
-        image.encoderinfo = {"optimize": False}
-        blocks += GifImagePlugin.getdata(image, **timing)
-    return b"".join(blocks) + b";"
-
-
-def encode_summary(frames: np.ndarray, gif: bytes) -> bytes:
-    """Frames uint8 [T, H, W, 3], and their GIF -> the GIF for TensorBoard, by tensorflow-io where it is installed."""
-    if not paths.has_tensorflow_io():
-        return gif
-    encoded = paths.tensorflow_io().image.encode_gif(frames).numpy()
-    colours = 13 + (3 << ((encoded[10] & 7) + 1) if encoded[10] & 0x80 else 0)  # where the global table ends
-    return encoded[:colours] + b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" + encoded[colours:]  # it plays once otherwise
-
-
-def _encode_mp4(frames: np.ndarray, fps: int) -> bytes:
-    """H.264 with even sides, which most players ask for: an odd side is padded by its last line."""
-    frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)], mode="edge")
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "medium"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
     return buffer.getvalue()

@@ -5,28 +5,21 @@
     clips = load_exported("vgan.onnx").generate(seed=[1, 2])        # uint8 [2, T, H, W, 3]
     clip = load_exported("exported/mdgan").predict("photo.jpg")     # uint8 [1, T, H, W, 3]
 
-The same seed gives the same clip in every format, up to its precision. TFLite and ONNX are run by
-optional packages, which are imported here and nowhere else. Of them `predict` and `run` do without
-TensorFlow; `generate` loads it, to draw the latents of the seeds.
+The same seed gives the same clip in every format, up to its precision. Of TFLite and ONNX files, `predict`
+and `run` do without TensorFlow; `generate` loads it, to draw the latents of the seeds.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import re
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tfvideogan.config import UsageError
+from tfvideogan.data import clips
 from tfvideogan.files import paths, pictures
-
-Port = tuple[str, list[Any]]  # type and shape of an input or output; sides that vary are names, None or -1
-Run = Callable[[np.ndarray], np.ndarray]  # latents [N, 100] or frames [N, H, W, 3] in [-1, 1] -> video [N, T, H, W, 3]
+from tfvideogan.inference import runtimes
 
 
 class Exported:
@@ -38,7 +31,7 @@ class Exported:
         input_shape: of one row: [100] for latents, [H, W, 3] for a frame.
     """
 
-    def __init__(self, path: str | os.PathLike[str], run: Run, input_shape: Sequence[int]):
+    def __init__(self, path: str | os.PathLike[str], run: runtimes.Run, input_shape: Sequence[int]):
         self.path = path
         self.input_shape = tuple(input_shape)
         self.predicts = len(self.input_shape) == 3
@@ -91,12 +84,12 @@ class Exported:
             frame = pictures.resize(image, size, size)
         else:
             raise UsageError(f"image must be a file or uint8 [H, W, 3]. Received: {image.dtype} {list(image.shape)}")
-        return self._clips([frame[None] / np.float32(127.5) - 1])
+        return self._clips([clips.to_float(frame)[None]])
 
     def _clips(self, rows: Iterable[np.ndarray]) -> np.ndarray:
         """One row at a time: whatever batch an artefact admits, a clip depends on its own row only."""
         video = np.concatenate([self.run(row) for row in rows])
-        return np.clip(np.rint((video + 1) * 127.5), 0, 255).astype(np.uint8)
+        return clips.to_uint8(video)
 
 
 def load_exported(path: str | os.PathLike[str], threads: int | None = None, stage: int | None = None) -> Exported:
@@ -110,138 +103,16 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None, stag
         UsageError: nothing of these, damaged, or the package that runs it is missing.
     """
     where = paths.path(path)
-    threads = threads or cores()
+    threads = threads or runtimes.cores()
     if not where.exists():
         raise UsageError(f"{path}: no such file or folder")
     if where.suffix in (".tflite", ".onnx") and where.is_file():
-        opened = _open_tflite if where.suffix == ".tflite" else _open_onnx
+        opened = runtimes.open_tflite if where.suffix == ".tflite" else runtimes.open_onnx
         with paths.local(where) as file:
             return Exported(path, *opened(file, threads))
     if (where / "config.json").is_file():
-        return Exported(path, *_open_run_folder(path, stage))
-    folder = saved_model_folder(where)
+        return Exported(path, *runtimes.open_run_folder(path, stage))
+    folder = runtimes.saved_model_folder(where)
     if folder is None:
         raise UsageError(f"{path}: neither a run folder, nor a SavedModel, a .tflite or a .onnx file")
-    return Exported(path, *_open_saved_model(folder))
-
-
-def cores() -> int:
-    """That this process may use, as far as the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def saved_model_folder(where: paths.Path) -> paths.Path | None:
-    """The SavedModel that `where` stands for: itself, or the newest version in it; None if there is none."""
-    candidates = [where, *_versions(where)]
-    return next((folder for folder in candidates if (folder / "saved_model.pb").is_file()), None)
-
-
-def _versions(folder: paths.Path) -> list[paths.Path]:
-    """The folders in it that bear a version number, newest first."""
-    found = [inner for inner in folder.iterdir() if inner.name.isdecimal()] if folder.is_dir() else []
-    return sorted(found, key=lambda inner: -int(inner.name))
-
-
-def _open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Run, Sequence[int]]:
-    import tensorflow as tf
-
-    from tfvideogan.models.vgan import LATENT_DIM
-    from tfvideogan.runs import run_folder
-
-    model = run_folder.load_generator(path, stage)
-    size = model.discriminator.input_shape[2]
-    forward = tf.function(lambda inputs: model(inputs, training=False)["clip"], reduce_retracing=True)
-    return lambda inputs: forward(tf.constant(inputs)).numpy(), [size, size, 3] if model.predicts else [LATENT_DIM]
-
-
-def _open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
-    import tensorflow as tf
-
-    from tfvideogan.data.clips import to_uint8
-
-    try:
-        loaded = tf.saved_model.load(os.fspath(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UsageError(f"{path}: damaged SavedModel ({str(error).splitlines()[0]})") from error
-    if "generate_from_latents" in loaded.signatures:
-        signature, given, convert = loaded.signatures["generate_from_latents"], "latents", np.asarray
-    elif "predict_video" in loaded.signatures:
-        signature, given, convert = loaded.signatures["predict_video"], "frame", to_uint8
-    else:
-        raise UsageError(f"{path}: a SavedModel that export.to_saved_model did not make")
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        try:
-            return signature(**{given: tf.constant(convert(inputs))})["video"].numpy()
-        except tf.errors.InvalidArgumentError as error:
-            refused = re.search("assertion failed: (.*)", str(error))  # by its checks: too many rows, NaN
-            if not refused:
-                raise
-            raise UsageError(f"{path}: {refused[1]}") from error
-
-    run.keeps = loaded  # a signature alone does not keep its variables alive
-    return run, signature.structured_input_signature[1][given].shape[1:]
-
-
-def _open_tflite(file: str, threads: int) -> tuple[Run, Sequence[int]]:
-    runtime = optional("ai_edge_litert.interpreter", "ai-edge-litert")
-    try:
-        interpreter = runtime.Interpreter(model_content=Path(file).read_bytes(), num_threads=threads)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise UsageError(f"{file}: not a TFLite model that can be run ({error})") from error
-    ports = [
-        [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
-        for side in (interpreter.get_input_details(), interpreter.get_output_details())
-    ]
-    _check_ports(file, *ports)
-    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        if tuple(interpreter.get_input_details()[0]["shape"]) != inputs.shape:
-            interpreter.resize_tensor_input(given["index"], inputs.shape)
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], inputs)
-        interpreter.invoke()
-        return interpreter.get_tensor(made["index"])
-
-    return run, given["shape"][1:].tolist()
-
-
-def _open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
-    runtime = optional("onnxruntime", "onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no base class of their own
-        raise UsageError(f"{file}: not an ONNX model that can be run ({error})") from error
-    ports = [
-        [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
-        for side in (session.get_inputs(), session.get_outputs())
-    ]
-    _check_ports(file, *ports)
-    (given,) = session.get_inputs()
-    return lambda inputs: session.run(None, {given.name: inputs})[0], given.shape[1:]
-
-
-def _check_ports(file: str, given: list[Port], made: list[Port]) -> None:
-    """Raises UsageError unless a file has the one input and the one output of this package's."""
-    frames_or_latents = [kind == "float32" and _is_row(shape[1:]) for kind, shape in given]
-    videos = [kind == "float32" and len(shape) == 5 for kind, shape in made]
-    if frames_or_latents != [True] or videos != [True]:
-        raise UsageError(f"{file}: not a file of this package, which take float32 [N, 100] or [N, H, W, 3] and give "
-                         f"float32 [N, T, H, W, 3]. Received: from {given} to {made}")  # fmt: skip
-
-
-def _is_row(shape: Sequence[Any]) -> bool:
-    """Whether this is the shape of latents or of a frame, all sides known."""
-    return all(isinstance(side, int) for side in shape) and (len(shape) == 1 or (len(shape) == 3 and shape[2] == 3))
-
-
-def optional(module: str, package: str, extra: str = "export") -> ModuleType:
-    """The one door to packages that only exporting needs. Raises UsageError with the line that installs them."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(f"{package} is not installed: pip install -c constraints.txt -e '.[{extra}]'") from error
+    return Exported(path, *runtimes.open_saved_model(folder))

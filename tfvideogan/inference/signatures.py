@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfvideogan.data.clips import to_float, to_uint8_tensor
+from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files.pictures import StripEncoding
 from tfvideogan.inference.decoding import decode_images, require
 from tfvideogan.models import vgan
@@ -103,7 +103,7 @@ class ServedModel(tf.Module):
 
     def _frames(self, inputs: tf.Tensor) -> Outputs:
         """Latents or frames in [-1, 1] -> frames uint8 [B, T, H, W, 3]."""
-        return {"frames": to_uint8_tensor(self._sample(inputs)["clip"])}
+        return {"frames": to_uint8(self._sample(inputs)["clip"])}
 
     def _filmstrip(self, inputs: tf.Tensor) -> Outputs:
         """Latents or frames in [-1, 1] -> filmstrip_bytes [B]: JPEGs of the T frames under each other."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan.files import paths, pictures
+from tfvideogan.files import atomic, paths, videos
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +91,8 @@ class Journal:
         """A moving picture uint8 [T, H, W, 3], as a GIF and for TensorBoard."""
         path = self._folder / "samples" / f"stage{self._stage}-step{step:08d}.gif"
         with tolerated(f"the sample of step {step}"):
-            pictures.write_clip(path, picture)
-            gif = pictures.encode_summary(picture, path.read_bytes())
+            videos.write_clip(path, picture)
+            gif = videos.encode_summary(picture, path.read_bytes())
             with self._writer.as_default(np.int64(step)):
                 _moving_picture_summary("samples", gif, picture.shape)
             self._writer.flush()
@@ -130,7 +130,7 @@ def _drop_after(log: paths.Path, stage: int, step: int) -> None:
             said = json.loads(line)
             if (said["stage"], said["step"]) <= (stage, step):
                 kept.append(line + "\n")
-    pictures.write_bytes(log, "".join(kept).encode())
+    atomic.write_bytes(log, "".join(kept).encode())
 
 
 def _moving_picture_summary(tag: str, gif: bytes, shape: tuple[int, ...]) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfvideogan.config import Config, DamagedError, UsageError
-from tfvideogan.files import paths
-from tfvideogan.files.pictures import write_bytes
+from tfvideogan.files import checksums, paths
+from tfvideogan.files.atomic import write_bytes
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.registry import build_model, num_stages
 
@@ -136,7 +136,7 @@ class RunFolder:
                 paths.remove_folder(unfinished)
         try:
             tf.train.Checkpoint(**state).write(str(beside / "variables"))
-            files = {path.name: paths.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
+            files = {path.name: checksums.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
             (beside / MANIFEST).write_text(_sealed({"stage": stage, "step": step, **vars(facts), "files": files}))
             if beside != final:
                 self._rename(beside, final)
@@ -269,7 +269,7 @@ def _verified(path: paths.Path) -> Facts:
     if not isinstance(said, dict) or text != _sealed({k: v for k, v in said.items() if k != "checksum"}):
         raise ValueError(f"{MANIFEST} does not match its own checksum")
     for name, expected in said["files"].items():
-        if paths.sha256(path / name) != expected:
+        if checksums.sha256(path / name) != expected:
             raise ValueError(f"{name} does not match its SHA-256")
     return Facts(**{field.name: said[field.name] for field in dataclasses.fields(Facts)})
 

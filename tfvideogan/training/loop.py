@@ -23,9 +23,9 @@ from tfvideogan.data.sources import Weighted
 from tfvideogan.inference import visuals
 from tfvideogan.models import registry, vgan
 from tfvideogan.models.updates import NO_SCALE
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import loading, run_folder
 from tfvideogan.runs.journal import Journal, tolerated
-from tfvideogan.training import assembly, runtime
+from tfvideogan.training import assembly, runtime, signals
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
         run = run_folder.RunFolder.for_training(run_dir, config)
         latest = latest_on_all_hosts(run, setup)
         sources = assembly.open_data(config)
-        stop = signals.enter_context(runtime.StopSignals())
+        stop = signals.enter_context(signals.StopSignals())
         for stage in range(1, registry.num_stages(config.model.model) + 1):
             steps = config.train.steps if stage == 1 else config.train.refine_steps
             if _is_finished(stage, steps, latest):
@@ -129,12 +129,12 @@ class TrainingStage:
         sources: Sequence[Weighted],
         stage: int,
         steps: int,
-        stop: runtime.StopSignals,
+        stop: signals.StopSignals,
     ):
         self.config, self.options, self.setup, self.stop = config, config.train, setup, stop
         self.folder, self.sources, self.stage, self.steps = run, sources, stage, steps
         self.model = assembly.new_model(config, setup, stage)
-        self.facts = run_folder.Facts(replicas=setup.replicas, hosts=setup.workers)
+        self.facts = run_folder.Provenance(replicas=setup.replicas, hosts=setup.workers)
         self.step = self._resume()
         first = pipeline.evaluation_batches(sources[0].source, config.model.num_frames, SAMPLES, SAMPLES)
         self.shown = next(iter(first))
@@ -208,7 +208,7 @@ class TrainingStage:
         """Restores the last good checkpoint and takes another order of the data; whether the run may go on."""
         good, restores = latest_on_all_hosts(self.folder, self.setup, self.stage), self.facts.restores + 1
         scales, skipped = [update.scale.numpy() for update in self.model.updates], self.model.skipped.numpy()
-        run_folder.restore(good, self.model.training_state())
+        loading.restore(good, self.model.training_state())
         for update, scale in zip(self.model.updates, scales, strict=True):
             update.keep_scale(scale)  # an overflow that it was lowered for would come again
         self.model.skipped.assign(skipped)  # these happened, too
@@ -296,7 +296,7 @@ class TrainingStage:
         """Restores the newest checkpoint of this stage, or starts it, and returns the step."""
         own = latest_on_all_hosts(self.folder, self.setup, self.stage)
         if own:
-            run_folder.restore(own, self.model.training_state())
+            loading.restore(own, self.model.training_state())
             for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.options), strict=True):
                 optimizer.learning_rate = rate  # the run's now, which may not be the checkpoint's
             for update in self.model.updates:
@@ -308,7 +308,7 @@ class TrainingStage:
             return own.step
         if self.stage == 2:
             latest_on_all_hosts(self.folder, self.setup, stage=1)
-            base, earlier = run_folder.load_model(self.folder.path, stage=1)
+            base, earlier = loading.load_model(self.folder.path, stage=1)
             self.model.base_generator.set_weights(base.generator.get_weights())
             logger.info("stage 2 starts on the frozen Base-Net of %s", earlier.path.name)
         networks = (self.model.generator, self.model.discriminator)
@@ -327,7 +327,7 @@ class TrainingStage:
         )
 
 
-def _warn_of_other_replicas(then: run_folder.Facts, now: run_folder.Facts) -> None:
+def _warn_of_other_replicas(then: run_folder.Provenance, now: run_folder.Provenance) -> None:
     if (then.replicas, then.hosts) != (now.replicas, now.hosts):
         logger.warning(
             "the checkpoint is of %d replica(s) on %d host(s), now there are %d on %d: the data order over them "

@@ -1,0 +1,46 @@
+"""Files that are written completely or not at all, and the checks of where a command may write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tfvideogan.config import UsageError
+from tfvideogan.files import paths
+
+
+def check_output(flag: str, path: str | Path, suffixes: tuple[str, ...]) -> None:
+    """Raises UsageError unless a file of this name and kind can be written; missing folders are made later."""
+    path = paths.path(path)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"--{flag} must end in {' or '.join(suffixes)}. Received: {path}")
+    if path.is_dir():
+        raise UsageError(f"--{flag} must be a file. Received: {path}, which is a folder")
+    check_folder(flag, path.parent)
+
+
+def check_folder(flag: str, path: str | Path) -> None:
+    """Raises UsageError unless files can be written in this folder, which need not exist yet."""
+    if paths.is_remote(paths.path(path)):
+        return
+    existing = next(folder for folder in [Path(path), *Path(path).absolute().parents] if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UsageError(f"--{flag} cannot be written: {existing} is no folder that one can write to. Received: {path}")
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes beside `path`, then renames: readers never see half a file."""
+    path = paths.path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if paths.is_remote(path):  # an object appears when it is complete
+        path.write_bytes(content)
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # before the new name: a power cut must not leave an empty file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
