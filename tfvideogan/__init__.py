@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "VGAN": "tfvideogan.models.vgan",
     "MDGAN": "tfvideogan.models.mdgan",
-    "load_generator": "tfvideogan.runs.run_folder",
+    "load_generator": "tfvideogan.runs.loading",
     "load_exported": "tfvideogan.inference.artefacts",
 }
 __all__ = [*_HOMES]

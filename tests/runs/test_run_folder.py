@@ -13,7 +13,8 @@ import tensorflow as tf
 from tests.helpers import tiny
 from tfvideogan.config import DamagedError, UsageError
 from tfvideogan.files import paths
-from tfvideogan.runs import loading, run_folder
+from tfvideogan.runs import loading, manifest, run_folder
+from tfvideogan.runs.manifest import Provenance
 
 
 class RunFolderTest(tf.test.TestCase):
@@ -80,12 +81,12 @@ class RunFolderTest(tf.test.TestCase):
             yield f"bit {bit}", bytes(flipped)
         yield "deleted", None
 
-    def test_facts_come_back(self):
-        facts = run_folder.Provenance(restores=2, replicas=8, hosts=4)
-        self.run.save(1, 5, self.model.training_state(), 9, facts)
-        self.assertEqual(self.run.latest().facts, facts)
+    def test_provenance_comes_back(self):
+        provenance = Provenance(restores=2, replicas=8, hosts=4)
+        self.run.save(1, 5, self.model.training_state(), 9, provenance)
+        self.assertEqual(self.run.latest().provenance, provenance)
         self.save(6)
-        self.assertEqual(self.run.latest().facts, run_folder.Provenance(restores=0, replicas=1, hosts=1))
+        self.assertEqual(self.run.latest().provenance, Provenance(restores=0, replicas=1, hosts=1))
 
     def test_a_save_that_fails_leaves_nothing_behind(self):
         self.save(1)
@@ -106,7 +107,7 @@ class RunFolderTest(tf.test.TestCase):
 
     def test_a_failed_save_of_the_same_step_leaves_the_earlier_one(self):
         self.save(1)
-        with mock.patch.object(run_folder, "_sealed", side_effect=OSError("full")), self.assertRaises(OSError):
+        with mock.patch.object(manifest, "sealed", side_effect=OSError("full")), self.assertRaises(OSError):
             self.save(1)
         self.assertEqual(self.run.latest().step, 1)
         self.assertLen(list(self.run.checkpoints_dir.iterdir()), 1)

@@ -142,7 +142,7 @@ class TrainTest(tf.test.TestCase):
         saved = {checkpoint.step for checkpoint in run_folder.RunFolder(run_dir).list()}
         self.assertContainsSubset({0, 2, 4, 6, 8, 10, 12, 14, 16}, saved)
         newest = run_folder.RunFolder(run_dir).latest()
-        self.assertEqual((newest.step, newest.facts.restores), (16, 1))
+        self.assertEqual((newest.step, newest.provenance.restores), (16, 1))
         model = loading.load_model(run_dir)[0]
         for variable in model.sampling_generator.variables:
             self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
@@ -156,7 +156,7 @@ class TrainTest(tf.test.TestCase):
         with self.not_finite_at(*range(3, 99)):  # of the first order, which the run has left
             self.train("spoiled", steps=16, keep=99, ema=0.5)
         again = run_folder.RunFolder(run_dir).latest()
-        self.assertEqual((again.step, again.facts.restores), (16, 1))
+        self.assertEqual((again.step, again.provenance.restores), (16, 1))
         self.assertEqual(before, self.variables(again))
 
     def variables(self, checkpoint: run_folder.Checkpoint) -> dict[str, bytes]:
@@ -235,7 +235,7 @@ class TrainTest(tf.test.TestCase):
         self.assertLen(told, 1)
         self.assertIn("the checkpoint is of 1 replica(s) on 1 host(s), now there are 2 on 1", told[0])
         newest = run_folder.RunFolder(run_dir).latest()
-        self.assertEqual((newest.step, newest.facts.replicas), (4, 2))
+        self.assertEqual((newest.step, newest.provenance.replicas), (4, 2))
 
     def test_fit_and_the_loop_give_the_same_weights_and_optimizers(self):
         for name in ("vgan", "mdgan"):

@@ -11,52 +11,32 @@ is written last and seals itself, too. A folder whose files do not match its man
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
-import os
 import re
-from typing import Any
 
 import tensorflow as tf
 
 from tfvideogan.config import Config, DamagedError, UsageError
-from tfvideogan.files import checksums, paths
-from tfvideogan.files.atomic import write_bytes
-from tfvideogan.models.adversarial import AdversarialModel
-from tfvideogan.models.registry import build_model, num_stages
-
-logger = logging.getLogger(__name__)
-
-MANIFEST = "manifest.json"
-_NAME = re.compile(r"stage(\d+)-step(\d+)")
-_FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folder cannot change
+from tfvideogan.files import atomic, checksums, paths
+from tfvideogan.runs import manifest
+from tfvideogan.runs.manifest import Provenance
 
 State = dict[str, list[tf.Variable]]
 
+logger = logging.getLogger(__name__)
 
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What a checkpoint's manifest says beside its files.
-
-    Attributes:
-        restores: how often the stage has gone back to a checkpoint, each time to another data order.
-        replicas, hosts: it was trained on.
-    """
-
-    restores: int = 0
-    replicas: int = 1
-    hosts: int = 1
+_NAME = re.compile(r"stage(\d+)-step(\d+)")
+_FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folder cannot change
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Checkpoint:
-    """A complete checkpoint; the newest is the largest. `facts` are those of a verified one."""
+    """A complete checkpoint; the newest is the largest. `provenance` is that of a verified one."""
 
     stage: int
     step: int
     path: paths.Path
-    facts: Facts = dataclasses.field(default=Facts(), compare=False)
+    provenance: Provenance = dataclasses.field(default=Provenance(), compare=False)
 
 
 class RunFolder:
@@ -87,7 +67,7 @@ class RunFolder:
         """Makes these the run's options. Raises UsageError if the folder cannot be written."""
         try:
             if not (self.path / "config.json").exists() or self.config() != config:
-                write_bytes(self.path / "config.json", config.to_json().encode())
+                atomic.write_bytes(self.path / "config.json", config.to_json().encode())
         except OSError as error:
             raise UsageError(f"--run_dir cannot be written: {error}") from error
 
@@ -121,7 +101,7 @@ class RunFolder:
             if earlier[name] != now[name]:
                 logger.warning("this run had --%s=%s, now it has %s", name, earlier[name], now[name])
 
-    def save(self, stage: int, step: int, state: State, keep: int, facts: Facts = Facts()) -> paths.Path:
+    def save(self, stage: int, step: int, state: State, keep: int, provenance: Provenance = Provenance()) -> paths.Path:
         """Writes a checkpoint, all of it or nothing, then drops the oldest ones of the stage beyond `keep`.
 
         Raises:
@@ -136,8 +116,12 @@ class RunFolder:
                 paths.remove_folder(unfinished)
         try:
             tf.train.Checkpoint(**state).write(str(beside / "variables"))
-            files = {path.name: checksums.sha256(path) for path in sorted(beside.iterdir()) if path.name != MANIFEST}
-            (beside / MANIFEST).write_text(_sealed({"stage": stage, "step": step, **vars(facts), "files": files}))
+            files = {
+                path.name: checksums.sha256(path) for path in sorted(beside.iterdir()) if path.name != manifest.MANIFEST
+            }
+            (beside / manifest.MANIFEST).write_text(
+                manifest.sealed({"stage": stage, "step": step, **vars(provenance), "files": files})
+            )
             if beside != final:
                 self._rename(beside, final)
         except (OSError, tf.errors.OpError) as error:
@@ -155,17 +139,17 @@ class RunFolder:
 
     def _rename(self, beside: paths.Path, final: paths.Path) -> None:
         for path in [*beside.iterdir(), beside]:
-            _fsync(path)
+            atomic.fsync(path)
         if final.exists():  # damaged, or the run would have gone on from it
             final.rename(self.checkpoints_dir / f".{final.name}.old.part")
         beside.rename(final)
-        _fsync(self.checkpoints_dir)
+        atomic.fsync(self.checkpoints_dir)
 
     def list(self) -> list[Checkpoint]:
         """All complete checkpoints, oldest first; their contents are not checked."""
         found = self.checkpoints_dir.iterdir() if self.checkpoints_dir.is_dir() else []
         if paths.is_remote(self.path):  # where a save that was cut short bears its last name, but has no manifest
-            found = [path for path in found if (path / MANIFEST).exists()]
+            found = [path for path in found if (path / manifest.MANIFEST).exists()]
         named = [(match, path) for path in found if (match := _NAME.fullmatch(path.name))]
         return sorted(Checkpoint(int(match[1]), int(match[2]), path) for match, path in named)
 
@@ -178,7 +162,7 @@ class RunFolder:
         candidates = [c for c in self.list() if stage in (None, c.stage)]
         for checkpoint in reversed(candidates):
             try:
-                return dataclasses.replace(checkpoint, facts=_verified(checkpoint.path))
+                return dataclasses.replace(checkpoint, provenance=manifest.verified(checkpoint.path))
             except (OSError, ValueError, tf.errors.OpError) as error:
                 told = f"checkpoint {checkpoint.path} is passed over: {paths.first_line(error)}"
                 if told not in self._told:  # a run asks for its latest more than once
@@ -190,93 +174,3 @@ class RunFolder:
                 "remove them, or the folder, to begin again"
             )
         return None
-
-
-def restore(checkpoint: Checkpoint, state: State) -> None:
-    """Fills every variable of `state` from a checkpoint, which may hold more.
-
-    Raises:
-        UsageError: the checkpoint is of another model.
-    """
-    try:
-        status = tf.train.Checkpoint(**state).read(str(checkpoint.path / "variables"))
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
-        raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {paths.first_line(error)}") from error
-    except tf.errors.OpError as error:
-        raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
-
-
-def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
-    """The model of a run folder, ready to generate or predict, and the checkpoint it was loaded from.
-
-    Args:
-        stage: 1 for MD-GAN's Base-Net alone; the newest stage by default.
-
-    Raises:
-        UsageError: no run folder, no checkpoint (of that stage), or a damaged one.
-    """
-    run = RunFolder.open(run_dir)
-    config = run.config()
-    if stage and stage > num_stages(config.model.model):
-        raise UsageError(f"--stage must be 1 for --model={config.model.model}. Received: {stage}")
-    checkpoint = run.latest(stage)
-    if checkpoint is None:
-        of_stage = f" of stage {stage}" if stage else ""
-        raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
-    model = build_model(config.model, checkpoint.stage)
-    state = model.sampling_state()
-    if config.train.ema:  # what samples is the average, and the model has no other generator
-        state["ema_generator"] = state.pop("generator")
-    restore(checkpoint, state)
-    return model, checkpoint
-
-
-def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
-    """The model of a run folder: call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1].
-
-    Arguments and errors are those of `load_model`.
-    """
-    return load_model(run_dir, stage)[0]
-
-
-def weights_sha256(model: AdversarialModel) -> str:
-    """A checksum over the weights that the model samples with, whatever file they came from."""
-    digest = hashlib.sha256()
-    for _, variables in sorted(model.sampling_state().items()):
-        for variable in variables:
-            digest.update(variable.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _sealed(manifest: dict[str, Any]) -> str:
-    """A manifest's text, with a checksum over the rest of it."""
-    checksum = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
-    return json.dumps(manifest | {"checksum": checksum}, indent=2) + "\n"
-
-
-def _verified(path: paths.Path) -> Facts:
-    """The facts of a checkpoint whose files are as they were written.
-
-    Raises:
-        ValueError, OSError, tf.errors.OpError: they are not.
-    """
-    text = (path / MANIFEST).read_text(encoding="utf-8")
-    try:
-        said = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{MANIFEST} cannot be read: {error}") from error
-    if not isinstance(said, dict) or text != _sealed({k: v for k, v in said.items() if k != "checksum"}):
-        raise ValueError(f"{MANIFEST} does not match its own checksum")
-    for name, expected in said["files"].items():
-        if checksums.sha256(path / name) != expected:
-            raise ValueError(f"{name} does not match its SHA-256")
-    return Facts(**{field.name: said[field.name] for field in dataclasses.fields(Facts)})
-
-
-def _fsync(path: paths.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

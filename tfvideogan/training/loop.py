@@ -25,6 +25,7 @@ from tfvideogan.models import registry, vgan
 from tfvideogan.models.updates import NO_SCALE
 from tfvideogan.runs import loading, run_folder
 from tfvideogan.runs.journal import Journal, tolerated
+from tfvideogan.runs.manifest import Provenance
 from tfvideogan.training import assembly, runtime, signals
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class TrainingStage:
         self.config, self.options, self.setup, self.stop = config, config.train, setup, stop
         self.folder, self.sources, self.stage, self.steps = run, sources, stage, steps
         self.model = assembly.new_model(config, setup, stage)
-        self.facts = run_folder.Provenance(replicas=setup.replicas, hosts=setup.workers)
+        self.provenance = Provenance(replicas=setup.replicas, hosts=setup.workers)
         self.step = self._resume()
         first = pipeline.evaluation_batches(sources[0].source, config.model.num_frames, SAMPLES, SAMPLES)
         self.shown = next(iter(first))
@@ -206,7 +207,7 @@ class TrainingStage:
 
     def _go_back(self) -> bool:
         """Restores the last good checkpoint and takes another order of the data; whether the run may go on."""
-        good, restores = latest_on_all_hosts(self.folder, self.setup, self.stage), self.facts.restores + 1
+        good, restores = latest_on_all_hosts(self.folder, self.setup, self.stage), self.provenance.restores + 1
         scales, skipped = [update.scale.numpy() for update in self.model.updates], self.model.skipped.numpy()
         loading.restore(good, self.model.training_state())
         for update, scale in zip(self.model.updates, scales, strict=True):
@@ -229,7 +230,7 @@ class TrainingStage:
 
     def _take_order(self, restores: int) -> None:
         """Clips and latents in the order of this many restores."""
-        self.facts = dataclasses.replace(self.facts, restores=restores)
+        self.provenance = dataclasses.replace(self.provenance, restores=restores)
         self.model.reseed((self.options.seed + restores * 1_000_003) % 2**31)
         self.model.skipped_in_a_row.assign(0)
         self.model.reset_metrics()
@@ -278,7 +279,7 @@ class TrainingStage:
         shown = {name: f"{losses[name]:.3f}" if taken else "none" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
         if self.setup.is_chief:
-            skipped, restores = int(self.model.skipped.numpy()), self.facts.restores
+            skipped, restores = int(self.model.skipped.numpy()), self.provenance.restores
             self.journal.write_losses(self.step, losses, round(rate, 3), skipped, restores)
 
     def _write_samples(self) -> None:
@@ -290,7 +291,7 @@ class TrainingStage:
         self.journal.write_sample(self.step, picture)
 
     def _save(self) -> None:
-        self.folder.save(self.stage, self.step, self.model.training_state(), self.options.keep, self.facts)
+        self.folder.save(self.stage, self.step, self.model.training_state(), self.options.keep, self.provenance)
 
     def _resume(self) -> int:
         """Restores the newest checkpoint of this stage, or starts it, and returns the step."""
@@ -303,8 +304,8 @@ class TrainingStage:
                 if update.scale.numpy() == NO_SCALE:
                     update.keep_scale(NO_SCALE)
             logger.info("stage %d goes on from step %d of %d (%s)", self.stage, own.step, self.steps, own.path.name)
-            _warn_of_other_replicas(own.facts, self.facts)
-            self._take_order(own.facts.restores)
+            _warn_of_other_replicas(own.provenance, self.provenance)
+            self._take_order(own.provenance.restores)
             return own.step
         if self.stage == 2:
             latest_on_all_hosts(self.folder, self.setup, stage=1)
@@ -327,7 +328,7 @@ class TrainingStage:
         )
 
 
-def _warn_of_other_replicas(then: run_folder.Provenance, now: run_folder.Provenance) -> None:
+def _warn_of_other_replicas(then: Provenance, now: Provenance) -> None:
     if (then.replicas, then.hosts) != (now.replicas, now.hosts):
         logger.warning(
             "the checkpoint is of %d replica(s) on %d host(s), now there are %d on %d: the data order over them "
