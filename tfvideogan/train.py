@@ -34,7 +34,7 @@ def main() -> int:
     if args.dry_run:
         from tfvideogan.training import dry_run
 
-        print(dry_run.report(checked, args.run_dir))
+        print(dry_run.describe(checked, args.run_dir))
         return 0
     from tfvideogan.training import loop
 

@@ -78,11 +78,11 @@ class ReportTest(tf.test.TestCase):
         model.compile()
         run.save(1, 7, model.training_state(), keep=1)
         before = {path: path.read_bytes() for path in self.run_dir.rglob("*") if path.is_file()}
-        self.assertIn(f"{self.run_dir}: would go on from stage 1, step 7\n", dry_run.report(config, self.run_dir))
+        self.assertIn(f"{self.run_dir}: would go on from stage 1, step 7\n", dry_run.describe(config, self.run_dir))
         self.assertEqual(before, {path: path.read_bytes() for path in self.run_dir.rglob("*") if path.is_file()})
 
     def test_every_stage_and_the_rows_of_every_replica_are_told(self):
-        report = dry_run.report(tiny.config("mdgan", strategy="mirrored", batch_size=6), self.run_dir)
+        report = dry_run.describe(tiny.config("mdgan", strategy="mirrored", batch_size=6), self.run_dir)
         self.assertIn("replicas        2 on 1 host(s), 3 of 6 clips each\n", report)
         self.assertIn("\nstage 1         base_generator ", report)
         self.assertIn("\nstage 2         refine_generator ", report)
@@ -95,7 +95,7 @@ class ReportTest(tf.test.TestCase):
             "no such folder": {"data": "/no/such/folder"},
         }.items():
             with self.subTest(message), self.assertRaisesRegex(UsageError, message):
-                dry_run.report(tiny.config("vgan", **options), self.run_dir)
+                dry_run.describe(tiny.config("vgan", **options), self.run_dir)
         self.assertFalse(self.run_dir.exists())
 
 

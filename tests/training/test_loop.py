@@ -20,7 +20,7 @@ from tfvideogan.config import DamagedError, UsageError
 from tfvideogan.data import records
 from tfvideogan.files import pictures
 from tfvideogan.runs import loading, run_folder
-from tfvideogan.training import assembly, hosts, loop, runtime
+from tfvideogan.training import assembly, hosts, loop, runtime, statistics
 
 
 class TrainTest(tf.test.TestCase):
@@ -195,7 +195,7 @@ class TrainTest(tf.test.TestCase):
             self.train("stages", model="mdgan", refine_steps=2)
 
     def test_a_signal_while_steps_are_skipped_waits_for_one_that_is_finite(self):
-        skip = logging.getLogger("tfvideogan.training.loop")
+        skip = logging.getLogger("tfvideogan.training.stage")
 
         def ask(record: logging.LogRecord) -> bool:
             if "the update is skipped" in record.getMessage():
@@ -243,7 +243,7 @@ class TrainTest(tf.test.TestCase):
                 config = tiny.config(name, steps=4, **({"refine_steps": 0} if name == "mdgan" else {}))
                 run_dir = self.folder / name
                 self.assertEqual(loop.train(config, run_dir), 0)
-                setup = runtime.setup(config.train, config.data.batch_size)
+                setup = runtime.open_runtime(config.train, config.data.batch_size)
                 looped, fitted = (assembly.new_model(config, setup, 1) for _ in range(2))
                 untrained = self.trained(looped)
                 loading.restore(run_folder.RunFolder(run_dir).latest(), looped.training_state())
@@ -285,7 +285,7 @@ class TrainTest(tf.test.TestCase):
         before = [w.copy() for w in model.generator.get_weights()]
         config = tiny.config("vgan")
         batches = assembly.batches(config, assembly.open_data(config), seed=0)
-        model.estimate_batch_statistics(batches.take(loop.STATISTICS_BATCHES))
+        model.estimate_batch_statistics(batches.take(statistics.FINAL_BATCHES))
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllClose(a, b, atol=1e-6)
 
@@ -342,7 +342,7 @@ class TrainTest(tf.test.TestCase):
         for stage in (None, 1, 2):
             with (
                 self.subTest(stage=stage),
-                mock.patch.object(loop, "SECONDS_TO_SEE", 0.01),
+                mock.patch.object(hosts, "SECONDS_TO_SEE", 0.01),
                 mock.patch.object(time, "sleep"),
                 self.assertRaisesRegex(UsageError, f"--run_dir must be on a file system .* Received: {run.path}"),
             ):

@@ -15,7 +15,7 @@ from tfvideogan.training import runtime, signals
 
 
 def setup(batch_size: int = 4, **options) -> runtime.Runtime:
-    return runtime.setup(TrainConfig(**({"strategy": "none"} | options)), batch_size)
+    return runtime.open_runtime(TrainConfig(**({"strategy": "none"} | options)), batch_size)
 
 
 def cluster(job: str, index: int, **hosts: list[str]) -> str:
@@ -63,7 +63,7 @@ class RuntimeTest(tf.test.TestCase):
             "from tfvideogan import runtime\n"
             "from tfvideogan.config import TrainConfig\n"
             "print(config.is_op_determinism_enabled())\n"
-            "print(runtime.setup(TrainConfig(deterministic=True), 4).xla)\n"
+            "print(runtime.open_runtime(TrainConfig(deterministic=True), 4).xla)\n"
             "print(config.is_op_determinism_enabled())\n"
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

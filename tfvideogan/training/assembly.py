@@ -41,17 +41,17 @@ def _variation(config: Config) -> pipeline.Variation:
     return pipeline.Variation(config.data.max_temporal_stride, config.data.flip)
 
 
-def new_model(config: Config, setup: Runtime, stage: int) -> AdversarialModel:
+def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
     """A stage's model with fresh weights, compiled for the run's replicas."""
     options = config.train
     # By stage, so that a stage starts from the same weights in a process of its own.
     keras.utils.set_random_seed((options.seed + stage - 1) % 2**32)
-    with setup.strategy.scope():
+    with runtime.strategy.scope():
         model = registry.build_model(config.model, stage, options.seed, options.ema)
         if options.sync_batch_norm:
             blocks.synchronize(model.generator, model.discriminator)
         adams = [keras.optimizers.Adam(r, beta_1=options.beta1, beta_2=options.beta2) for r in learning_rates(options)]
-        model.compile(*adams, xla=setup.xla)
+        model.compile(*adams, xla=runtime.xla)
     return model
 
 
@@ -60,7 +60,7 @@ def learning_rates(options: TrainConfig) -> tuple[float, float]:
     return options.learning_rate, options.discriminator_learning_rate
 
 
-def step_function(model: AdversarialModel, setup: Runtime) -> Callable[[tf.Tensor, bool], bool]:
+def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, bool], bool]:
     """The model's train step on all replicas, each of which takes its rows of its host's batch.
 
     Returns:
@@ -72,18 +72,18 @@ def step_function(model: AdversarialModel, setup: Runtime) -> Callable[[tf.Tenso
         model.train_step(clips)
         return ~vote(~stop)
 
-    distributed_step = tf.function(lambda clips, stop: setup.strategy.run(step_of_replica, args=(clips, stop)))
+    distributed_step = tf.function(lambda clips, stop: runtime.strategy.run(step_of_replica, args=(clips, stop)))
 
     def step(clips: tf.Tensor, stop: bool) -> bool:
-        rows = len(clips) * setup.workers // setup.replicas
+        rows = len(clips) * runtime.workers // runtime.replicas
 
         def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
             first = context.replica_id_in_sync_group * rows % len(clips)
             return clips[first : first + rows]
 
         # Split here: a DistributedIterator could not be resumed.
-        mine = setup.strategy.experimental_distribute_values_from_function(rows_of)
+        mine = runtime.strategy.experimental_distribute_values_from_function(rows_of)
         stops = distributed_step(mine, tf.constant(stop))
-        return bool(setup.strategy.experimental_local_results(stops)[0])
+        return bool(runtime.strategy.experimental_local_results(stops)[0])
 
     return step

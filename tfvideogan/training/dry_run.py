@@ -12,30 +12,31 @@ from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import run_folder
-from tfvideogan.training import assembly, runtime
+from tfvideogan.training import assembly
+from tfvideogan.training.runtime import open_runtime
 
 WORKSPACE = 2.2  # activations, their gradients and scratch space; measured on CPUs, 2.0 to 2.3 over four runs
 BYTES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}  # of an activation
 
 
-def report(config: Config, run_dir: str | Path) -> str:
+def describe(config: Config, run_dir: str | Path) -> str:
     """The resolved options, each stage's networks and memory, the machine's part, and the first batch.
 
     Raises:
         UsageError: whatever the training itself would refuse.
     """
-    setup = runtime.setup(config.train, config.data.batch_size)
+    runtime = open_runtime(config.train, config.data.batch_size)
     latest = run_folder.RunFolder.for_training(run_dir, config).latest()
     sources = assembly.open_data(config)
     clips = next(iter(assembly.batches(config, sources, config.train.seed)))
-    rows = config.data.batch_size // setup.replicas
+    rows = config.data.batch_size // runtime.replicas
     lines = [f"--{name}={value}" for name, value in config.flat().items() if value is not None]
     lines += ["", f"run folder      {run_dir}: {_where(latest)}"]
-    lines.append(f"replicas        {setup.replicas} on {setup.workers} host(s), {rows} of {len(clips)} clips each")
-    lines.append(f"XLA             {'on' if setup.xla else 'off'} (the log above says why)")
+    lines.append(f"replicas        {runtime.replicas} on {runtime.workers} host(s), {rows} of {len(clips)} clips each")
+    lines.append(f"XLA             {'on' if runtime.xla else 'off'} (the log above says why)")
     lines.append(f"precision       {config.train.precision}; losses are float32")
     for stage in range(1, registry.num_stages(config.model.model) + 1):
-        lines += _stage(assembly.new_model(config, setup, stage), stage, rows, config.train.precision)
+        lines += _stage(assembly.new_model(config, runtime, stage), stage, rows, config.train.precision)
     lines.append(f"data            {config.data.data}: {sum(len(s.source) for s in sources):,} clips")
     low, high = float(tf.reduce_min(clips)), float(tf.reduce_max(clips))
     lines.append(f"first batch     {tuple(clips.shape)} {clips.dtype.name} in [{low:.3f}, {high:.3f}]")

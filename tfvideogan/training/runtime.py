@@ -1,4 +1,4 @@
-"""The machine's side of a run: replicas and hosts, XLA, precision, seeds, signals. Never reads flags."""
+"""The machine's side of a run: replicas and hosts, XLA, precision, seeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from types import FrameType, TracebackType
 
 import keras
 import tensorflow as tf
@@ -75,7 +74,7 @@ class Runtime:
             ) from error
 
 
-def setup(options: TrainConfig, batch_size: int) -> Runtime:
+def open_runtime(options: TrainConfig, batch_size: int) -> Runtime:
     """Sets precision and seeds, chooses replicas and XLA, and logs each choice with its reason.
 
     Raises:
@@ -198,25 +197,3 @@ def _xla_of_the_device() -> bool:
         return True
     logger.info("XLA is off: on a CPU its 3D convolutions are many times slower than the native ones")
     return False
-
-
-class StopSignals:
-    """Turns Ctrl-C and SIGTERM into a request to stop after the step; a second Ctrl-C interrupts at once."""
-
-    def __init__(self) -> None:
-        self.signal_number = 0
-
-    def __enter__(self) -> StopSignals:
-        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, _: FrameType | None) -> None:
-        if self.signal_number and number == signal.SIGINT:  # schedulers repeat SIGTERM, which must not spoil the save
-            raise KeyboardInterrupt
-        self.signal_number = number

@@ -1,0 +1,129 @@
+"""Where a stage of a run stands: its model, the step, the order of its data; resumed, saved, taken back."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from tfvideogan.config import Config
+from tfvideogan.data.sources import Weighted
+from tfvideogan.models.updates import NO_SCALE
+from tfvideogan.runs import loading
+from tfvideogan.runs.manifest import Provenance
+from tfvideogan.runs.run_folder import Checkpoint, RunFolder
+from tfvideogan.training import assembly
+from tfvideogan.training.hosts import latest_on_all_hosts
+from tfvideogan.training.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+class Stage:
+    """One stage of a run, from its newest checkpoint or from its start.
+
+    Args:
+        number: 1, or 2 for MD-GAN's Refine-Net on the frozen Base-Net.
+        steps: after which it is finished.
+
+    Attributes:
+        model: compiled for the run's replicas.
+        step: how many steps were taken.
+        provenance: what its next checkpoint says of where it was trained.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        runtime: Runtime,
+        sources: Sequence[Weighted],
+        number: int,
+        steps: int,
+    ):
+        self.config, self.folder, self.runtime, self.sources = config, folder, runtime, sources
+        self.number, self.steps = number, steps
+        self.model = assembly.new_model(config, runtime, number)
+        self.provenance = Provenance(replicas=runtime.replicas, hosts=runtime.workers)
+        self.step = 0
+        newest = latest_on_all_hosts(folder, runtime, number)
+        if newest:
+            self._resume(newest)
+        else:
+            self._start()
+
+    def _resume(self, newest: Checkpoint) -> None:
+        loading.restore(newest, self.model.training_state())
+        for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.config.train), strict=True):
+            optimizer.learning_rate = rate  # The run's options may have changed since the checkpoint.
+        for update in self.model.updates:
+            if update.scale.numpy() == NO_SCALE:
+                update.keep_scale(NO_SCALE)
+        logger.info("stage %d goes on from step %d of %d (%s)", self.number, newest.step, self.steps, newest.path.name)
+        _warn_of_other_replicas(newest.provenance, self.provenance)
+        self._take_order(newest.provenance.restores)
+        self.step = newest.step
+
+    def _start(self) -> None:
+        if self.number == 2:
+            latest_on_all_hosts(self.folder, self.runtime, stage=1)
+            base, earlier = loading.load_model(self.folder.path, stage=1)
+            self.model.base_generator.set_weights(base.generator.get_weights())
+            logger.info("stage 2 starts on the frozen Base-Net of %s", earlier.path.name)
+        networks = (self.model.generator, self.model.discriminator)
+        logger.info("stage %d: %s", self.number, ", ".join(f"{n.name} {n.count_params():,}" for n in networks))
+
+    def batches(self) -> Iterator[tf.Tensor]:
+        """This host's part of the batches from the present step on."""
+        host = self.runtime.worker, self.runtime.workers
+        return iter(assembly.batches(self.config, self.sources, self.model.seed, self.step, *host))
+
+    def save(self) -> None:
+        """Writes a checkpoint of this step. Raises OSError if it cannot be written."""
+        state, keep = self.model.training_state(), self.config.train.keep
+        self.folder.save(self.number, self.step, state, keep, self.provenance)
+
+    def has_checkpoints(self) -> bool:
+        """Whether the run folder holds a checkpoint of this stage, good or damaged."""
+        return any(checkpoint.stage == self.number for checkpoint in self.folder.list())
+
+    def skipped_in_a_row(self) -> int:
+        """How many of the last steps were skipped as not finite; if the last one was, that is logged."""
+        skipped = int(self.model.skipped_in_a_row.numpy())
+        if skipped:
+            scales = [f"{update.scale.numpy():g}" for update in self.model.updates if update.scales]
+            logger.warning(
+                "stage %d, step %d: a loss or a gradient is not finite, the update is skipped (%d in a row%s)",
+                *(self.number, self.step, skipped, f"; loss scales are now {' and '.join(scales)}" if scales else ""),
+            )
+        return skipped
+
+    def go_back(self) -> Checkpoint:
+        """Restores the stage's newest good checkpoint and takes another order of the data; returns that checkpoint."""
+        good = latest_on_all_hosts(self.folder, self.runtime, self.number)
+        scales, skipped = [update.scale.numpy() for update in self.model.updates], self.model.skipped.numpy()
+        loading.restore(good, self.model.training_state())
+        for update, scale in zip(self.model.updates, scales, strict=True):
+            update.keep_scale(scale)  # The checkpoint's scale would overflow again.
+        self.model.skipped.assign(skipped)  # The checkpoint does not know of the steps that were skipped since.
+        self._take_order(self.provenance.restores + 1)
+        self.step = good.step
+        return good
+
+    def _take_order(self, restores: int) -> None:
+        """Puts clips and latents in the order that a stage has after so many restores."""
+        self.provenance = dataclasses.replace(self.provenance, restores=restores)
+        self.model.reseed((self.config.train.seed + restores * 1_000_003) % 2**31)
+        self.model.skipped_in_a_row.assign(0)
+        self.model.reset_metrics()
+
+
+def _warn_of_other_replicas(then: Provenance, now: Provenance) -> None:
+    if (then.replicas, then.hosts) != (now.replicas, now.hosts):
+        logger.warning(
+            "the checkpoint is of %d replica(s) on %d host(s), now there are %d on %d: the data order over them "
+            "differs, so the run goes on, but not bit for bit as it would have",
+            *(then.replicas, then.hosts, now.replicas, now.hosts),
+        )
