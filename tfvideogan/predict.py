@@ -40,7 +40,7 @@ def main() -> None:
     from tfvideogan.models.mdgan import MDGAN
     from tfvideogan.runs import loading
 
-    atomic.check_output("output", args.output)
+    atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
     if args.sheet:
         atomic.check_output("sheet", args.sheet, (".png",))
     model, checkpoint = loading.load_model(args.run_dir, args.stage)

@@ -112,9 +112,9 @@ class WriteTest(MediaTest):
         (self.folder / "file").touch()
         for name in ("clip.avi", "clip", "clip.mp4.txt", "folder.mp4", "file/clip.mp4"):
             with self.subTest(name), self.assertRaisesRegex(UsageError, f"--output.*{Path(name).parts[0]}"):
-                atomic.check_output("output", self.folder / name)
+                atomic.check_output("output", self.folder / name, videos.CLIP_SUFFIXES)
         for name in ("clip.MP4", "new/folders/clip.gif"):
-            atomic.check_output("output", self.folder / name)
+            atomic.check_output("output", self.folder / name, videos.CLIP_SUFFIXES)
         self.assertEqual(self.names(), ["file", "folder.mp4"])
 
 

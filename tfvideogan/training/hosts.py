@@ -9,7 +9,7 @@ from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 from tfvideogan.training.runtime import Runtime
 
 SECONDS_TO_SEE = (
-    60  # A shared file system may show the chief's newest checkpoint to the other hosts only after a while.
+    60  # Shared file systems may show the newest checkpoint to other hosts late.
 )
 
 
