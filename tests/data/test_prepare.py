@@ -277,7 +277,7 @@ class KilledTest(PrepareTest):
     @contextlib.contextmanager
     def killed_after(self, output: Path, renamed: int):
         """Ends the process, as a kill would, once so many shards have their final names."""
-        move, write = prepare.paths.move, prepare.media.write_bytes
+        move, write = prepare.paths.move, prepare.atomic.write_bytes
 
         def moved(source, target):
             if str(Path(target).parent) == str(output) and len(list(output.glob("*.tfrecord"))) == renamed:
@@ -289,7 +289,7 @@ class KilledTest(PrepareTest):
                 raise SystemExit
             write(path, content)
 
-        with mock.patch.object(prepare.paths, "move", moved), mock.patch.object(prepare.media, "write_bytes", written):
+        with mock.patch.object(prepare.paths, "move", moved), mock.patch.object(prepare.atomic, "write_bytes", written):
             yield
 
     def test_another_folder_does_not_go_on_with_a_job(self):

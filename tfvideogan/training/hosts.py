@@ -8,9 +8,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 from tfvideogan.training.runtime import Runtime
 
-SECONDS_TO_SEE = (
-    60  # Shared file systems may show the newest checkpoint to other hosts late.
-)
+SECONDS_TO_SEE = 60  # Shared file systems may show the newest checkpoint to other hosts late.
 
 
 def latest_on_all_hosts(folder: RunFolder, runtime: Runtime, stage: int | None = None) -> Checkpoint | None:
