@@ -16,12 +16,12 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from tfvideogan.data.cutting import Cutting
 
 from tests.helpers import ROOT, evil_files, made_files
 from tests.helpers.made_files import numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
 from tfvideogan.data import description, plan, prepare, records
+from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.worker import Limits
 from tfvideogan.files import pictures

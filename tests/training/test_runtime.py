@@ -60,7 +60,7 @@ class RuntimeTest(tf.test.TestCase):
     def test_deterministic_ops_are_turned_on_without_xla(self):
         code = (  # in a process of its own: there is no turning them off
             "from tensorflow.python.framework import config\n"
-            "from tfvideogan import runtime\n"
+            "from tfvideogan.training import runtime\n"
             "from tfvideogan.config import TrainConfig\n"
             "print(config.is_op_determinism_enabled())\n"
             "print(runtime.open_runtime(TrainConfig(deterministic=True), 4).xla)\n"

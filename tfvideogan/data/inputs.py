@@ -63,7 +63,7 @@ def find_inputs(root: str) -> Found:
     if strips and not where.is_dir():
         return found
     listed = set(strips)
-    pictures: dict[str, list[str]] = {}
+    by_folder: dict[str, list[str]] = {}
     for name, path in _files(where, found):
         if path in listed:
             continue
@@ -71,14 +71,14 @@ def find_inputs(root: str) -> Found:
         if suffix in pictures.IMAGE_SUFFIXES and strips:
             found.ignored.append(name)  # the list says which ones count
         elif suffix in pictures.IMAGE_SUFFIXES:
-            pictures.setdefault(str(PurePosixPath(name).parent), []).append(path)
+            by_folder.setdefault(str(PurePosixPath(name).parent), []).append(path)
         elif suffix in _IGNORED_SUFFIXES:
             found.ignored.append(name)
         elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it
             found.unusable.append((name, "a shard of records, no video"))
         else:
             found.inputs.append(Input(name, "video", (path,), group=name))
-    for folder, files in pictures.items():
+    for folder, files in by_folder.items():
         found.inputs += _pictures(folder, files, where)
     return found
 
