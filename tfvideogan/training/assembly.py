@@ -1,4 +1,4 @@
-"""From a run's options to its parts: clips, batches, a compiled model, its step on all replicas."""
+"""What a training is made of, from the run's options: clips, batches, a compiled model, its step on all replicas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_data(config: Config) -> list[Weighted]:
 def batches(
     config: Config, sources: Sequence[Weighted], seed: int, step: int = 0, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """A run's batches from a step on; of several workers, each gets its part of every batch."""
+    """A run's batches [N, T, H, W, 3] in [-1, 1] from a step on; each of several workers gets its part of every batch."""
     size = config.data.batch_size // workers
     return pipeline.training_batches(
         sources, config.model.num_frames, size, seed, step, _variation(config), worker, workers
@@ -44,7 +44,7 @@ def _variation(config: Config) -> pipeline.Variation:
 def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
     """A stage's model with fresh weights, compiled for the run's replicas."""
     options = config.train
-    # By stage, so that a stage starts from the same weights in a process of its own.
+    # Each stage has a seed of its own, so that it starts from the same weights whether or not a process ran the first.
     keras.utils.set_random_seed((options.seed + stage - 1) % 2**32)
     with runtime.strategy.scope():
         model = registry.build_model(config.model, stage, options.seed, options.ema)
@@ -56,7 +56,7 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
 
 
 def learning_rates(options: TrainConfig) -> tuple[float, float]:
-    """Of the generator and of the discriminator."""
+    """The learning rates of the generator and of the discriminator."""
     return options.learning_rate, options.discriminator_learning_rate
 
 
@@ -81,7 +81,7 @@ def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Ten
             first = context.replica_id_in_sync_group * rows % len(clips)
             return clips[first : first + rows]
 
-        # Split here: a DistributedIterator could not be resumed.
+        # The host splits the batch, since a DistributedIterator could not be resumed.
         mine = runtime.strategy.experimental_distribute_values_from_function(rows_of)
         stops = distributed_step(mine, tf.constant(stop))
         return bool(runtime.strategy.experimental_local_results(stops)[0])

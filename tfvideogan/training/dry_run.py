@@ -15,8 +15,10 @@ from tfvideogan.runs import run_folder
 from tfvideogan.training import assembly
 from tfvideogan.training.runtime import open_runtime
 
-WORKSPACE = 2.2  # activations, their gradients and scratch space; measured on CPUs, 2.0 to 2.3 over four runs
-BYTES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}  # of an activation
+# Activations, their gradients and scratch space together take so many times the activations: 2.0 to 2.3 in four
+# runs on CPUs.
+WORKSPACE = 2.2
+BYTES_OF_ACTIVATION = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
 
 
 def describe(config: Config, run_dir: str | Path) -> str:
@@ -59,20 +61,19 @@ def _stage(model: AdversarialModel, stage: int, rows: int, precision: str) -> li
 def memory(model: AdversarialModel, rows: int, precision: str) -> float:
     """An estimate of what a replica needs beside TensorFlow itself, in bytes.
 
-    Weights, gradients and Adam's two moments are four float32 numbers a parameter; stage 2 has
-    the frozen Base-Net's weights, too. The
-    activations of the generator are kept until its update, those of the discriminator for
-    two branches at a time (real and fake), or three with the ranking loss.
+    Weights, gradients and Adam's two moments are four float32 numbers a parameter; stage 2 also holds the
+    weights of the frozen Base-Net. The activations of the generator are kept until its update, those of the
+    discriminator for two branches at a time (real and fake), or three with the ranking loss.
     """
     parameters = model.generator.count_params() * (5 if model.ema else 4) + model.discriminator.count_params() * 4
     if getattr(model, "stage", 1) == 2:
         parameters += model.base_generator.count_params()
     branches = 3 if "d_ranking" in model.loss_names else 2
     activations = _activations(model.generator) + branches * _activations(model.discriminator)
-    return parameters * 4.0 + activations * rows * BYTES[precision] * WORKSPACE
+    return parameters * 4.0 + activations * rows * BYTES_OF_ACTIVATION[precision] * WORKSPACE
 
 
 def _activations(network: keras.Model) -> int:
-    """Numbers that a network's layers put out for one clip."""
+    """How many numbers the layers of a network put out for one clip."""
     outputs = [tensor for layer in network.layers for tensor in tf.nest.flatten(layer.output)]
     return sum(math.prod(tensor.shape[1:]) for tensor in outputs)

@@ -27,8 +27,8 @@ class Runtime:
     Attributes:
         strategy: over the replicas.
         xla: whether XLA compiles networks and losses.
-        worker: this host's number; 0 is the chief, the one that writes.
-        workers: how many hosts there are.
+        worker: the number of this host; host 0 is the chief, which writes for all.
+        workers: the number of hosts.
     """
 
     strategy: tf.distribute.Strategy
@@ -38,7 +38,7 @@ class Runtime:
 
     @property
     def replicas(self) -> int:
-        """Of all hosts."""
+        """The number of replicas on all hosts together."""
         return self.strategy.num_replicas_in_sync
 
     @property
@@ -52,7 +52,8 @@ class Runtime:
 
         def all_reduce(own: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))  # made on the replica's device
+            # The identity lies on the replica's own device, as NCCL wants it.
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
 
         reduced = tf.function(lambda own: self.strategy.run(all_reduce, args=(own,)))
         total = self.strategy.experimental_local_results(reduced(tf.constant(value, tf.int64)))[0]
@@ -78,8 +79,8 @@ def open_runtime(options: TrainConfig, batch_size: int) -> Runtime:
     """Sets precision and seeds, chooses replicas and XLA, and logs each choice with its reason.
 
     Raises:
-        UsageError: a combination that cannot work, told before anything is allocated; of many hosts, a number of
-            replicas that does not divide the batch once all have come.
+        UsageError: options exclude each other, which is found before anything is allocated; or the replicas do not
+            divide the batch, which with several hosts is known only when all of them have joined.
     """
     xla = _decide_xla(options)
     worker, workers = _host_of_cluster() if options.strategy == "multi_worker" else (0, 1)
@@ -89,7 +90,7 @@ def open_runtime(options: TrainConfig, batch_size: int) -> Runtime:
         raise UsageError(f"--batch_size must be a multiple of the {replicas} replicas. Received: {batch_size}")
     if xla is None:
         xla = _xla_of_the_device()
-    # Grappler's remapper stumbles over the gradients' graphs, says so, and would gain nothing in training.
+    # Grappler's remapper fails on the graphs of gradients with a warning, and would gain nothing in training.
     tf.config.optimizer.set_experimental_options({"remapping": False})
     logger.info("precision %s, batch of %d on %d replica(s)", options.precision, batch_size, replicas)
     keras.mixed_precision.set_global_policy(options.precision)
@@ -117,13 +118,13 @@ def make_strategy(name: str, workers: int = 1) -> tf.distribute.Strategy:
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    """The process's one: a second would number its collectives as the first does, and sometimes meet its shapes."""
+    """One strategy serves the whole process: a second one numbers its collectives like the first, and both then mix."""
     return tf.distribute.MirroredStrategy(devices)
 
 
 @functools.cache
 def _over_hosts(workers: int) -> tf.distribute.Strategy:
-    """The process's one, made before anything touches a device; waits until all hosts have come."""
+    """Joins the other hosts and waits for all of them; TensorFlow wants this before anything touches a device."""
     logger.info("waiting for all hosts of TF_CONFIG")
     try:
         with _ended_by_ctrl_c():
@@ -142,7 +143,7 @@ def _over_hosts(workers: int) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C end the process at once while TensorFlow waits, when no Python runs (SIGTERM it catches itself)."""
+    """Lets Ctrl-C end the process at once: while TensorFlow waits, no Python code runs that could answer the signal."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
@@ -151,19 +152,21 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 
 
 def _host_of_cluster() -> tuple[int, int]:
-    """This host's number and how many there are, by TF_CONFIG; the chief is number 0.
+    """The number of this host and the number of hosts, read from TF_CONFIG; the chief has number 0.
 
     Raises:
         UsageError: TF_CONFIG is missing or makes no sense.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:
-        said = json.loads(text)
-        hosts = {job: said["cluster"].get(job, []) for job in ("chief", "worker")}
-        if not all(isinstance(a, str) and re.fullmatch(r"\S+:\d{1,5}", a) for found in hosts.values() for a in found):
+        cluster = json.loads(text)
+        hosts = {job: cluster["cluster"].get(job, []) for job in ("chief", "worker")}
+        if not all(
+            isinstance(a, str) and re.fullmatch(r"\S+:\d{1,5}", a) for addresses in hosts.values() for a in addresses
+        ):
             raise ValueError("an address is no host:port")
-        tasks = [(job, i) for job, found in hosts.items() for i in range(len(found))]
-        worker = tasks.index((said["task"]["type"], int(said["task"]["index"])))
+        tasks = [(job, i) for job, addresses in hosts.items() for i in range(len(addresses))]
+        worker = tasks.index((cluster["task"]["type"], int(cluster["task"]["index"])))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
             "--strategy=multi_worker reads TF_CONFIG, for example "
@@ -174,7 +177,7 @@ def _host_of_cluster() -> tuple[int, int]:
 
 
 def _decide_xla(options: TrainConfig) -> bool | None:
-    """What the options say of XLA; None if it is the device that decides."""
+    """Whether the options turn XLA on or off; None if the device decides."""
     for name, why in (
         ("sync_batch_norm", "XLA cannot cross replicas"),
         ("deterministic", "XLA picks its kernels by timing them, and its results are not repeatable"),

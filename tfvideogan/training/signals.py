@@ -23,6 +23,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _request(self, number: int, _: FrameType | None) -> None:
-        if self.signal_number and number == signal.SIGINT:  # schedulers repeat SIGTERM, which must not spoil the save
+        # A repeated SIGTERM, which schedulers send, must not spoil the save; a second Ctrl-C means it.
+        if self.signal_number and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = number
