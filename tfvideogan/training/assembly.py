@@ -30,7 +30,7 @@ def open_data(config: Config) -> list[Weighted]:
 def batches(
     config: Config, sources: Sequence[Weighted], seed: int, step: int = 0, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """A run's batches [N, T, H, W, 3] in [-1, 1] from a step on; each of several workers gets its part of every batch."""
+    """A run's batches [N, T, H, W, 3] in [-1, 1] from a step on; each of several workers gets its part of each."""
     size = config.data.batch_size // workers
     return pipeline.training_batches(
         sources, config.model.num_frames, size, seed, step, _variation(config), worker, workers

@@ -143,7 +143,7 @@ def _over_hosts(workers: int) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C end the process at once: while TensorFlow waits, no Python code runs that could answer the signal."""
+    """Lets Ctrl-C end the process while TensorFlow waits, since no Python code then runs to answer the signal."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
