@@ -43,7 +43,7 @@ NETWORKS = {
 
 def num_stages(model: str) -> int:
     """How many stages a run of this model has."""
-    return 2 if model == "mdgan" else 1
+    return (mdgan.MDGAN if model == "mdgan" else vgan.VGAN).num_stages
 
 
 def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float = 0.0) -> AdversarialModel:

@@ -34,10 +34,11 @@ class Update:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor:
             raise ValueError(f"losses are scaled here, not by the optimizer. Received: {optimizer.name}")
         self.network, self.optimizer = network, optimizer
-        self.scales = network.compute_dtype == "float16"
+        # The layers are asked, since a network that was loaded takes the policy of the program that loads it.
+        self.scales = any(layer.compute_dtype == "float16" for layer in network.layers)
         optimizer.build(network.trainable_variables)
-        self.scale = per_replica(INITIAL_SCALE if self.scales else NO_SCALE, "loss_scale")
-        self.finite_updates = per_replica(0, "finite_updates")  # since the scale last changed
+        self.scale = training_variable(INITIAL_SCALE if self.scales else NO_SCALE, "loss_scale")
+        self.finite_updates = training_variable(0, "finite_updates")  # since the scale last changed
 
     def keep_scale(self, scale: float) -> None:
         """Goes on with a loss scale, or with the initial one if `scale` is that of another precision's run."""
@@ -83,7 +84,8 @@ class Update:
 
             tf.cond(strategy.experimental_local_results(taken)[0], update, lambda: tf.constant(False))
 
-        # A condition around an update that crosses replicas cannot stand within one replica.
+        # All replicas take part in an update, and TensorFlow refuses a condition around such an operation in the code
+        # of a single one. `merge_call` lets the replicas wait while the condition is evaluated once for all of them.
         tf.distribute.get_replica_context().merge_call(on_all_replicas, args=(taken, gradients))
         return taken
 
@@ -95,8 +97,8 @@ class Update:
         self.finite_updates.assign((self.finite_updates + 1) * tf.cast(finite & ~grow, tf.int64))
 
 
-def per_replica(value: float, name: str) -> tf.Variable:
-    """A variable of training that every replica keeps for itself: an int64, or a float32 for a float."""
+def training_variable(value: float, name: str) -> tf.Variable:
+    """What training counts (int64) or scales (float32) with; each replica has, and changes, a copy of its own."""
     dtype = tf.float32 if isinstance(value, float) else tf.int64
     return tf.Variable(value, dtype=dtype, trainable=False, name=name)
 

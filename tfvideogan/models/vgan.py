@@ -25,6 +25,7 @@ import tensorflow as tf
 from tfvideogan import config, losses
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.generative import Tensors
 
 LATENT_DIM = 100
 SMALLEST_FRAME = config.SMALLEST_FRAME["vgan"]
@@ -178,6 +179,7 @@ def latents(seed: int, count: int) -> tf.Tensor:
     return tf.stack([tf.random.stateless_normal([LATENT_DIM], [seed, row]) for row in range(count)])
 
 
+@keras.saving.register_keras_serializable(package="tfvideogan")
 class VGAN(AdversarialModel):
     """Video-GAN as a Keras model: noise, or a frame, to a clip.
 
@@ -211,9 +213,16 @@ class VGAN(AdversarialModel):
         **options: Any,
     ):
         super().__init__(generator, discriminator, **options)
-        self.predicts = len(generator.inputs[0].shape) == 4
-        self.mask_prior = 0.0 if self.predicts or "mask" not in generator.output else mask_prior
+        self.mask_prior = mask_prior if self.has_mask and not self.predicts else 0.0
         self.first_frame_weight = first_frame_weight if self.predicts else 0.0
+
+    @property
+    def predicts(self) -> bool:
+        return len(self.generator.input_shape) == 4
+
+    @property
+    def has_mask(self) -> bool:
+        return "mask" in self.generator.output
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -224,21 +233,21 @@ class VGAN(AdversarialModel):
     def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return clips[:, 0] if self.predicts else self.draw_latents(tf.shape(clips)[0], LATENT_DIM, step)
 
-    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> dict[str, tf.Tensor]:
+    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
         return generator(inputs, training=training)
 
-    def discriminator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # Real and fake pass separately: each has batch statistics of its own.
-        real_logits = self.discriminator(clips, training=True)
-        fake_logits = self.discriminator(generated["clip"], training=True)
+        real_logits = self.discriminator(clips, training=training)
+        fake_logits = self.discriminator(generated["clip"], training=training)
         return {
             "d_real": losses.softmax_adversarial(real_logits, losses.REAL),
             "d_fake": losses.softmax_adversarial(fake_logits, losses.FAKE),
         }
 
-    def generator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # Non-saturating: the fake is labelled as real.
-        fake_logits = self.discriminator(generated["clip"], training=True)
+        fake_logits = self.discriminator(generated["clip"], training=training)
         terms = {"g_adversarial": losses.softmax_adversarial(fake_logits, losses.REAL)}
         if self.mask_prior:
             terms["g_mask_prior"] = self.mask_prior * losses.mask_prior(generated["mask"])
@@ -246,3 +255,10 @@ class VGAN(AdversarialModel):
             first_frame = losses.content_l1(generated["clip"][:, 0], clips[:, 0])
             terms["g_first_frame"] = self.first_frame_weight * first_frame
         return terms
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "mask_prior": self.mask_prior,
+            "first_frame_weight": self.first_frame_weight,
+        }
