@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-import tiny
+from tests.helpers import tiny
 
 from tfvideogan import runtime
 from tfvideogan.models import mdgan
