@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from test_commands import run
+from tests.test_commands import run
 
 from export import all as export_all
 from export import check_parity, model_card, processes

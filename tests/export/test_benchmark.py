@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from test_commands import run
+from tests.test_commands import run
 
 from export import benchmark, lowering, processes, to_onnx, to_tflite, torch_networks
 from export.check_parity import sha256

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from test_commands import run
+from tests.test_commands import run
 
 from export import check_parity, inputs, measure, operators, to_onnx, to_saved_model, to_tflite
 from tests.helpers import tiny

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-from test_commands import run
+from tests.test_commands import run
 
 from export import lowering, one_file, to_onnx
 from export.inputs import probe_inputs

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from test_commands import run, start
-from test_decoding import picture
+from tests.test_commands import run, start
+from tests.inference.test_decoding import picture
 
 from tests.helpers import tiny
 from tests.inference import test_signatures

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from test_commands import run
+from tests.test_commands import run
 
 from export import lowering, one_file, to_tflite
 from export.inputs import probe_inputs

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
-from test_decoding import picture
+from tests.inference.test_decoding import picture
 
 from export.lowering import lower
 from tests.helpers import ROOT, tiny
