@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tfvideogan.data.cutting import Clip, Cutting, clips_of
 
 from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
+from tfvideogan.data.cutting import Clip, Cutting, clips_of
 from tfvideogan.data.inputs import find_inputs
 
 
