@@ -25,7 +25,8 @@ class AdversarialModel(GenerativeModel):
     scope to train it on several replicas.
 
     `save` and `keras.saving.load_model` keep the model with its optimizers, counters and
-    loss scales, so that a loaded one trains on as the saved one would have.
+    loss scales, so that a loaded one trains on as the saved one would have. The program that
+    loads it must have imported the subclass's module.
     """
 
     paper_adam: ClassVar[dict[str, float]]
@@ -50,11 +51,11 @@ class AdversarialModel(GenerativeModel):
         xla: bool = False,
         **options: Any,
     ) -> None:
-        """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles networks and losses.
+        """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles the training's losses.
 
-        Learning rates may be schedules; updates that are skipped do not count for them. Losses
-        of float16 networks are scaled by the model itself. Other options, as `run_eagerly`, go
-        to `keras.Model.compile`.
+        Learning rates may be schedules, which do not count updates that are skipped. The model
+        scales the losses of float16 networks by itself. Other options, such as `run_eagerly`,
+        go to `keras.Model.compile`.
         """
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(**self.paper_adam)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(**self.paper_adam)
@@ -66,7 +67,7 @@ class AdversarialModel(GenerativeModel):
             self.skipped_in_a_row = training_variable(0, "skipped_in_a_row")
             self.evaluated = training_variable(0, "evaluated")  # batches, since the metrics were reset
             self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
-        # Only these are compiled: the optimizers' updates cross replicas, which XLA cannot.
+        # XLA compiles these alone, since it cannot compile the optimizers' updates, in which replicas meet.
         wrap = _xla_function if xla else (lambda function: function)
         self._generate = wrap(lambda inputs: self.generate(inputs, self.generator, training=True))
         self._discriminator_losses = wrap(self.discriminator_losses)
@@ -112,8 +113,9 @@ class AdversarialModel(GenerativeModel):
     def train_step(self, data: Any) -> Tensors:
         """One generator forward, one discriminator update, one generator update on the same fakes.
 
-        An update that is not finite on some replica is skipped on all, and the generator's
-        is with the discriminator's; `skipped` counts such steps, `skipped_in_a_row` the last ones.
+        An update that is not finite on some replica is skipped on all, and with the
+        discriminator's the generator's is skipped, too. `skipped` counts such steps, and
+        `skipped_in_a_row` those since the last step that was taken.
         """
         clips = checks.training_clips(data, self.clip_shape)
         statistics = [v.value for n in (self.generator, self.discriminator) for v in batch_statistics.of_network(n)]
@@ -133,7 +135,7 @@ class AdversarialModel(GenerativeModel):
         taken &= vote(all_finite(statistics))
         taken = self.generator_update.apply(g_tape, g_objective, g_losses.values(), allowed=taken)
         for variable, value in zip(statistics, before, strict=True):
-            variable.assign(tf.where(taken, variable, value))  # a forward pass that was not finite has spoiled them
+            variable.assign(tf.where(taken, variable, value))  # a forward pass that is not finite spoils them
         self._count(taken)
         self._update_ema(taken)
         return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))

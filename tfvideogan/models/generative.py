@@ -115,8 +115,9 @@ class GenerativeModel(keras.Model):
     def draw_latents(self, batch_size: tf.Tensor, latent_dim: int, step: tf.Tensor) -> tf.Tensor:
         """This replica's rows of the step's latents [N, latent_dim] from N(0, 1).
 
-        They are a function of seed and step: all replicas draw the same global batch and
-        take their rows of it, so replicas change nothing and a resumed run draws on.
+        They are a function of seed and step. All replicas draw the same global batch and take
+        their rows of it, so that their number changes nothing (if it divides the batch), and a
+        resumed run goes on as if it had not stopped.
         """
         context = tf.distribute.get_replica_context()
         seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
@@ -126,15 +127,15 @@ class GenerativeModel(keras.Model):
         return latents[first : first + batch_size]
 
     def reseed(self, seed: int) -> None:
-        """Draws other latents from here on; functions that hold `train_step` must be traced anew."""
+        """Draws other latents from here on; functions that have traced `train_step` must be made anew."""
         self.seed = seed
         self._pass_through = None
 
     def estimate_batch_statistics(self, batches: Iterable[tf.Tensor]) -> None:
         """Sets the sampling generator's batch normalisation statistics to their mean over `batches`.
 
-        A generator trained with batch statistics and sampled with smoothed ones is off by
-        whatever the smoothing missed; this is the plain average over clips [N, T, H, W, 3].
+        A generator that was trained with batch statistics is sampled with moving averages,
+        which lag behind its weights. These are plain averages over clips [N, T, H, W, 3].
         After an exception, or where the average is not finite, the statistics are as they were.
 
         Raises:

@@ -6,9 +6,9 @@ the layer sizes of the released networks (generators and the stage-2 discriminat
     Y1 = G1(X)   Base-Net: X is the first frame repeated; content, L1
     Y2 = G2(Y1)  Refine-Net: motion, Gram matrices and a ranking loss
 
-Deviations: no training code was released. D1 has the released D2's layers; the
+Deviations: the authors released no training code, so D1 has the layers of their D2, and the
 Base-Net is frozen in stage 2 and runs with inference statistics. Sizes other than
-128x128x32 are ours: levels are dropped or added at the coarse end, and the width
+128x128x32 are ours: they have fewer or more levels at the coarse end, and the width
 stops growing at 16 * base_width.
 """
 
@@ -72,9 +72,9 @@ def _u_net(
             x = blocks.leaky_relu(blocks.batch_norm(x, name=f"down_bn{level + 1}"))
         skips.append(x)
 
-    seed_shape = x.shape[1:4]  # (2, 4, 4) at the paper's size
+    seed_shape = x.shape[1:4]  # it is (2, 4, 4) at the paper's size
     x = blocks.conv(x, widths[-1], seed_shape, padding="valid", **options, name=f"down_conv{len(strides) + 1}")
-    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # from [N, 1, 1, 1, C]
+    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # x was [N, 1, 1, 1, C]
     x = blocks.batch_norm_relu(x, name="up_bn1")
     for level in reversed(range(len(strides))):  # x is at the resolution of skips[level]
         if level >= finest_skip:
@@ -115,7 +115,7 @@ def discriminator(
 
 
 def _check_and_strides(base_width: int, frame_size: int, num_frames: int) -> list[int]:
-    """Temporal strides of the levels, finest first; conv1 halves space only."""
+    """Temporal strides of the levels, finest first; the first convolution halves space only."""
     config.check_networks(base_width, frame_size, num_frames, SMALLEST_FRAME)
     return blocks.temporal_strides(frame_size, num_frames, spatial_levels=1)
 
@@ -192,15 +192,15 @@ class MDGAN(AdversarialModel):
         names = ("d_real", "d_fake", "g_adversarial", "g_content")
         return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
 
-    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - of noise only
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - the step is for latents
         return clips[:, 0]
 
     def generate(
         self, inputs: tf.Tensor, generator: keras.Model, training: bool, base_training: bool = False
     ) -> Tensors:
-        """X -> Y1 -> Y2, `generator` being the network of the last stage.
+        """X -> Y1 -> Y2, where `generator` is the network of the model's own stage.
 
-        The frozen Base-Net takes inference statistics in stage 2, unless `base_training`.
+        In stage 2 the frozen Base-Net takes inference statistics, unless `base_training` is set.
         """
         repeated = repeat_frame(inputs, self.num_frames)
         if self.stage == 1:
@@ -218,7 +218,7 @@ class MDGAN(AdversarialModel):
             "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
             "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
         }
-        if self.stage == 2:  # D2 maximises what G2 minimises
+        if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises
             base = self.discriminator(generated["base"], training=training)
             terms["d_ranking"] = -self.ranking_weight * _ranking(fake, real, base)
         return terms

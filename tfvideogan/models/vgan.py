@@ -9,9 +9,9 @@ A 3D stream makes a moving foreground f and its mask m, a 2D stream a still
 background b. With an encoder in place of the noise the same network predicts the
 future of a frame.
 
-Deviations: the paper's conditional network has a code of 100 values, the released
-code has none; this follows the code. Sizes other than 64x64x32 are ours: levels are
-dropped or added at the coarse end, and the width stops growing at 8 * base_width.
+Deviations: the paper's conditional network has a bottleneck of 100 values, which the
+released program lacks, and so does this one. Sizes other than 64x64x32 are ours: they have
+fewer or more levels at the coarse end, and the width stops growing at 8 * base_width.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def two_stream_generator(
 def one_stream_generator(
     base_width: int = 64, frame_size: int = 64, num_frames: int = 32, init_stddev: float = 0.01
 ) -> keras.Model:
-    """The paper's baseline: the foreground trunk with one head, no mask, no background.
+    """The paper's baseline: the foreground trunk with one head, without mask and background.
 
     Arguments and errors are those of `two_stream_generator`.
 
@@ -129,7 +129,7 @@ def _widths(base_width: int, frame_size: int) -> list[int]:
 
 
 def _video_trunk_from_latents(latents: Any, base_width: int, frame_size: int, num_frames: int, stddev: float) -> Any:
-    """Latents [N, 100] -> [N, T/2, H/2, W/2, base_width], from one 2x4x4 seed."""
+    """Latents [N, 100] -> [N, T/2, H/2, W/2, base_width]; the coarsest map is 2x4x4 at the paper's size."""
     widths = _widths(base_width, frame_size)
     strides = blocks.temporal_strides(frame_size, num_frames)
     seed_shape = (num_frames // 2 ** strides.count(2), blocks.SMALLEST_MAP, blocks.SMALLEST_MAP)
@@ -139,7 +139,7 @@ def _video_trunk_from_latents(latents: Any, base_width: int, frame_size: int, nu
 
 
 def _video_trunk(x: Any, widths: Sequence[int], strides: Sequence[int], stddev: float) -> Any:
-    """3D transposed convolutions up to half the size; the heads make the last step (of stride `strides[0]`)."""
+    """3D transposed convolutions up to half the frame's size; the heads make the last doubling."""
     for level, (width, stride) in enumerate(zip(widths, strides[:0:-1], strict=True)):
         x = blocks.deconv(x, width, **blocks.cube(stride), stddev=stddev, name=f"f_conv{level + 2}")
         x = blocks.batch_norm_relu(x)
@@ -166,7 +166,7 @@ def _frame_encoder(x: Any, widths: Sequence[int], stddev: float) -> Any:
 
 
 def _fuse(trunk: Any, background: Any, stddev: float) -> dict[str, Any]:
-    """Both heads on the trunk, and eq. 2: the mask is replicated over colour, the background over time."""
+    """Both heads on the trunk, and eq. 2, in which the mask is repeated over colour and the background over time."""
     f = blocks.deconv(trunk, 3, 4, strides=2, stddev=stddev, name="f_head")
     m = blocks.deconv(trunk, 1, 4, strides=2, stddev=stddev, name="m_head")
     foreground, mask = blocks.head(f, "tanh", "foreground"), blocks.head(m, "sigmoid", "mask")
@@ -237,7 +237,7 @@ class VGAN(AdversarialModel):
         return generator(inputs, training=training)
 
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
-        # Real and fake pass separately: each has batch statistics of its own.
+        # Real and fake clips pass separately, so that each have batch statistics of their own.
         real_logits = self.discriminator(clips, training=training)
         fake_logits = self.discriminator(generated["clip"], training=training)
         return {
@@ -246,7 +246,7 @@ class VGAN(AdversarialModel):
         }
 
     def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
-        # Non-saturating: the fake is labelled as real.
+        # This is the non-saturating form: fakes are labelled as real.
         fake_logits = self.discriminator(generated["clip"], training=training)
         terms = {"g_adversarial": losses.softmax_adversarial(fake_logits, losses.REAL)}
         if self.mask_prior:
