@@ -64,8 +64,7 @@ def weights(model: keras.Model) -> np.ndarray:
 def shake(model: AdversarialModel) -> None:
     """Random batch normalisation statistics: a graph that forgot them would show."""
     random = np.random.default_rng(0)
-    networks = {id(n): n for n in (model.sampling_generator, getattr(model, "base_generator", model.generator))}
-    for network in networks.values():
+    for network in model.sampling_networks.values():
         for variable in network.non_trainable_variables:
             # Small means: features of a tiny network are small, and a ReLU must not cut all of them off.
             low, high = (0.02, 0.2) if variable.name == "moving_variance" else (-0.1, 0.1)

@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-import tiny
 
+from tests.helpers import tiny
 from tfvideogan import runtime
 from tfvideogan.models import mdgan
 from tfvideogan.models.adversarial import AdversarialModel
