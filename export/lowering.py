@@ -32,7 +32,7 @@ ELEMENTWISE = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activatio
 
 
 def sampler(model: AdversarialModel, lowering: bool) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """From a batch of `model.sampling_input` to the model's dict of outputs: the lowered network, or the model itself."""
+    """From a batch of `model.sampling_input` to the dict of outputs: the lowered network, or the model itself."""
     return lower(model) if lowering else lambda inputs: model(inputs, training=False)
 
 
