@@ -77,20 +77,21 @@ class AdversarialModel(keras.Model):
         """The generator to sample from: the moving average when there is one."""
         return self.ema_generator or self.generator
 
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """All networks, each once, in the order in which data pass them, by the names that checkpoints have."""
+        average = {"ema_generator": self.ema_generator} if self.ema else {}
+        return {"generator": self.generator, **average, "discriminator": self.discriminator}
+
+    @property
+    def sampling_networks(self) -> dict[str, keras.Model]:
+        """Those of `networks` that a sample passes, in this order."""
+        others = {"discriminator", "generator"} if self.ema else {"discriminator"}
+        return {name: network for name, network in self.networks.items() if name not in others}
+
     def sampling_state(self) -> dict[str, list[tf.Variable]]:
         """The variables that sampling needs, by network."""
-        name = "ema_generator" if self.ema else "generator"
-        return {name: _variables(self.sampling_generator)}
-
-    def training_state(self) -> dict[str, list[tf.Variable]]:
-        """All that a compiled model must be given back to train on as if it had not stopped."""
-        return {
-            "generator": _variables(self.generator),
-            "discriminator": _variables(self.discriminator),
-            "generator_optimizer": self.generator_update.variables,
-            "discriminator_optimizer": self.discriminator_update.variables,
-            "counters": [self.step, self.skipped],
-        } | self.sampling_state()
+        return {name: [v.value for v in network.variables] for name, network in self.sampling_networks.items()}
 
     def compile(
         self,
@@ -241,10 +242,6 @@ class AdversarialModel(keras.Model):
             logger.warning("batch statistics are not finite over %d batches: they stay as they were", count)
         for variable, total, value in zip(statistics, sums, before, strict=True):
             variable.assign(total / count if finite else value)
-
-
-def _variables(part: Any) -> list[tf.Variable]:
-    return [variable.value for variable in part.variables]
 
 
 def _statistics(network: keras.Model) -> list[keras.Variable]:

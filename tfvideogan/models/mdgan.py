@@ -178,9 +178,9 @@ class MDGAN(AdversarialModel):
         names = ("d_real", "d_fake", "g_adversarial", "g_content")
         return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
 
-    def sampling_state(self) -> dict[str, list[tf.Variable]]:
-        state = super().sampling_state()
-        return state if self.stage == 1 else state | {"base": [v.value for v in self.base_generator.variables]}
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        return super().networks if self.stage == 1 else {"base": self.base_generator, **super().networks}
 
     def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - of noise only
         return clips[:, 0]
