@@ -165,7 +165,17 @@ def _parse(arguments: list[str]) -> list[str]:
         sys.exit(0)
     if len(rest) > 1:
         sys.exit(_complain(f"unexpected argument {rest[1]!r}; flags are written --name=value"))
+    _expand_home()
     return rest
+
+
+def _expand_home() -> None:
+    """Replaces `~` in the values of flags and in their lists, since shells leave it alone behind `--name=`."""
+    for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
+        if isinstance(flag.value, str):
+            flag.value = ",".join(map(os.path.expanduser, flag.value.split(",")))
+        elif isinstance(flag.value, list):
+            flag.value = list(map(os.path.expanduser, flag.value))
 
 
 def _complain(message: str, status: int = BAD_INPUT) -> int:

@@ -13,6 +13,7 @@ from export import layers_2d, lowering
 from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.runs import state
 from tfvideogan.runs.run_folder import RunFolder
 
 FRAMES = 4
@@ -106,5 +107,5 @@ def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
     for earlier in range(1, stage + 1):
         trained = model(name, earlier)
         shake(trained)
-        run.save(earlier, 4, trained.sampling_state(), keep=1)
+        run.save(earlier, 4, state.for_sampling(trained), keep=1)
     return Path(path)

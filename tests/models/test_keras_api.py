@@ -11,6 +11,7 @@ from tests.helpers import tiny
 from tfvideogan import runtime
 from tfvideogan.models import mdgan
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.runs import state
 
 SHAPE = (4, 16, 16, 3)  # of the clips of a tiny `vgan`
 
@@ -23,7 +24,7 @@ def compiled(name: str, stage: int = 1, **options) -> AdversarialModel:
 
 def state(model: AdversarialModel) -> np.ndarray:
     """All that a checkpoint holds of a compiled model, as one vector."""
-    return np.concatenate([np.ravel(v.numpy()) for part in model.training_state().values() for v in part])
+    return np.concatenate([np.ravel(v.numpy()) for part in state.for_training(model).values() for v in part.values()])
 
 
 def weights(model: AdversarialModel) -> np.ndarray:
