@@ -163,6 +163,7 @@ class ConfigFilesTest(tf.test.TestCase):
                 options = dict(self.option(line) for line in lines if line and not line.startswith("#"))
                 Config.create(**{name: types[name](value) for name, value in options.items()})
 
+                self.assertRegex(lines[0], r"^# .{20,90}\.$")  # by itself what --config=help tells of it
                 opening = "\n".join(lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))])
                 self.assertIn(f" --flagfile=configs/{path.name} ", opening)
                 for word in ("Paper:", "Run:", "Costs:", "Expect:"):

@@ -31,6 +31,7 @@ FLOORS = [
     {"training"},
     {"cli"},
     COMMANDS,
+    {"__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

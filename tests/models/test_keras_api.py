@@ -11,7 +11,7 @@ from tests.helpers import tiny
 from tfvideogan import runtime
 from tfvideogan.models import mdgan
 from tfvideogan.models.adversarial import AdversarialModel
-from tfvideogan.runs import state
+from tfvideogan.runs.state import for_training
 
 SHAPE = (4, 16, 16, 3)  # of the clips of a tiny `vgan`
 
@@ -24,7 +24,7 @@ def compiled(name: str, stage: int = 1, **options) -> AdversarialModel:
 
 def state(model: AdversarialModel) -> np.ndarray:
     """All that a checkpoint holds of a compiled model, as one vector."""
-    return np.concatenate([np.ravel(v.numpy()) for part in state.for_training(model).values() for v in part.values()])
+    return np.concatenate([np.ravel(v.numpy()) for part in for_training(model).values() for v in part.values()])
 
 
 def weights(model: AdversarialModel) -> np.ndarray:
