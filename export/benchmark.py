@@ -166,8 +166,7 @@ def flops_of(run_dir: str, report: Row) -> float:
     model, _ = loading.load_model(run_dir, report["stage"])
     if loading.weights_sha256(model) != report["weights_sha256"]:
         raise UsageError(f"--run_dir has other weights than --dir was made of. Received: {run_dir}")
-    first = [model.base_generator] if getattr(model, "stage", 1) == 2 else []
-    return sum(speed.flops_per_clip(network) for network in [*first, model.sampling_generator])
+    return sum(speed.flops_per_clip(network) for network in model.sampling_networks.values())
 
 
 def table(rows: list[Row], rounds: list[list[Row]], flops: float | None, rate: float) -> str:

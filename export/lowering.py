@@ -25,23 +25,14 @@ import tensorflow as tf
 
 from export import layers_2d
 from export.layers_2d import TRANSPOSED, Index, Weights
-from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
-from tfvideogan.models.mdgan import MDGAN
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D, *TRANSPOSED)
 ELEMENTWISE = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activation, keras.layers.BatchNormalization)
 
 
-def input_spec(model: AdversarialModel) -> tf.TensorSpec:
-    """What the model samples from: `latents` [N, 100], or `frame` [N, H, W, 3] in [-1, 1]."""
-    if not model.predicts:
-        return tf.TensorSpec([None, vgan.LATENT_DIM], tf.float32, name="latents")
-    return tf.TensorSpec([None, *model.discriminator.input_shape[2:]], tf.float32, name="frame")
-
-
 def sampler(model: AdversarialModel, lowering: bool) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """From what `input_spec` tells to the model's dict of outputs: the lowered network, or the model as it is."""
+    """From a batch of `model.sampling_input` to the dict of outputs: the lowered network, or the model itself."""
     return lower(model) if lowering else lambda inputs: model(inputs, training=False)
 
 
@@ -53,9 +44,9 @@ def lower(model: AdversarialModel) -> keras.Model:
     Returns:
         latents [N, 100] or frame [N, H, W, 3] in [-1, 1] -> the dict that the model returns.
     """
-    spec = input_spec(model)
+    spec = model.sampling_input
     inputs = keras.Input(spec.shape[1:], name=spec.name)
-    if not isinstance(model, MDGAN):
+    if not model.repeats_frame:
         return keras.Model(inputs, _lower(model.sampling_generator)(inputs), name="lowered")
     clip = _reshape(inputs, (1, *spec.shape[1:]))
     if model.stage == 1:

@@ -35,10 +35,10 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     """
     import tensorflow as tf
 
-    from export.lowering import input_spec, sampler
+    from export.lowering import sampler
 
     one_file.check_precision(precision, lowering)
-    spec, sample = input_spec(model), sampler(model, lowering)
+    spec, sample = model.sampling_input, sampler(model, lowering)
     module = tf.Module()
     module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])

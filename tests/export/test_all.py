@@ -24,7 +24,7 @@ from tests.test_commands import run
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import run_folder, state
 
 
 class ExportAllTest(tf.test.TestCase):
@@ -87,7 +87,7 @@ class ExportAllTest(tf.test.TestCase):
         config = tiny.config("vgan_conditional", base_width=8, init_stddev=tiny.CONTRASTING["vgan_conditional", 1])
         run = run_folder.RunFolder.for_training(self.folder / "run", config)
         run.write_config(config)
-        run.save(1, 4, tiny.contrasting("vgan_conditional").sampling_state(), keep=1)
+        run.save(1, 4, state.for_sampling(tiny.contrasting("vgan_conditional")), keep=1)
         formats = ["--formats=tflite,onnx", "--precisions=float32,int8"]
         result = self.export("--run_dir=run", "--output=exported", "--repeats=1", *formats)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
@@ -211,7 +211,7 @@ class ExportAllTest(tf.test.TestCase):
         run = run_folder.RunFolder(run_dir)
 
         def make(job, *_):
-            run.save(1, 8, tiny.model("vgan").sampling_state(), keep=2)
+            run.save(1, 8, state.for_sampling(tiny.model("vgan")), keep=2)
             return {"artefact": str(job.file), "status": "accepted"}
 
         args = SimpleNamespace(

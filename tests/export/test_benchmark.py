@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from export import benchmark, lowering, processes, to_onnx, to_tflite, torch_networks
+from export import benchmark, processes, to_onnx, to_tflite, torch_networks
 from export.check_parity import sha256
 from tests.helpers import tiny
 from tests.test_commands import run
@@ -167,7 +167,7 @@ class TorchTest(tf.test.TestCase):
         for name, stage in tiny.MODELS:
             model = tiny.model(name, stage)
             tiny.shake(model)
-            spec = lowering.input_spec(model)
+            spec = model.sampling_input
             inputs = np.random.default_rng(0).uniform(-1, 1, [2, *spec.shape[1:]]).astype(np.float32)
             for layout in (torch.contiguous_format, torch.channels_last_3d):
                 made = torch_networks.generator(torch, model, layout)(inputs)

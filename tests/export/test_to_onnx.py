@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import tensorflow as tf
 
-from export import lowering, one_file, to_onnx
+from export import one_file, to_onnx
 from export.inputs import probe_inputs
 from tests.helpers import tiny
 from tests.test_commands import run
@@ -45,7 +45,7 @@ class ToONNXTest(tf.test.TestCase):
             proto = onnx.load_from_string(content)
             onnx.checker.check_model(proto, full_check=True)
             self.assertEqual([(o.domain, o.version) for o in proto.opset_import if not o.domain], [("", 18)])
-            spec, size = lowering.input_spec(model), tiny.frame_size(name)
+            spec, size = model.sampling_input, tiny.frame_size(name)
             shapes = {
                 value.name: [
                     dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim

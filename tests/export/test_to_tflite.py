@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from export import lowering, one_file, to_tflite
+from export import one_file, to_tflite
 from export.inputs import probe_inputs
 from tests.helpers import tiny
 from tests.test_commands import run
@@ -40,7 +40,7 @@ class ToTFLiteTest(tf.test.TestCase):
         return model
 
     def check(self, model, content: bytes, tolerance: float) -> None:
-        name = lowering.input_spec(model).name
+        name = model.sampling_input.name
         inputs = probe_inputs(model, 12)[:3]
         expected = model(inputs)["clip"].numpy()
         self.assertGreater(expected.std(), 0.03)
@@ -90,7 +90,7 @@ class ToTFLiteTest(tf.test.TestCase):
                 content = to_tflite.convert(model, "int8", calibration=inputs[8:])
                 expected = model(inputs[:8])["clip"].numpy()
                 self.assertBetween(expected.std(), 0.19, 0.3)
-                given = lowering.input_spec(model).name
+                given = model.sampling_input.name
                 made = predict(content, given, inputs[:8])
                 self.assertGreater(psnr(made, expected), 38.0)
                 self.assertAllClose(predict(content, given, inputs[:1]), made[:1], atol=0.02)

@@ -234,6 +234,28 @@ class BatchStatisticsTest(tf.test.TestCase):
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllEqual(a, b)
 
+    def test_an_exception_leaves_momenta_and_statistics_as_they_were(self):
+        clips = tiny.clips("vgan_conditional", 4)
+
+        def failing_source():
+            yield clips
+            raise OSError("the disk is gone")
+
+        model, reference = tiny.model("vgan_conditional"), tiny.model("vgan_conditional")
+        before = model.generator.get_weights()
+        for batches, error in (
+            (failing_source(), OSError),
+            ([clips, clips[:, :, :8]], (ValueError, tf.errors.OpError)),  # of another size
+        ):
+            with self.assertRaises(error):
+                model.estimate_batch_statistics(batches)
+            for a, b in zip(before, model.generator.get_weights(), strict=True):
+                self.assertAllEqual(a, b)
+            self.assertEqual({layer.momentum for layer in blocks.batch_norms(model.generator)}, {0.9})
+        for either in (model, reference):
+            either.estimate_batch_statistics([clips])
+        self.assertAllEqual(tiny.weights(model), tiny.weights(reference))
+
     def test_the_frozen_base_nets_statistics_stay(self):
         model = tiny.model("mdgan", 2, ema=0.9)
         before = model.base_generator.get_weights()

@@ -1,5 +1,6 @@
 """The loop: what it writes, that it resumes as it was, that it stops when asked."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -19,8 +20,9 @@ from tests.helpers import tiny
 from tfvideogan.config import DamagedError, UsageError
 from tfvideogan.data import records
 from tfvideogan.files import pictures
-from tfvideogan.runs import loading, run_folder
+from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, hosts, loop, runtime, statistics
+from tfvideogan.training.stage import Stage
 
 
 class TrainTest(tf.test.TestCase):
@@ -94,16 +96,18 @@ class TrainTest(tf.test.TestCase):
     def restored(self, run_dir: Path, step: int):
         model = tiny.model("vgan")
         checkpoint = next(c for c in run_folder.RunFolder(run_dir).list() if c.step == step)
-        loading.restore(checkpoint, {"generator": [v.value for v in model.generator.variables]})
+        loading.restore(checkpoint, state.for_sampling(model))
         return model.generator
 
     def spoil(self, run_dir: Path, steps: int) -> None:
         """Lets a run's discriminator be NaN from its last checkpoint on."""
         run, model = run_folder.RunFolder(run_dir), tiny.model("vgan")
         model.compile()
-        loading.restore(run.latest(), model.training_state())
+        latest = run.latest()
+        loading.restore(latest, state.for_training(model))
         model.discriminator.trainable_variables[0].assign_add(tf.fill([4, 4, 4, 3, 2], float("nan")))
-        run.save(1, steps, model.training_state(), keep=9)
+        provenance = dataclasses.replace(latest.provenance, clips=4 * steps)
+        run.save(1, steps, state.for_training(model), 9, provenance)
 
     def test_a_run_that_is_never_finite_ends_after_three_restores(self):
         run_dir = self.train("nan", steps=2)
@@ -121,12 +125,12 @@ class TrainTest(tf.test.TestCase):
         """Makes the training's batches of these steps NaN, in the data order of one seed."""
         make = assembly.batches
 
-        def spoiled(config, sources, order, step=0, *host):
-            batches = make(config, sources, order, step, *host)
+        def spoiled(config, sources, order, first=0, *host):
+            batches = make(config, sources, order, first, *host)
             if not host or order != seed:  # batches to estimate statistics over have no host
                 return batches
             bad = tf.constant(steps, tf.int64)
-            return batches.enumerate(step).map(
+            return batches.enumerate(first // config.data.batch_size).map(
                 lambda number, clips: tf.where(tf.reduce_any(number == bad), float("nan"), clips)
             )
 
@@ -170,7 +174,7 @@ class TrainTest(tf.test.TestCase):
         """The weights and optimizers, without the statistics, which are re-estimated as a run ends."""
         players = (model.generator, model.discriminator)
         values = [v.value for player in players for v in player.trainable_variables]
-        values += [v for update in model.updates for v in update.variables]
+        values += [v.value for optimizer in model.optimizers for v in optimizer.variables]
         return [value.numpy().tobytes() for value in values]
 
     def test_a_damaged_newest_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bits(self):
@@ -237,6 +241,24 @@ class TrainTest(tf.test.TestCase):
         newest = run_folder.RunFolder(run_dir).latest()
         self.assertEqual((newest.step, newest.provenance.replicas), (4, 2))
 
+    def test_another_batch_size_goes_on_from_the_next_clip(self):
+        run_dir = self.train("size", steps=2, batch_size=4)
+        config = tiny.config("vgan", steps=4, batch_size=2)
+        sources, on_one_device = assembly.open_data(config), runtime.Runtime(tf.distribute.get_strategy(), xla=False)
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            batches = Stage(config, run_folder.RunFolder(run_dir), on_one_device, sources, 1, 4).batches()
+        self.assertEqual(
+            [line.partition("batch_size")[2] for line in logs.output], [" was 4, now 2: going on from clip 8, step 2"]
+        )
+        one_by_one = assembly.batches(tiny.config("vgan", batch_size=1), sources, config.train.seed)
+        expected = np.concatenate([clip.numpy() for clip in one_by_one.skip(8).take(4)])
+        self.assertAllEqual(np.concatenate([next(batches).numpy() for _ in range(2)]), expected)
+
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.train("size", steps=4, batch_size=2)
+        provenance = run_folder.RunFolder(run_dir).latest().provenance
+        self.assertEqual((provenance.clips, provenance.batch_size), (2 * 4 + 2 * 2, 2))
+
     def test_fit_and_the_loop_give_the_same_weights_and_optimizers(self):
         for name in ("vgan", "mdgan"):
             with self.subTest(name):
@@ -246,7 +268,7 @@ class TrainTest(tf.test.TestCase):
                 setup = runtime.open_runtime(config.train, config.data.batch_size)
                 looped, fitted = (assembly.new_model(config, setup, 1) for _ in range(2))
                 untrained = self.trained(looped)
-                loading.restore(run_folder.RunFolder(run_dir).latest(), looped.training_state())
+                loading.restore(run_folder.RunFolder(run_dir).latest(), state.for_training(looped))
                 fitted.fit(
                     assembly.batches(config, assembly.open_data(config), config.train.seed).take(4),
                     shuffle=False,

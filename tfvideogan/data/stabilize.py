@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfvideogan.config import UsageError
+from tfvideogan.files import optional
 
 _WORKING_SIDE = 256  # pixels of the short side on which motion is found
 _CELLS, _KEYPOINTS_A_CELL = 9, 4  # cells along the short side
@@ -65,11 +65,7 @@ def background_motion(frames: np.ndarray) -> float:
 
 
 def _opencv():
-    try:
-        import cv2
-    except ImportError as error:
-        raise UsageError("--stabilize needs OpenCV: pip install 'tfvideogan[data]'") from error
-    return cv2
+    return optional.package("cv2", "OpenCV", "data")
 
 
 def _motion(previous: np.ndarray, frame: np.ndarray, skip_holes: bool = True) -> float:

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.models import batch_statistics, checks
-from tfvideogan.models.generative import GenerativeModel, Tensors, variables
+from tfvideogan.models.generative import GenerativeModel, Tensors
 from tfvideogan.models.updates import Update, all_finite, training_variable, vote
 
 
@@ -120,10 +120,8 @@ class AdversarialModel(GenerativeModel):
 
     def _update_both_players(self, clips: tf.Tensor, inputs: tf.Tensor) -> tuple[Tensors, Tensors, tf.Tensor]:
         """The step itself: each player's losses, and whether the step was taken."""
-        g_statistics, d_statistics = (
-            [variable.value for variable in batch_statistics.of_network(n)]
-            for n in (self.generator, self.discriminator)
-        )
+        networks = (self.generator, self.discriminator)
+        g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
         before = [tf.identity(variable) for variable in (*g_statistics, *d_statistics)]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_update.trained)
@@ -209,14 +207,6 @@ class AdversarialModel(GenerativeModel):
         share = tf.where(taken, 1.0 - self.ema, 0.0)
         for average, current in zip(self.ema_generator.variables, self.generator.variables, strict=True):
             average.value.assign_sub(share * (average.value - current.value))
-
-    def training_state(self) -> dict[str, list[tf.Variable]]:
-        """All that a compiled model must be given back to train on as if it had not stopped."""
-        return {name: variables(network) for name, network in self.networks.items()} | {
-            "generator_optimizer": self.generator_update.variables,
-            "discriminator_optimizer": self.discriminator_update.variables,
-            "counters": [self.step, self.skipped],
-        }
 
     def save_own_variables(self, store: Any) -> None:
         """Puts the counters and loss scales into a Keras file, which takes networks and optimizers by itself."""

@@ -51,11 +51,6 @@ class Update:
         """The network's trainable variables, in the order in which `apply` takes their gradients."""
         return [variable.value for variable in self.network.trainable_variables]
 
-    @property
-    def variables(self) -> list[tf.Variable]:
-        """The variables of the optimizer and of the loss scale."""
-        return [*(variable.value for variable in self.optimizer.variables), self.scale, self.finite_updates]
-
     def objective(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
         """The scaled sum of the losses, divided by the number of replicas, whose gradients are summed."""
         total = tf.add_n(list(losses.values())) / tf.distribute.get_replica_context().num_replicas_in_sync

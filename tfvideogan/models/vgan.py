@@ -57,7 +57,7 @@ def two_stream_generator(
     noise_map = keras.layers.Reshape([1, 1, LATENT_DIM])(latents)
     widths = _widths(base_width, frame_size)
     x = blocks.deconv(noise_map, widths[0], blocks.SMALLEST_MAP, padding="valid", stddev=init_stddev, name="b_conv1")
-    background = _background_stream(blocks.batch_norm_relu(x), widths[1:], init_stddev)
+    background = _background_stream(blocks.batch_norm_relu(x, name="b_bn1"), widths[1:], init_stddev)
     return keras.Model(latents, _fuse(trunk, background, init_stddev), name="two_stream_generator")
 
 
@@ -97,7 +97,7 @@ def conditional_generator(
     seed_frames = num_frames // 2 ** strides.count(2)
     x = keras.layers.Reshape([1, *code.shape[1:]])(code)
     x = blocks.deconv(x, widths[0], (seed_frames, 1, 1), padding="valid", stddev=init_stddev, name="f_conv1")
-    trunk = _video_trunk(blocks.batch_norm_relu(x), widths[1:], strides, init_stddev)
+    trunk = _video_trunk(blocks.batch_norm_relu(x, name="f_bn1"), widths[1:], strides, init_stddev)
     return keras.Model(frame, _fuse(trunk, background, init_stddev), name="conditional_generator")
 
 
@@ -117,7 +117,7 @@ def discriminator(
     for level, (width, stride) in enumerate(zip(_widths(base_width, frame_size)[::-1], strides, strict=True)):
         x = blocks.conv(x, width, **blocks.cube(stride), stddev=init_stddev, name=f"conv{level + 1}")
         if level > 0:
-            x = blocks.batch_norm(x, epsilon=1e-3)
+            x = blocks.batch_norm(x, epsilon=1e-3, name=f"bn{level + 1}")
         x = blocks.leaky_relu(x)
     x = blocks.conv(x, 2, x.shape[1:4], padding="valid", stddev=init_stddev, name="logits_conv")
     return keras.Model(clip, keras.layers.Reshape([2], dtype="float32", name="logits")(x), name="discriminator")
@@ -136,14 +136,14 @@ def _video_trunk_from_latents(latents: Any, base_width: int, frame_size: int, nu
     seed_shape = (num_frames // 2 ** strides.count(2), blocks.SMALLEST_MAP, blocks.SMALLEST_MAP)
     x = keras.layers.Reshape([1, 1, 1, LATENT_DIM])(latents)
     x = blocks.deconv(x, widths[0], seed_shape, padding="valid", stddev=stddev, name="f_conv1")
-    return _video_trunk(blocks.batch_norm_relu(x), widths[1:], strides, stddev)
+    return _video_trunk(blocks.batch_norm_relu(x, name="f_bn1"), widths[1:], strides, stddev)
 
 
 def _video_trunk(x: Any, widths: Sequence[int], strides: Sequence[int], stddev: float) -> Any:
     """3D transposed convolutions up to half the frame's size; the heads make the last doubling."""
     for level, (width, stride) in enumerate(zip(widths, strides[:0:-1], strict=True)):
         x = blocks.deconv(x, width, **blocks.cube(stride), stddev=stddev, name=f"f_conv{level + 2}")
-        x = blocks.batch_norm_relu(x)
+        x = blocks.batch_norm_relu(x, name=f"f_bn{level + 2}")
     return x
 
 
@@ -151,7 +151,7 @@ def _background_stream(x: Any, widths: Sequence[int], stddev: float) -> Any:
     """[N, 4, 4, C] -> background [N, 1, H, W, 3] in [-1, 1]."""
     for level, width in enumerate(widths):
         x = blocks.deconv(x, width, 4, strides=2, stddev=stddev, name=f"b_conv{level + 2}")
-        x = blocks.batch_norm_relu(x)
+        x = blocks.batch_norm_relu(x, name=f"b_bn{level + 2}")
     x = blocks.head(blocks.deconv(x, 3, 4, strides=2, stddev=stddev, name="b_head"), "tanh", "background_frame")
     return keras.layers.Reshape([1, *x.shape[1:]], dtype="float32", name="background")(x)
 
@@ -161,7 +161,7 @@ def _frame_encoder(x: Any, widths: Sequence[int], stddev: float) -> Any:
     for level, width in enumerate(widths):
         x = blocks.conv(x, width, 4, strides=2, stddev=stddev, name=f"e_conv{level + 1}")
         if level > 0:
-            x = blocks.batch_norm(x, epsilon=1e-3)
+            x = blocks.batch_norm(x, epsilon=1e-3, name=f"e_bn{level + 1}")
         x = keras.layers.ReLU()(x)
     return x
 
@@ -263,5 +263,6 @@ class VGAN(AdversarialModel):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "generator": keras.saving.serialize_keras_object(self.generator),
+            "mask_prior": self.mask_prior,
             "first_frame_weight": self.first_frame_weight,
         }
