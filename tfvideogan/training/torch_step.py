@@ -139,7 +139,7 @@ class TorchStep:
     def __call__(self, clips: np.ndarray) -> dict[str, float]:
         """Takes a step on clips float32 [N, T, H, W, 3]; returns the mean of each loss term."""
         torch = self._torch
-        inputs = self._model.generator_inputs(clips, self._step).numpy() if self._step is not None else None
+        inputs = np.array(self._model.generator_inputs(clips, self._step))
         self._step += 1
         real = torch.from_numpy(clips).permute(0, 4, 1, 2, 3)
         real = real.contiguous(memory_format=self._layout)
