@@ -14,13 +14,13 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tests.test_commands import run
 
 from export import all as export_all
 from export import check_parity, model_card, processes
 from export.inputs import probe_inputs
 from tests.helpers import ROOT, tiny
 from tests.helpers.made_files import write_shard
+from tests.test_commands import run
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8

@@ -8,11 +8,11 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from tests.test_commands import run
 
 from export import benchmark, lowering, processes, to_onnx, to_tflite, torch_networks
 from export.check_parity import sha256
 from tests.helpers import tiny
+from tests.test_commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.inference.artefacts import load_exported
 from tfvideogan.metrics import speed

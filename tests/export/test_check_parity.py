@@ -9,10 +9,10 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from tests.test_commands import run
 
 from export import check_parity, inputs, measure, operators, to_onnx, to_saved_model, to_tflite
 from tests.helpers import tiny
+from tests.test_commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
 from tfvideogan.runs import loading

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-from tests.test_commands import run
 
 from export import lowering, one_file, to_onnx
 from export.inputs import probe_inputs
 from tests.helpers import tiny
+from tests.test_commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.runs import loading
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from tests.test_commands import run
 
 from export import lowering, one_file, to_tflite
 from export.inputs import probe_inputs
 from tests.helpers import tiny
+from tests.test_commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import videos
 
