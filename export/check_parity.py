@@ -7,7 +7,6 @@ Ends with status 1 if one is rejected: it cannot be run, differs too much, or is
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -114,7 +113,10 @@ class Reference:
         given, artefact = artefact, runtimes.saved_model_folder(artefact) or artefact  # what will be run
         name = str(artefact.relative_to(given.parent))
         row = {"artefact": name, "format": format_of(artefact), "precision": precision}
-        row |= {"bytes": sum(file.stat().st_size for file in _files(artefact)), "sha256": sha256(artefact)}
+        row |= {
+            "bytes": sum(file.stat().st_size for file in checksums.files_of_tree(artefact)),
+            "sha256": checksums.sha256_of_tree(artefact),
+        }
         outputs = self._folder / "outputs.npz"
         try:
             row |= measure.measure(artefact, self._folder / "inputs.npy", outputs, repeats, threads)
@@ -159,18 +161,6 @@ def precision_of(artefact: Path) -> str:
 
 def format_of(artefact: Path) -> str:
     return artefact.suffix[1:] if artefact.suffix in (".tflite", ".onnx") else "saved_model"
-
-
-def sha256(artefact: Path) -> str:
-    """Of a file; of a folder, over the names and checksums of its files."""
-    if artefact.is_file():
-        return checksums.sha256(artefact)
-    lines = [f"{checksums.sha256(file)}  {file.relative_to(artefact)}\n" for file in _files(artefact)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _files(artefact: Path) -> list[Path]:
-    return [artefact] if artefact.is_file() else sorted(path for path in artefact.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":

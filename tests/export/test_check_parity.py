@@ -14,7 +14,7 @@ from export import check_parity, inputs, measure, operators, to_onnx, to_saved_m
 from tests.helpers import tiny
 from tests.test_commands import run
 from tfvideogan.config import UsageError
-from tfvideogan.files import paths
+from tfvideogan.files import checksums, paths
 from tfvideogan.runs import loading
 
 
@@ -48,7 +48,7 @@ class CheckParityTest(tf.test.TestCase):
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         self.assertEqual([row["precision"] for row in rows], ["float32", "int8", "float16"])
         self.assertEqual([row["artefact"] for row in rows], ["vgan/1", "vgan_int8.tflite", "vgan_float16.onnx"])
-        self.assertEqual(rows[0]["sha256"], check_parity.sha256(self.saved_model))
+        self.assertEqual(rows[0]["sha256"], checksums.sha256_of_tree(self.saved_model))
         self.assertEqual([row["format"] for row in rows], ["saved_model", "tflite", "onnx"])
         self.assertEqual([row["float_share"] for row in rows], [None, 0.0, None])
         for row in rows:
@@ -116,7 +116,7 @@ class CheckParityTest(tf.test.TestCase):
         (versions / "1" / "saved_model.pb").write_bytes(b"older")
         row = self.check(versions)
         self.assertEqual((row["artefact"], row["status"]), ("versions/2", "accepted"))
-        self.assertEqual(row["sha256"], check_parity.sha256(versions / "2"))
+        self.assertEqual(row["sha256"], checksums.sha256_of_tree(versions / "2"))
 
     def test_limits_are_those_of_the_precision(self):
         row = {"bytes": 10**9, "psnr_db": 37.9}
