@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import one_file
+from export import conversion
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums, optional
@@ -97,9 +97,9 @@ class Reference:
     def __init__(
         self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str, flag: str = "--clips"
     ):
-        from export.inputs import held_out_inputs
+        from export.probes import held_out_inputs
 
-        skip = one_file.CALIBRATION_INPUTS
+        skip = conversion.CALIBRATION_INPUTS
         inputs, self.checked_on = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip, flag)
         self.expected = np.concatenate([model(row[None], training=False)["clip"] for row in inputs])
         self._model = model
@@ -140,7 +140,7 @@ class Reference:
 
     def _fault(self, row: dict[str, Any]) -> str | None:
         """Why an artefact is rejected, or None."""
-        too_small = one_file.size_fault(row["bytes"], self._model, row["precision"])
+        too_small = conversion.size_fault(row["bytes"], self._model, row["precision"])
         if too_small:
             return too_small
         if row.get("float_share"):
@@ -156,7 +156,7 @@ class Reference:
 def precision_of(artefact: Path) -> str:
     """The precision that a name ends in, float32 if in none."""
     last = artefact.stem.rpartition("_")[2]
-    return last if last in one_file.BYTES else "float32"
+    return last if last in conversion.BYTES else "float32"
 
 
 def format_of(artefact: Path) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from export import all as export_all
 from export import model_card, processes
-from export.inputs import probe_inputs
+from export.probes import probe_inputs
 from tests.helpers import ROOT, tiny
 from tests.helpers.made_files import write_shard
 from tests.test_commands import run

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from export import check_parity, inputs, measure, operators, to_onnx, to_saved_model, to_tflite
+from export import check_parity, measure, operators, probes, to_onnx, to_saved_model, to_tflite
 from tests.helpers import tiny
 from tests.test_commands import run
 from tfvideogan.config import UsageError
@@ -30,7 +30,7 @@ class CheckParityTest(tf.test.TestCase):
         to_saved_model.save(cls.model, paths.path(cls.saved_model), lowering=False, max_batch=3)
         cls.tflite, cls.onnx = cls.folder / "vgan_int8.tflite", cls.folder / "vgan_float16.onnx"
         cls.tflite.write_bytes(
-            to_tflite.convert(cls.model, "int8", calibration=inputs.probe_inputs(cls.model, 32, seed=2))
+            to_tflite.convert(cls.model, "int8", calibration=probes.probe_inputs(cls.model, 32, seed=2))
         )
         cls.onnx.write_bytes(to_onnx.convert(cls.model, "float16"))
         cls.reference = check_parity.Reference(cls.model, cls.folder, None, "synthetic:sprites")
@@ -155,12 +155,12 @@ class CheckParityTest(tf.test.TestCase):
 
     def test_predictors_are_fed_first_frames_of_clips(self):
         model = tiny.model("mdgan")
-        frames = inputs.probe_inputs(model, 8)
+        frames = probes.probe_inputs(model, 8)
         self.assertEqual(frames.shape, (8, 32, 32, 3))
         levels = (frames + 1) * 127.5
         self.assertAllClose(levels, np.rint(levels), atol=1e-4)
         with self.assertRaisesRegex(UsageError, "^--clips: .*no such"):
-            inputs.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
+            probes.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
 
     def test_what_artefacts_are_checked_on_is_told(self):
         model = tiny.model("mdgan")
