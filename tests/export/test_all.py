@@ -19,8 +19,8 @@ from export import all as export_all
 from export import model_card, processes
 from export.probes import probe_inputs
 from tests.helpers import ROOT, tiny
+from tests.helpers.commands import run
 from tests.helpers.made_files import write_shard
-from tests.test_commands import run
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8
