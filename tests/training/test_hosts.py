@@ -5,7 +5,7 @@ from unittest import mock
 
 import tensorflow as tf
 
-from tests.training.training_test import TrainingTest
+from tests.training.case import TrainingTest
 from tfvideogan.config import UsageError
 from tfvideogan.runs import run_folder
 from tfvideogan.training import hosts, runtime

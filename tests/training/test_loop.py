@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers import tiny
-from tests.training.training_test import TrainingTest
+from tests.training.case import TrainingTest
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.files import pictures

@@ -4,13 +4,12 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tests.training.training_test import TrainingTest
+from tests.training.case import TrainingTest
 from tfvideogan.config import DamagedError
 from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, loop, runtime
@@ -91,21 +90,6 @@ class StageTest(TrainingTest):
         self.assertIn("for the third time, so the run ends", logs.output[-1])
         self.assertEqual(run_folder.RunFolder(run_dir).latest().step, 3)
 
-    def not_finite_at(self, *steps: int, seed: int = 0):
-        """Makes the training's batches of these steps NaN, in the data order of one seed."""
-        make = assembly.batches
-
-        def spoiled(config, sources, order, first=0, *host):
-            batches = make(config, sources, order, first, *host)
-            if not host or order != seed:  # batches to estimate statistics over have no host
-                return batches
-            bad = tf.constant(steps, tf.int64)
-            return batches.enumerate(first // config.data.batch_size).map(
-                lambda number, clips: tf.where(tf.reduce_any(number == bad), float("nan"), clips)
-            )
-
-        return mock.patch.object(assembly, "batches", spoiled)
-
     def test_a_run_that_a_data_order_spoils_goes_back_once_and_on_to_its_end(self):
         with self.not_finite_at(*range(3, 99)), self.assertLogs("tfvideogan", "WARNING") as logs:
             run_dir = self.train("spoiled", steps=16, keep=99, ema=0.5)
@@ -139,13 +123,6 @@ class StageTest(TrainingTest):
         names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
         self.assertNotEmpty(names)
         return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
-
-    def trained(self, model) -> list[bytes]:
-        """The weights and optimizers, without the statistics, which are re-estimated as a run ends."""
-        players = (model.generator, model.discriminator)
-        values = [v.value for player in players for v in player.trainable_variables]
-        values += [v.value for optimizer in model.optimizers for v in optimizer.variables]
-        return [value.numpy().tobytes() for value in values]
 
     def test_a_damaged_newest_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bits(self):
         whole = self.train("whole", steps=6, keep=9)
