@@ -136,8 +136,9 @@ def load_tensorflow() -> None:
         try:
             tensorflow = importlib.import_module("tensorflow")
             importlib.import_module("keras")
-            found = tensorflow.config.list_physical_devices("GPU")
-            tell = not found and Path("/dev/nvidiactl").exists()  # a GPU that TensorFlow cannot use: they say why
+            gpus = tensorflow.config.list_physical_devices("GPU")
+            # The notes say why TensorFlow cannot use a GPU that is there.
+            tell = not gpus and Path("/dev/nvidiactl").exists()
         finally:
             if tell:
                 notes.seek(0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-FAKE, REAL = 0, 1  # class indices of Video-GAN's two logits
+FAKE, REAL = 0, 1  # The class indices of Video-GAN's two logits.
 
 
 def softmax_adversarial(logits: tf.Tensor, target: int) -> tf.Tensor:

@@ -127,8 +127,8 @@ def _drop_after(log: paths.Path, stage: int, step: int) -> None:
     kept = []
     for line in log.read_bytes().decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            said = json.loads(line)
-            if (said["stage"], said["step"]) <= (stage, step):
+            entry = json.loads(line)
+            if (entry["stage"], entry["step"]) <= (stage, step):
                 kept.append(line + "\n")
     atomic.write_bytes(log, "".join(kept).encode())
 
