@@ -126,7 +126,7 @@ def _exit(number: int, _: FrameType | None) -> None:
 def load_tensorflow() -> None:
     """Imports TensorFlow and Keras without the notes that their C++ parts print at start-up.
 
-    Commands call it in their main(), so that wrong flags are told at once.
+    Commands call it in their main(), so that wrong flags are reported at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = os.dup(2)
