@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from export import layers_2d
 from export.layers_2d import TRANSPOSED, Index, Weights
+from export.rearrange import take
 from tfvideogan.models.adversarial import AdversarialModel
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D, *TRANSPOSED)
@@ -124,7 +125,7 @@ class _Walk:
     def _all_frames(self, x: Any) -> Any:
         if len(x.shape) == 4 or self.index(x) == tuple(range(x.shape[1])):
             return x
-        return keras.layers.Lambda(layers_2d.take, arguments={"frames": self.index(x)})(x)
+        return keras.layers.Lambda(take, arguments={"frames": self.index(x)})(x)
 
     def _fold(self, layer: Any) -> Weights:
         """A convolution's weights, with the batch normalisation and the ReLU that only it feeds."""

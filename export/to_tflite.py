@@ -14,12 +14,12 @@ import tempfile
 
 import numpy as np
 
-from export import one_file
+from export import conversion
 from tfvideogan import cli
 
 
 def main() -> None:
-    one_file.main(".tflite", convert)
+    conversion.main(".tflite", convert)
 
 
 def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
@@ -37,7 +37,7 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
     from export.lowering import sampler
 
-    one_file.check_precision(precision, lowering)
+    conversion.check_precision(precision, lowering)
     spec, sample = model.sampling_input, sampler(model, lowering)
     module = tf.Module()
     module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
@@ -55,4 +55,4 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
 
 if __name__ == "__main__":
-    cli.run(one_file.define_flags, main)
+    cli.run(conversion.define_flags, main)

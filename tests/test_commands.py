@@ -18,6 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.helpers import ROOT
+from tests.helpers.commands import run, start
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan import __version__, config, prepare_data
 
@@ -25,19 +26,6 @@ TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1
 COMMANDS = ("train", "generate", "predict", "evaluate", "preview", "benchmark", "benchmark_loader", "prepare_data")
 COMMANDS += ("verify_data",)
 SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
-
-
-def start(command: str, *arguments: str, package: str = "tfvideogan") -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", f"{package}.{command}", *map(str, arguments)],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run(command: str, *arguments: str, package: str = "tfvideogan") -> subprocess.CompletedProcess:
-    process = start(command, *arguments, package=package)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 class CommandsTest(tf.test.TestCase):

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-FAKE, REAL = 0, 1  # class indices of Video-GAN's two logits
+FAKE, REAL = 0, 1  # The class indices of Video-GAN's two logits.
 _BLOCKS = 4  # A symmetric product is computed in so many rows of blocks, those below the diagonal only: 10 of 16.
 _SMALLEST_BLOCKED = 256  # Smaller matrices are faster in one product.
 

@@ -28,8 +28,8 @@ AMPLE = Limits(seconds=60.0, megabytes=1024)
 
 # Stands for a decoder with a bug: the process ends on inputs of these names.
 BUGGY = """
-import os, signal, tfvideogan.files.pictures
-honest = tfvideogan.files.pictures.read_video
+import os, signal, tfvideogan.files.videos
+honest = tfvideogan.files.videos.read_video
 def read_video(path, fit):
     for number, frame in enumerate(honest(path, fit)):
         if "segv" in path and number == 5:
@@ -42,7 +42,7 @@ def read_video(path, fit):
             os.write(1, b"a library that prints")
             print("another", flush=True)
         yield frame
-tfvideogan.files.pictures.read_video = read_video
+tfvideogan.files.videos.read_video = read_video
 """
 
 

@@ -16,14 +16,15 @@ import tensorflow as tf
 from PIL import Image
 
 from export import all as export_all
-from export import check_parity, model_card, processes
-from export.inputs import probe_inputs
+from export import model_card, processes
+from export.probes import probe_inputs
 from tests.helpers import ROOT, tiny
+from tests.helpers.commands import run
 from tests.helpers.made_files import write_shard
-from tests.test_commands import run
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8
+from tfvideogan.files import checksums
 from tfvideogan.runs import run_folder, state
 
 
@@ -71,7 +72,7 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual({row["artefact"] for row in report["artefacts"]}, files | {"vgan/1"})
         for row in report["artefacts"]:
             self.assertEqual((row["status"], row["reason"]), ("accepted", None))
-            self.assertEqual(row["sha256"], check_parity.sha256(self.output / row["artefact"]))
+            self.assertEqual(row["sha256"], checksums.sha256_of_tree(self.output / row["artefact"]))
             self.assertIn(row["artefact"], (self.output / "README.md").read_text())
             self.assertEqual(load_exported(self.output / row["artefact"]).generate(3).shape, (1, 4, 16, 16, 3))
         self.assertIn("onnxruntime", report["versions"])

@@ -7,10 +7,10 @@ import onnx
 import onnxruntime
 import tensorflow as tf
 
-from export import one_file, to_onnx
-from export.inputs import probe_inputs
+from export import conversion, to_onnx
+from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.test_commands import run
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.runs import loading
 
@@ -30,7 +30,7 @@ class ToONNXTest(tf.test.TestCase):
         return model
 
     def check(self, model, content: bytes, tolerance: float) -> None:
-        one_file.check_size(content, model, "int8")
+        conversion.check_size(content, model, "int8")
         inputs = probe_inputs(model, 8)[:3]
         expected = model(inputs)["clip"].numpy()
         self.assertGreater(expected.std(), 0.03)

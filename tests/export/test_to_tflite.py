@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from export import one_file, to_tflite
-from export.inputs import probe_inputs
+from export import conversion, to_tflite
+from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.test_commands import run
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import videos
 
@@ -121,11 +121,11 @@ class ToTFLiteTest(tf.test.TestCase):
 
     def test_a_file_without_weights_is_caught(self):
         model = tiny.model("vgan")
-        one_file.check_size(to_tflite.convert(model), model, "float32")
+        conversion.check_size(to_tflite.convert(model), model, "float32")
         kernels = sum(w.size for w in model.generator.get_weights() if w.ndim > 1)
         for precision, size in (("float32", 4), ("float16", 2), ("int8", 1)):
             with self.assertRaisesRegex(UsageError, "too few"):
-                one_file.check_size(bytes(size * kernels - 1), model, precision)
+                conversion.check_size(bytes(size * kernels - 1), model, precision)
 
 
 class CommandTest(tf.test.TestCase):
@@ -173,10 +173,10 @@ class CommandTest(tf.test.TestCase):
             frames = np.zeros([tiny.FRAMES - 1, 16, 16, 3], np.uint8)
             videos.write_clip(small / f"{index}.mp4", frames)
         with self.assertRaisesRegex(UsageError, "^--calibration: .*small"):
-            one_file.calibration_inputs(model, str(small), "synthetic:sky")
+            conversion.calibration_inputs(model, str(small), "synthetic:sky")
         with self.assertRaisesRegex(UsageError, "generates from latents"):
-            one_file.calibration_inputs(tiny.model("vgan"), "synthetic:sky", "synthetic:sprites")
-        self.assertEqual(one_file.calibration_inputs(model, None, "synthetic:sky").shape, (32, 32, 32, 3))
+            conversion.calibration_inputs(tiny.model("vgan"), "synthetic:sky", "synthetic:sprites")
+        self.assertEqual(conversion.calibration_inputs(model, None, "synthetic:sky").shape, (32, 32, 32, 3))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from export.lowering import lower
 from tests.helpers import ROOT, tiny
-from tests.inference.test_decoding import picture
+from tests.helpers.made_files import picture
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files import pictures
 from tfvideogan.inference import signatures

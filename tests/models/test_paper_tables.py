@@ -84,11 +84,11 @@ NETWORKS = {  # table, whether convolutions have a bias, standard deviation of t
     mdgan.refine_generator: (G2, False, 0.02),
     mdgan.discriminator: (MDGAN_DISCRIMINATOR, False, 0.02),
 }
-TRAINING = {  # learning rate, Adam's betas, clips a step, and the weights of the losses
-    "vgan": ((2e-4, 0.5, 0.999), 64, {"mask_prior": 0.1, "first_frame_weight": 0.0}),
-    "vgan_one_stream": ((2e-4, 0.5, 0.999), 64, {"mask_prior": 0.0, "first_frame_weight": 0.0}),
-    "vgan_conditional": ((2e-4, 0.5, 0.999), 32, {"mask_prior": 0.0, "first_frame_weight": 10.0}),
-    "mdgan": ((2e-4, 0.5, 0.9), 16, {"adversarial_weight": 1.0, "ranking_weight": 1.0}),
+TRAINING = {  # learning rate, Adam's betas, clips a step, deviation of initial weights, and the losses' weights
+    "vgan": ((2e-4, 0.5, 0.999), 64, 0.01, {"mask_prior": 0.1, "first_frame_weight": 0.0}),
+    "vgan_one_stream": ((2e-4, 0.5, 0.999), 64, 0.01, {"mask_prior": 0.0, "first_frame_weight": 0.0}),
+    "vgan_conditional": ((2e-4, 0.5, 0.999), 32, 0.01, {"mask_prior": 0.0, "first_frame_weight": 10.0}),
+    "mdgan": ((2e-4, 0.5, 0.9), 16, 0.02, {"adversarial_weight": 1.0, "ranking_weight": 1.0}),
 }
 
 
@@ -192,16 +192,16 @@ class LayersTest(tf.test.TestCase, parameterized.TestCase):
 class TrainingTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(*TRAINING)
     def test_the_command_trains_as_the_paper(self, name):
-        adam, batch_size, weights = TRAINING[name]
+        adam, batch_size, stddev, weights = TRAINING[name]
         config = Config.create(model=name, base_width=1)
-        self.assertEqual(config.data.batch_size, batch_size)
+        self.assertEqual((config.data.batch_size, config.model.init_stddev), (batch_size, stddev))
         runtime = Runtime(tf.distribute.get_strategy(), xla=False)
         for stage in range(1, registry.num_stages(name) + 1):
             self.assert_trains(assembly.new_model(config, runtime, stage), adam, weights)
 
     @parameterized.parameters(*TRAINING)
     def test_compile_without_arguments_trains_as_the_paper(self, name):
-        adam, _, weights = TRAINING[name]
+        adam, _, _, weights = TRAINING[name]
         build = {
             "vgan": lambda: vgan.VGAN(vgan.two_stream_generator(1), vgan.discriminator(1)),
             "vgan_one_stream": lambda: vgan.VGAN(vgan.one_stream_generator(1), vgan.discriminator(1)),

@@ -1,6 +1,6 @@
-"""What a clip is: float32 [T, H, W, 3] in [-1, 1] inside, uint8 in [0, 255] at the edges.
+"""Clips are float32 [T, H, W, 3] in [-1, 1] inside the package, and uint8 in [0, 255] where they are read and written.
 
-Both conversions take arrays and give arrays, or take tensors and give tensors; arrays need no TensorFlow.
+Both conversions map arrays to arrays, without TensorFlow, and tensors to tensors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Clips = TypeVar("Clips", np.ndarray, "tf.Tensor")
 
 
 def to_float(clips: Clips) -> Clips:
-    """uint8 in [0, 255], any shape -> float32 in [-1, 1]."""
+    """Maps uint8 in [0, 255], of any shape, to float32 in [-1, 1]."""
     if isinstance(clips, np.ndarray):
         return clips.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     import tensorflow as tf
@@ -25,7 +25,7 @@ def to_float(clips: Clips) -> Clips:
 
 
 def to_uint8(clips: Clips) -> Clips:
-    """Floats in [-1, 1], any shape -> uint8 in [0, 255], rounded half to even; values outside are clipped."""
+    """Maps floats in [-1, 1], of any shape, to uint8 in [0, 255], rounded half to even; values outside are clipped."""
     if isinstance(clips, np.ndarray):
         scaled = (clips.astype(np.float32) + np.float32(1.0)) * np.float32(127.5)
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
@@ -35,5 +35,5 @@ def to_uint8(clips: Clips) -> Clips:
 
 
 def persistence(clips: np.ndarray) -> np.ndarray:
-    """The baseline of every prediction: the first frame of [N, T, H, W, 3], repeated."""
+    """The baseline of every prediction: the first frame of clips [N, T, H, W, 3], repeated."""
     return np.repeat(clips[:, :1], clips.shape[1], axis=1)

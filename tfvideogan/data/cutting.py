@@ -15,9 +15,10 @@ import numpy as np
 from tfvideogan.config import UsageError
 from tfvideogan.data import stabilize
 from tfvideogan.data.inputs import Input
+from tfvideogan.data.wording import counted
 from tfvideogan.files import pictures, videos
 
-_STABILIZED_SIDE = 360  # pixels of the short side of frames that are stabilised, before they are scaled down
+_STABILIZED_SIDE = 360  # Frames are stabilised at this short side, in pixels, and scaled down afterwards.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,14 @@ class Cutting:
     """How clips are cut from an input.
 
     Attributes:
-        stride: frames from the start of a clip to that of the next; 0 for as many as a clip has.
-        frame_step: take every so-many-th frame.
-        first_only: one clip of each input, as MD-GAN's released test script takes them.
-        resize: `squash` to a square, or `crop` its middle.
+        frame_size: pixels a side of a clip's frames.
+        num_frames: frames a clip.
+        stride: frames from the start of a clip to that of the next; 0 stands for `num_frames`.
+        frame_step: every so-many-th frame is taken.
+        first_only: each input gives one clip, as in MD-GAN's released test script.
+        resize: `squash` distorts a frame to a square, `crop` takes its middle.
+        stabilize: the background of each clip is made to stand still; frames are then cropped.
+        split_at_cuts: no clip spans a scene cut.
     """
 
     frame_size: int
@@ -50,7 +55,7 @@ class Clip:
 
 
 def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
-    """An input's clips in order, and in their places what was wrong with it."""
+    """The clips of an input in order, and errors in the places of what cannot be used."""
     crop = cutting.resize == "crop" or cutting.stabilize
     side = max(cutting.frame_size, _STABILIZED_SIDE) if cutting.stabilize else cutting.frame_size
     fit = pictures.short_side(side) if crop else pictures.squash(side)
@@ -66,7 +71,7 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
 
 
 def _finished(item: Input, clip: Clip, cutting: Cutting) -> Clip | UsageError:
-    """Stabilised if asked for, square, of the frame size."""
+    """The clip, stabilised if asked for, with square frames of the frame size."""
     frames = clip.frames
     if cutting.stabilize:
         try:
@@ -79,45 +84,45 @@ def _finished(item: Input, clip: Clip, cutting: Cutting) -> Clip | UsageError:
 
 
 def _windows(item: Input, frames: Iterable[np.ndarray | UsageError], cutting: Cutting) -> Iterator[Clip | UsageError]:
-    """Windows of a sequence; none spans a frame that cannot be read, or a cut."""
+    """The windows of a sequence of frames; none spans a frame that cannot be read, or a scene cut."""
     count, stride = cutting.num_frames, cutting.stride or cutting.num_frames
     window: list[np.ndarray] = []
-    gap = made = wrong = taken = 0
+    to_skip = windows = unreadable = taken = 0
     for number, frame in enumerate(frames):
         if isinstance(frame, UsageError):
             yield frame
-            window, gap, wrong = [], 0, wrong + 1
+            window, to_skip, unreadable = [], 0, unreadable + 1
             continue
         if number % cutting.frame_step:
             continue
         taken += 1
         if window and _ends_a_scene(window[-1], frame, cutting):
-            window, gap = [], 0
-        if gap:
-            gap -= 1
+            window, to_skip = [], 0
+        if to_skip:
+            to_skip -= 1
             continue
         window.append(frame)
         if len(window) == count:
             yield Clip(np.stack(window), number - (count - 1) * cutting.frame_step)
-            made += 1
+            windows += 1
             if cutting.first_only:
                 return
-            window, gap = window[stride:], max(0, stride - count)
-    if not made and not wrong:
-        together = " between its cuts" if taken >= count else ""
-        frames_there = f"{len(window)} frames" if together else f"{taken} frames"
-        yield UsageError(f"{item.name}: {frames_there}{together}, fewer than {count}")
+            window, to_skip = window[stride:], max(0, stride - count)
+    if not windows and not unreadable:
+        scene = taken >= count  # There are enough frames, but not between two cuts.
+        length = counted(len(window), "frame") + " between its cuts" if scene else counted(taken, "frame")
+        yield UsageError(f"{item.name}: {length}, fewer than {count}")
 
 
 def _ends_a_scene(previous: np.ndarray, frame: np.ndarray, cutting: Cutting) -> bool:
-    """Whether no clip may hold both: a cut, or frames of another size."""
+    """Whether no clip may hold both frames, as there is a cut between them or they differ in size."""
     if previous.shape != frame.shape:
         return True
     return cutting.split_at_cuts and stabilize.is_cut(previous, frame)
 
 
 def _strip_window(item: Input, cutting: Cutting, fit: pictures.Fit) -> Iterator[Clip | UsageError]:
-    """A vertical strip of square frames: the first ones, the last repeated when there are too few."""
+    """The first frames of a vertical strip of square frames, the last one repeated where there are too few."""
     try:
         strip = pictures.read_image(item.files[0])
     except UsageError as error:
@@ -129,7 +134,7 @@ def _strip_window(item: Input, cutting: Cutting, fit: pictures.Fit) -> Iterator[
         return
     tiles = strip.reshape(-1, width, width, 3)[:: cutting.frame_step][: cutting.num_frames]
     if any(_ends_a_scene(a, b, cutting) for a, b in itertools.pairwise(tiles)):
-        yield UsageError(f"{item.name}: a scene cut in it")
+        yield UsageError(f"{item.name}: there is a scene cut in it")
         return
     tiles = np.concatenate([tiles, np.repeat(tiles[-1:], cutting.num_frames - len(tiles), axis=0)])
     yield Clip(np.stack([pictures.resize(tile, *fit(width, width)) for tile in tiles]), 0)
@@ -138,7 +143,7 @@ def _strip_window(item: Input, cutting: Cutting, fit: pictures.Fit) -> Iterator[
 def _or_error(
     read: Callable[[str, pictures.Fit], Iterator[np.ndarray]], files: Iterable[str], fit: pictures.Fit
 ) -> Iterator[Any]:
-    """The frames of files, and in place of those that cannot be read the error that says why."""
+    """The frames of files, and errors in the places of those that cannot be read."""
     for path in files:
         try:
             yield from read(path, fit)

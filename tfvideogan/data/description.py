@@ -1,4 +1,4 @@
-"""What became of every input: the content of `dataset.json`, and the report for a person."""
+"""What became of every input, as the content of `dataset.json` and as a report to read."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import Any
 
 import tfvideogan
 from tfvideogan.data import records
-from tfvideogan.data.inputs import Found
+from tfvideogan.data.inputs import Contents
+from tfvideogan.data.wording import counted
 
 _NOT_STABILISED = re.compile(r"not stabilised from frame \d+ on: (.+?)(?: between .*|: .*)?$")
 
 
-def describe(shards: Sequence[dict[str, Any]], options: dict[str, Any], found: Found) -> dict[str, Any]:
+def describe(shards: Sequence[dict[str, Any]], options: dict[str, Any], contents: Contents) -> dict[str, Any]:
     """The content of `dataset.json`.
 
     Args:
-        shards: what their writers reported: `made` (the name that a file has now), `split`, `records`, `bytes`,
-            `sha256`, `sources`.
+        shards: the reports of their writers: `made` (the name of the file until the set is complete), `split`,
+            `records`, `bytes`, `sha256`, `sources`.
+        options: `Job.options()`.
+        contents: what the input folders hold.
     """
     sources = sorted((source for shard in shards for source in shard["sources"]), key=lambda source: source["name"])
     used = [source for source in sources if source["clips"]]
-    rejected = [{"name": name, "reason": reason} for name, reason in found.unusable]
+    rejected = [{"name": name, "reason": reason} for name, reason in contents.unusable]
     rejected += [
         {"name": source["name"], "reason": "; ".join(source["problems"]) or "no clip in it"}
         for source in sources
@@ -36,20 +39,20 @@ def describe(shards: Sequence[dict[str, Any]], options: dict[str, Any], found: F
         "num_frames": options["num_frames"],
         "frame_size": options["frame_size"],
         "clips": {split: sum(s["clips"] for s in used if s["split"] == split) for split in options["splits"]},
-        "inputs": len(sources) + len(found.unusable),
+        "inputs": len(sources) + len(contents.unusable),
         "used": len(used),
         "options": options,
         "shards": _named(shards),
         "rejected": sorted(rejected, key=lambda entry: entry["name"]),
         "not_stabilised": Counter(match[1] for problem in problems if (match := _NOT_STABILISED.match(problem))),
-        "ignored": found.ignored,
+        "ignored": contents.ignored,
         "sources": used,
         "made_by": f"tfvideogan {tfvideogan.__version__}",
     }
 
 
 def _named(shards: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The shards of each split with their final names; one whose inputs were all rejected leaves no file."""
+    """The shards of each split with their final names; a shard whose inputs were all rejected leaves no file."""
     files: dict[str, list[dict[str, Any]]] = {}
     for shard in shards:
         if shard["records"]:
@@ -62,27 +65,31 @@ def _named(shards: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def report(dataset: dict[str, Any], seconds: float) -> str:
-    """What was read, written and rejected, and why, for a person."""
+    """The lines that tell a person what was read, written and rejected, and why."""
     shards = [shard for of_split in dataset["shards"].values() for shard in of_split]
-    size = sum(shard["bytes"] for shard in shards) / 2**20
+    megabytes = sum(shard["bytes"] for shard in shards) / 2**20
+    duration = time.strftime("%H:%M:%S", time.gmtime(seconds))
+    ignored = counted(len(dataset["ignored"]), "other file")
+    clips = ", ".join(f"{split}: {counted(count, 'clip')}" for split, count in dataset["clips"].items())
     lines = [
-        f"read      {dataset['inputs']} inputs in {time.strftime('%H:%M:%S', time.gmtime(seconds))}: "
-        f"{dataset['used']} used, {len(dataset['rejected'])} rejected, {len(dataset['ignored'])} other files ignored",
-        "written   " + ", ".join(f"{split}: {count} clips" for split, count in dataset["clips"].items())
-        + f"; {len(shards)} shards, {size:.1f} MB",
-    ]  # fmt: skip
-    lines += [f"rejected  {_shown(entry['name'])}: {_shown(entry['reason'])}" for entry in dataset["rejected"]]
+        f"read      {counted(dataset['inputs'], 'input')} in {duration}: "
+        f"{dataset['used']} used, {len(dataset['rejected'])} rejected, {ignored} ignored",
+        f"written   {clips}; {counted(len(shards), 'shard')}, {megabytes:.1f} MB",
+    ]
+    lines += [f"rejected  {_printable(entry['name'])}: {_printable(entry['reason'])}" for entry in dataset["rejected"]]
     lines += [
-        f"in part   {_shown(source['name'])}: {source['clips']} clips; {_shown(problem)}"
+        f"in part   {_printable(source['name'])}: {counted(source['clips'], 'clip')}; {_printable(problem)}"
         for source in dataset["sources"]
         for problem in source["problems"]
     ]
-    lines += [f"dropped   {count} segments: {why}" for why, count in sorted(dataset["not_stabilised"].items())]
+    lines += [
+        f"dropped   {counted(count, 'segment')}: {why}" for why, count in sorted(dataset["not_stabilised"].items())
+    ]
     empty = [split for split, count in dataset["clips"].items() if not count]
     lines += [f"note      the split {split!r} got no clip: too few videos" for split in empty]
     return "\n".join(lines)
 
 
-def _shown(text: str) -> str:
-    """One printable line of whatever a file was called."""
+def _printable(text: str) -> str:
+    """One printable line of a name or a reason, whatever bytes are in it."""
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

@@ -1,4 +1,4 @@
-"""A folder of clips read as it is, decoded at each start: the short way for few clips."""
+"""A folder of clips that is read as it is and decoded at each start, which suits few clips."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Clip, Cutting, clips_of
 from tfvideogan.data.inputs import find_inputs
+from tfvideogan.data.wording import counted
 from tfvideogan.files import pictures
 
 logger = logging.getLogger(__name__)
@@ -24,36 +25,40 @@ class ClipFolder:
     """The clips of a folder, decoded once to an unlinked temporary file that is mapped into memory.
 
     Args:
-        path: a folder, see `data/inputs.py` for the layouts, or one video or list of strips.
+        path: a folder (`data/inputs.py` has the layouts), one video or one list of strips.
         frame_size: pixels a side; frames are squashed to it, without a crop.
         num_frames: frames a clip.
-        max_clips: stop decoding after so many.
+        max_clips: decoding stops after so many clips.
 
     Raises:
         UsageError: the folder is missing or holds nothing usable, or the disk is full.
+
+    Attributes:
+        skipped: the name of each input that was not used, or not in whole, and the reason.
     """
 
     def __init__(self, path: str | Path, frame_size: int, num_frames: int, max_clips: int | None = None):
         self.skipped: list[str] = []
         try:
-            found = find_inputs(str(path))
+            contents = find_inputs(str(path))
         except UsageError as error:
             raise UsageError(f"--data: {error}") from error
-        for name, reason in found.unusable:
+        for name, reason in contents.unusable:
             self._skip(f"{name}: {reason}")
         with tempfile.TemporaryFile(prefix="tfvideogan-clips-") as spool:
-            items = tqdm(found.inputs, desc=f"reading {path}", unit="", leave=False, disable=len(found.inputs) < 2)
+            few = len(contents.inputs) < 2
+            items = tqdm(contents.inputs, desc=f"reading {path}", unit="", leave=False, disable=few)
             cutting = Cutting(frame_size, num_frames)
             clips = itertools.chain.from_iterable(self._usable(clips_of(item, cutting)) for item in items)
             count = _spool(itertools.islice(clips, max_clips), spool, path)
-            logger.info(
-                "%s: %d clips, %d unusable inputs, %d other files", path, count, len(self.skipped), len(found.ignored)
-            )
+            unusable = counted(len(self.skipped), "unusable input")
+            others = counted(len(contents.ignored), "other file")
+            logger.info("%s: %s, %s, %s", path, counted(count, "clip"), unusable, others)
             if not count:
                 raise UsageError(
-                    f"--data: nothing usable in {path}. Looked for videos, folders of frames "
+                    f"--data: nothing usable in {path} ({unusable}). It may hold videos, folders of frames "
                     f"({', '.join(pictures.IMAGE_SUFFIXES)}) and list files (*.txt) of vertical strips, "
-                    f"each of {num_frames} frames or more; {len(self.skipped)} inputs were unusable"
+                    f"each of {num_frames} frames or more"
                 )
             shape = (count, num_frames, frame_size, frame_size, 3)
             self._clips = np.memmap(spool, np.uint8, "r", shape=shape)
@@ -77,7 +82,7 @@ class ClipFolder:
 
 
 def _spool(clips: Iterable[np.ndarray], spool: BinaryIO, path: str | Path) -> int:
-    """Writes clips one behind another and returns how many there were."""
+    """Writes clips one behind another and returns how many they are."""
     count = 0
     for clip in clips:
         try:

@@ -1,11 +1,11 @@
-"""What a folder of clips holds, told by its content.
+"""What a folder of clips holds, by the content of its files.
 
 A folder may hold
-- a list file (`*.txt`) of vertical strips, one path a line, as Video-GAN's loader reads
-  (where there are several, as for training and test, name one of them);
-- videos of any container, and folders of frames at any depth (the Sky Time-lapse layout
-  has two levels), cut into windows;
-- pictures that are vertical strips, a clip each.
+- a list file (`*.txt`) of vertical strips, one path a line, as Video-GAN's loader reads (of several, as for training
+  and test, the user has to name one);
+- videos of any container, and folders of frames at any depth (the Sky Time-lapse layout has two levels), which are
+  cut into windows;
+- pictures that are vertical strips, each of which is a clip.
 
 This module needs no TensorFlow, so that the processes that decode start in half a second.
 """
@@ -30,7 +30,9 @@ class Input:
 
     Attributes:
         name: its path from the root.
-        group: the video that it was cut from, as far as names tell; a split must not divide it.
+        kind: `video`, `frames` or `strip`.
+        files: the video, the strip, or the frames in order.
+        group: the video that it was cut from, as far as names tell; a split must not divide a group.
     """
 
     name: str
@@ -40,76 +42,76 @@ class Input:
 
 
 @dataclasses.dataclass
-class Found:
-    """What a folder holds: inputs in natural order, what cannot be one and why, and the names passed over."""
+class Contents:
+    """What a folder holds: inputs in natural order, (name, reason) of what cannot be one, and the names ignored."""
 
     inputs: list[Input]
     unusable: list[tuple[str, str]]
     ignored: list[str]
 
 
-def find_inputs(root: str) -> Found:
+def find_inputs(root: str) -> Contents:
     """The inputs of a folder, or of one video or list file.
 
     Raises:
-        UsageError: nothing is there, or several lists of strips.
+        UsageError: nothing is there, or there are several lists of strips.
     """
     where = paths.path(root)
     if not where.exists():
         raise UsageError(f"{str(root)!r}: no such folder")
-    found = Found([], [], [])
+    contents = Contents([], [], [])
     strips = _listed_strips(where)
-    _add_listed(strips, where, found)
+    _add_listed(strips, where, contents)
     if strips and not where.is_dir():
-        return found
+        return contents
     listed = set(strips)
     by_folder: dict[str, list[str]] = {}
-    for name, path in _files(where, found):
+    for name, path in _files(where, contents):
         if path in listed:
             continue
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in pictures.IMAGE_SUFFIXES and strips:
-            found.ignored.append(name)  # the list says which ones count
+            contents.ignored.append(name)  # A list of strips says which pictures count.
         elif suffix in pictures.IMAGE_SUFFIXES:
             by_folder.setdefault(str(PurePosixPath(name).parent), []).append(path)
         elif suffix in _IGNORED_SUFFIXES:
-            found.ignored.append(name)
-        elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it
-            found.unusable.append((name, "a shard of records, no video"))
+            contents.ignored.append(name)
+        elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it and take it for a video.
+            contents.unusable.append((name, "a shard of records, no video"))
         else:
-            found.inputs.append(Input(name, "video", (path,), group=name))
+            contents.inputs.append(Input(name, "video", (path,), group=name))
     for folder, files in by_folder.items():
-        found.inputs += _pictures(folder, files, where)
-    return found
+        contents.inputs += _pictures(folder, files, where)
+    return contents
 
 
-def _files(root: paths.Path, found: Found) -> Iterator[tuple[str, str]]:
-    """(name, path) of each file below a root, in natural order; what is no file of the folder goes to `found`."""
+def _files(root: paths.Path, contents: Contents) -> Iterator[tuple[str, str]]:
+    """(name, path) of each file below a root, in natural order; `contents` is told of all that is passed over."""
     if not root.is_dir():
         yield root.name, str(root)
         return
     listed = []
 
     def unlisted(error: OSError) -> None:
-        found.unusable.append((_name(error.filename, root), f"cannot be listed: {error.strerror}"))
+        contents.unusable.append((_name(error.filename, root), f"cannot be listed: {error.strerror}"))
 
     for folder, subfolders, names in root.walk(on_error=unlisted):
-        found.ignored += [_name(folder / name, root) for name in subfolders if name.startswith(".")]
+        contents.ignored += [_name(folder / name, root) for name in subfolders if name.startswith(".")]
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         links = [name for name in subfolders if not paths.is_remote(root) and Path(folder, name).is_symlink()]
         listed += [folder / name for name in [*names, *links]]
     for path in _natural_order(listed):
         name = _name(path, root)
         if path.name.startswith("."):
-            found.ignored.append(name)
-        elif wrong := None if paths.is_remote(root) else _no_file_of(Path(root), Path(path)):
-            found.unusable.append((name, wrong))
+            contents.ignored.append(name)
+        elif reason := None if paths.is_remote(root) else _why_no_file(Path(root), Path(path)):
+            contents.unusable.append((name, reason))
         else:
             yield name, str(path)
 
 
-def _no_file_of(root: Path, path: Path) -> str | None:
-    """Why a local path is not a file of this folder, or None."""
+def _why_no_file(root: Path, path: Path) -> str | None:
+    """Why a local path is not a file of this folder, or None if it is one."""
     if path.is_symlink():
         if not path.exists():
             return "a link to nothing"
@@ -121,61 +123,61 @@ def _no_file_of(root: Path, path: Path) -> str | None:
 
 
 def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
-    """The pictures of one folder: a sequence of frames, or each a strip if the first readable one is."""
-    if next((known for path in files if (known := pictures.is_strip(path)) is not None), False):
+    """The pictures of one folder: a strip each if the first readable one is a strip, or else a sequence of frames."""
+    readable = (is_strip for path in files if (is_strip := pictures.is_strip(path)) is not None)
+    if next(readable, False):
         return [_strip(_name(paths.path(path), root), path) for path in files]
     parent, _, own = folder.rpartition("/")
-    is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K: the K-th part of a video
+    is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K is the K-th part of the video ID.
     return [Input(folder, "frames", tuple(files), group=parent if is_part else folder)]
 
 
 def _strip(name: str, path: str) -> Input:
-    """Strips cut from one video have its name and a number, or a number in a folder of its name."""
+    """A strip, in one group with others whose names differ from its own in the number at the end only."""
     unnumbered = re.sub(r"[\W_]*\d+$", "", str(PurePosixPath(name).with_suffix("")))
     return Input(name, "strip", (str(path),), group=unnumbered or name)
 
 
-def _add_listed(strips: list[str], where: paths.Path, found: Found) -> None:
-    """The strips of a list as inputs, each once."""
+def _add_listed(strips: list[str], where: paths.Path, contents: Contents) -> None:
+    """Adds each strip of a list once."""
     base = where if where.is_dir() else where.parent
     for path in dict.fromkeys(strips):
         local = not paths.is_remote(path)
-        wrong = _no_file_of(Path(base), Path(path)) if local and os.path.lexists(path) else None
-        if wrong:
-            found.unusable.append((_name(path, base), wrong))
+        reason = _why_no_file(Path(base), Path(path)) if local and os.path.lexists(path) else None
+        if reason:
+            contents.unusable.append((_name(path, base), reason))
         else:
-            found.inputs.append(_strip(_name(path, base), path))
+            contents.inputs.append(_strip(_name(path, base), path))
 
 
 def _listed_strips(where: paths.Path) -> list[str]:
     """The strips of the one list file; a text that names no existing picture is no list."""
     if where.is_dir():
-        listings = sorted(path for path in where.iterdir() if path.suffix.lower() == ".txt" and path.is_file())
+        texts = sorted(path for path in where.iterdir() if path.suffix.lower() == ".txt" and path.is_file())
     else:
-        listings = [where] if where.suffix.lower() == ".txt" else []
-    lists = {listing: _strips_named_in(listing) for listing in listings}
-    lists = {listing: names for listing, names in lists.items() if any(paths.path(name).is_file() for name in names)}
+        texts = [where] if where.suffix.lower() == ".txt" else []
+    lists = {text: _strips_named_in(text) for text in texts}
+    lists = {text: names for text, names in lists.items() if any(paths.path(name).is_file() for name in names)}
     if len(lists) > 1:
         names = ", ".join(map(str, lists))
         raise UsageError(f"{where} holds several lists of strips, name one of them: {names}")
     return next(iter(lists.values()), [])
 
 
-def _strips_named_in(listing: paths.Path) -> list[str]:
-    """The pictures that a list file names; a class index behind a path is passed over."""
-    lines = listing.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+def _strips_named_in(text: paths.Path) -> list[str]:
+    """The paths of the pictures that a text names; a class index behind a path is ignored."""
+    lines = text.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
     names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines]
-    named = [name for name in names if PurePosixPath(name).suffix.lower() in pictures.IMAGE_SUFFIXES]
-    return [str(listing.parent / name) for name in named]
+    return [str(text.parent / name) for name in names if PurePosixPath(name).suffix.lower() in pictures.IMAGE_SUFFIXES]
 
 
 def _name(path: str | paths.Path, root: paths.Path) -> str:
-    """A path from the root, or as it stands if it is elsewhere."""
+    """A path from the root, or the whole path if it does not lie below the root."""
     return str(path).removeprefix(str(root)).lstrip("/") if str(path).startswith(f"{root}/") else str(path)
 
 
-def _natural_order(found: Iterable[paths.Path]) -> list[paths.Path]:
-    """Frame 10 after frame 9, whether or not the numbers are padded."""
+def _natural_order(listed: Iterable[paths.Path]) -> list[paths.Path]:
+    """Paths in an order that has frame 10 after frame 9, whether or not the numbers are padded."""
     return sorted(
-        found, key=lambda path: [int(x) if x.isdecimal() else x.casefold() for x in re.split(r"(\d+)", str(path))]
+        listed, key=lambda path: [int(x) if x.isdecimal() else x.casefold() for x in re.split(r"(\d+)", str(path))]
     )

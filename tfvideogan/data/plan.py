@@ -1,4 +1,4 @@
-"""The plan of a data set: every input has its split and its shard, by a hash of its name, before anything is read."""
+"""The plan of a data set: a hash of its name gives every input a split and a shard, before anything is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.data.cutting import Cutting
-from tfvideogan.data.inputs import Found, Input, find_inputs
+from tfvideogan.data.inputs import Contents, Input, find_inputs
 from tfvideogan.data.worker import Limits
 from tfvideogan.files import paths, pictures
 
@@ -25,6 +25,7 @@ class Job:
     """All that a worker needs beside its shard.
 
     Attributes:
+        output: the folder of the data set.
         splits: (name, share) of each split; the shares add up to 1.
     """
 
@@ -36,10 +37,11 @@ class Job:
 
     @property
     def unfinished(self) -> paths.Path:
+        """The folder where the data set lies until it is complete."""
         return paths.path(self.output) / records.UNFINISHED
 
     def options(self) -> dict[str, Any]:
-        """All that decides what becomes of an input."""
+        """All options that decide what becomes of an input."""
         return {
             **dataclasses.asdict(self.cutting),
             "encoding": self.encoding.name,
@@ -50,14 +52,14 @@ class Job:
         }
 
     def fingerprint(self, inputs: Sequence[Input]) -> str:
-        """What must be equal for a job that was killed to go on: options, and the very same files."""
+        """A hash of the options and the files; a job that was killed goes on only if it is the same."""
         files = sorted([item.name, *item.files] for item in inputs)
         return hashlib.sha256(json.dumps([records.SCHEMA, self.options(), files]).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file of the job: its split, its number there, and its inputs."""
+    """A file of the data set: its split, its number in that split, and the inputs whose clips it holds."""
 
     split: str
     index: int
@@ -68,41 +70,44 @@ class Shard:
         return f"{self.split}-{self.index:05d}"
 
 
-def find_all(roots: Sequence[str]) -> Found:
-    """The inputs of all folders; names begin with the folder's where there are several."""
-    whole = Found([], [], [])
+def find_all(roots: Sequence[str]) -> Contents:
+    """The contents of all folders together; of several folders, each name begins with that of its folder.
+
+    Raises:
+        UsageError: a folder is missing, or two inputs have the same name.
+    """
+    everything = Contents([], [], [])
     for root in roots:
         try:
-            found = find_inputs(root)
+            contents = find_inputs(root)
         except UsageError as error:
             raise UsageError(f"--input: {error}") from error
         prefix = f"{pathlib.Path(root).absolute().name}/" if len(roots) > 1 else ""
-        for item in found.inputs:
-            own = prefix.rstrip("/") if item.group == "." and prefix else item.group  # a root that is itself a sequence
-            whole.inputs.append(dataclasses.replace(item, name=prefix + item.name, group=own))
-        whole.unusable += [(prefix + name, reason) for name, reason in found.unusable]
-        whole.ignored += [prefix + name for name in found.ignored]
-    name, times = max(
-        collections.Counter(item.name for item in whole.inputs).items(), key=lambda x: x[1], default=("", 0)
-    )
-    if times > 1:
-        raise UsageError(f"--input: {times} inputs have the name {name!r}; give folders of different names")
-    return whole
+        for item in contents.inputs:
+            is_root = item.group == "." and prefix  # The root is itself a sequence of frames.
+            group = prefix.rstrip("/") if is_root else item.group
+            everything.inputs.append(dataclasses.replace(item, name=prefix + item.name, group=group))
+        everything.unusable += [(prefix + name, reason) for name, reason in contents.unusable]
+        everything.ignored += [prefix + name for name in contents.ignored]
+    for name, times in collections.Counter(item.name for item in everything.inputs).most_common(1):
+        if times > 1:
+            raise UsageError(f"--input: {times} inputs have the name {name!r}; give folders of different names")
+    return everything
 
 
 def plan(inputs: Sequence[Input], splits: Sequence[tuple[str, float]]) -> list[Shard]:
-    """Every input's split and shard: functions of names alone, and of how many there are."""
+    """The shards of every split. They follow from the names of the inputs and their number alone."""
     shards = []
     for split, _ in splits:
         members = [item for item in inputs if split_of(item.group, splits) == split]
-        members.sort(key=lambda item: (_hash(item.name), item.name))  # so that each shard is a mixture
+        members.sort(key=lambda item: (_hash(item.name), item.name))  # The hash makes each shard a mixture.
         count = min(-(-len(members) // _INPUTS_A_SHARD), _MOST_SHARDS)
         shards += [Shard(split, index, tuple(members[index::count])) for index in range(count)]
     return shards
 
 
 def split_of(group: str, splits: Sequence[tuple[str, float]]) -> str:
-    """The split of a video, by its name: adding other videos does not move it."""
+    """The split of a video by its name alone, so that adding other videos does not move it."""
     position = _hash(group) / 2**64
     for name, share in splits:
         position -= share

@@ -1,10 +1,9 @@
-"""Folders of videos, frames and strips -> a data set of TFRecord shards, carried by Apache Beam.
+"""Makes a data set of TFRecord shards from folders of videos, frames and strips, by Apache Beam.
 
-The plan is made first: every input has its split and its shard, by a hash of its name.
-A shard is one element of the pipeline and is written by one worker from its inputs in
-order, so one worker and forty give the same bytes, and a job that was killed goes on
-with the shards that are missing. All of it lies in OUTPUT/.unfinished until it is
-complete; then the shards get their names, and `dataset.json` comes last.
+First the plan gives every input a split and a shard (`plan.py`). A shard is one element of the pipeline, and one worker
+writes it from its inputs in order. So one worker and forty give the same bytes, and a job that was killed goes on with
+the shards that are missing. All files lie in OUTPUT/.unfinished until they are complete; then the shards get their
+final names, and `dataset.json` comes last.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from tfvideogan.data.inputs import Input
 from tfvideogan.data.plan import Job, Shard, find_all, plan
 from tfvideogan.data.progress import Progress, quiet
 from tfvideogan.data.shard_writer import WriteShard
+from tfvideogan.data.wording import counted
 from tfvideogan.files import atomic, paths
 
 _JOB = "job.json"
@@ -34,27 +34,28 @@ def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str]) -> dict
     """Makes the data set and returns the content of its `dataset.json`.
 
     Raises:
-        UsageError: nothing usable, or an output folder that holds something else; nothing is written then.
+        UsageError: nothing is usable, or the output folder holds something else; nothing is written then.
     """
     check_output(job.output)
-    found = find_all(roots)
-    if not found.inputs:
-        raise UsageError(f"--input: nothing usable in {', '.join(roots)}; {len(found.unusable)} inputs were unusable")
-    shards = plan(found.inputs, job.splits)
-    _begin(job, found.inputs)
+    contents = find_all(roots)
+    if not contents.inputs:
+        unusable = counted(len(contents.unusable), "unusable input")
+        raise UsageError(f"--input: nothing usable in {', '.join(roots)} ({unusable})")
+    shards = plan(contents.inputs, job.splits)
+    _begin(job, contents.inputs)
     _run(job, shards, beam_options)
-    made = [json.loads((job.unfinished / f"{shard.name}.json").read_text()) for shard in shards]
-    dataset = description.describe(made, job.options(), found)
+    reports = [json.loads((job.unfinished / f"{shard.name}.json").read_text()) for shard in shards]
+    dataset = description.describe(reports, job.options(), contents)
     if not any(dataset["clips"].values()):
         paths.remove_folder(job.unfinished)
         reasons = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in dataset["rejected"][:3])
-        raise UsageError(f"--input: none of {dataset['inputs']} inputs gave a clip ({reasons}, ...)")
+        raise UsageError(f"--input: none of {counted(dataset['inputs'], 'input')} gave a clip ({reasons}, ...)")
     _publish(job, dataset)
     return dataset
 
 
 def check_output(output: str) -> None:
-    """Raises UsageError unless the folder is new, empty, or of a job that was killed."""
+    """Raises UsageError unless the folder is new, or empty, or holds a job that was killed."""
     folder = paths.path(output)
     if not folder.exists():
         return
@@ -68,7 +69,7 @@ def check_output(output: str) -> None:
 
 
 def _begin(job: Job, inputs: Sequence[Input]) -> None:
-    """Claims the output folder, or goes on in it if the very same job was killed there."""
+    """Claims the output folder, which may hold the very same job that was killed."""
     fingerprint = job.fingerprint(inputs)
     path = job.unfinished / _JOB
     if path.exists():
@@ -84,14 +85,14 @@ def _begin(job: Job, inputs: Sequence[Input]) -> None:
 
 
 def _run(job: Job, shards: list[Shard], beam_options: Sequence[str]) -> None:
-    """The pipeline, over the shards that are not there yet."""
+    """Runs the pipeline over the shards that are still missing."""
     done = {path.name for path in job.unfinished.iterdir()}
     missing = [shard for shard in shards if f"{shard.name}.json" not in done]
     if not missing:
         return
     options = PipelineOptions(list(beam_options))
-    known = options.get_all_options()
-    for name in set(options.get_all_options(retain_unknown_options=True)) - set(known):
+    unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
+    for name in unknown:
         logger.warning("--beam_options: Beam knows no option %s here", name)
     with quiet() as terminal, Progress(job, shards, terminal), beam.Pipeline(options=options) as pipeline:
         _ = (
@@ -103,16 +104,16 @@ def _run(job: Job, shards: list[Shard], beam_options: Sequence[str]) -> None:
 
 
 def _publish(job: Job, dataset: dict[str, Any]) -> None:
-    """Final names, then the description; each step may have been done already by a run that was killed."""
+    """Gives the shards their final names and writes `dataset.json`; a run that was killed may have done part of it."""
     output = paths.path(job.output)
     for shards in dataset["shards"].values():
         for shard in shards:
-            made = job.unfinished / f"{shard.pop('made')}{records.SUFFIX}"
-            if made.exists():
-                paths.move(made, output / shard["name"])
+            source = job.unfinished / f"{shard.pop('made')}{records.SUFFIX}"
+            if source.exists():
+                paths.move(source, output / shard["name"])
     text = json.dumps(dataset, indent=1, ensure_ascii=True) + "\n"
     atomic.write_bytes(output / records.DATASET, text.encode("ascii"))
     for path in job.unfinished.iterdir():
-        if path.name != _JOB:  # as long as it is there, the same command may go on tidying
+        if path.name != _JOB:  # As long as this file is there, the same command can go on with removing the rest.
             path.unlink()
     paths.remove_folder(job.unfinished)

@@ -1,4 +1,4 @@
-"""What the terminal shows while Beam works: a bar over the inputs, and none of what Beam's processes print."""
+"""What the terminal shows while Beam works: a bar over the inputs, and nothing that Beam's processes print."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tfvideogan.data.plan import Job, Shard
 
 @contextlib.contextmanager
 def quiet() -> Iterator[TextIO]:
-    """Keeps what Beam's processes tell of themselves from the terminal, which is handed on for the progress.
+    """Sends standard error to a log file, as Beam's processes print much there, and yields the terminal for a bar.
 
     Raises:
-        UsageError: what ended the pipeline, and where all that was told lies.
+        UsageError: the pipeline ended with an error; the message gives its last line and names the log file.
     """
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     with tempfile.NamedTemporaryFile("a", prefix="tfvideogan-beam-", suffix=".log", delete=False) as log:
         os.dup2(log.fileno(), 2)
     try:
         yield terminal
-    except Exception as error:  # Beam wraps what happened in a RuntimeError of many lines, the last one tells
+    except Exception as error:  # Beam raises a RuntimeError of many lines, the last of which is the cause.
         with pathlib.Path(log.name).open("a") as file:
             file.write(str(error))
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise UsageError(f"the pipeline ended ({told[-1]}); the same command goes on; see {log.name}") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UsageError(f"the pipeline ended ({lines[-1]}); the same command goes on; see {log.name}") from error
     else:
         pathlib.Path(log.name).unlink()
     finally:
@@ -41,7 +41,7 @@ def quiet() -> Iterator[TextIO]:
 
 
 class Progress:
-    """A bar over the inputs, moved by the shard reports that appear, whatever machine writes them."""
+    """A bar over the inputs. It moves with each shard report that appears, whatever machine writes it."""
 
     def __init__(self, job: Job, shards: Sequence[Shard], terminal: TextIO):
         self._job, self._terminal = job, terminal
@@ -57,13 +57,13 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._look()
+        self._update()
         self._bar.close()
 
     def _watch(self) -> None:
         while not self._stop.wait(1.0):
-            self._look()
+            self._update()
 
-    def _look(self) -> None:
-        there = [path.name for path in self._job.unfinished.iterdir()]
-        self._bar.update(sum(self._sizes.get(name, 0) for name in there) - self._bar.n)
+    def _update(self) -> None:
+        names = [path.name for path in self._job.unfinished.iterdir()]
+        self._bar.update(sum(self._sizes.get(name, 0) for name in names) - self._bar.n)

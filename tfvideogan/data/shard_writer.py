@@ -1,4 +1,4 @@
-"""The Beam step that writes one shard from its inputs, in order, and a report of what became of each."""
+"""The Beam step that writes one shard from its inputs in order, and a report of what became of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfvideogan.files import atomic, checksums, paths
 
 
 class WriteShard(beam.DoFn):
-    """Shard -> its file and its report, both complete or absent."""
+    """Writes the file of a shard and then its report, each of them completely or not at all."""
 
     def __init__(self, job: Job):
         super().__init__()
@@ -41,7 +41,7 @@ class WriteShard(beam.DoFn):
             for item in shard.inputs:
                 sources.append(self._write_clips(item, shard.split, writer))
         paths.move(beside, final)
-        told = {
+        report = {
             "made": shard.name,
             "split": shard.split,
             "records": sum(source["clips"] for source in sources),
@@ -49,10 +49,11 @@ class WriteShard(beam.DoFn):
             "sha256": checksums.sha256(final),
             "sources": sources,
         }
-        atomic.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(told).encode())
+        atomic.write_bytes(final.with_name(f"{shard.name}.json"), json.dumps(report).encode())
         yield shard.name
 
     def _write_clips(self, item: Input, split: str, writer: Any) -> dict[str, Any]:
+        """Writes the clips of one input and returns its entry of the report."""
         clips, problems = 0, []
         for clip in self._worker.clips(item):
             if isinstance(clip, UsageError):
@@ -71,7 +72,7 @@ class WriteShard(beam.DoFn):
 
 
 def _without_root(message: str, item: Input) -> str:
-    """A problem as it reads beside the input's name: a frame by its own name."""
+    """A problem without the input's name, which the report has beside it; a frame keeps its own name."""
     for file in item.files:
         own = "" if item.kind != "frames" else f"{paths.path(file).name}: "
         message = message.replace(f"{file}: ", own).replace(f": {str(pathlib.Path(file).absolute())!r}", "")
@@ -79,15 +80,15 @@ def _without_root(message: str, item: Input) -> str:
 
 
 def _checksum(item: Input) -> dict[str, Any]:
-    """SHA-256 of a file, or of the list of a sequence's names and checksums."""
+    """Size and SHA-256 of a file, or of a sequence of frames over the list of their names and checksums."""
     try:
-        if not all(paths.path(file).is_file() for file in item.files):  # a pipe would never end
+        if not all(paths.path(file).is_file() for file in item.files):  # To read a pipe would never end.
             raise FileNotFoundError(item.name)
         sizes = [paths.path(file).stat().length for file in item.files]
         sums = [checksums.sha256(file) for file in item.files]
-    except Exception as error:  # what cannot be read has been reported as such; each file system has errors of its own
+    except Exception as error:  # Each file system raises errors of its own; `Worker.clips` has reported the problem.
         return {"bytes": None, "sha256": None, "unread": type(error).__name__}
     if item.kind == "frames":
-        lines = [f"{paths.path(file).name} {found}\n" for file, found in zip(item.files, sums, strict=True)]
+        lines = [f"{paths.path(file).name} {digest}\n" for file, digest in zip(item.files, sums, strict=True)]
         sums = [hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()]
     return {"bytes": sum(sizes), "sha256": sums[0]}

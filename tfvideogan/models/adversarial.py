@@ -164,7 +164,7 @@ class AdversarialModel(GenerativeModel):
         """
         alone = self.distribute_strategy.num_replicas_in_sync == 1
         part = _xla_function if xla and not alone else (lambda function: function)
-        self._generate = part(lambda inputs: self.generate(inputs, self.generator, training=True))
+        self._generate = part(lambda inputs: self.generate(tf.stop_gradient(inputs), self.generator, training=True))
         self._discriminator_gradients = part(self._discriminator_losses_and_gradients)
         self._generator_gradients = part(self._generator_losses_and_gradients)
         self._whole_step = _xla_function(self._update_both_players) if xla and alone else self._update_both_players
