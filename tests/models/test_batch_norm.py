@@ -44,7 +44,7 @@ class BatchNormalizationTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_variance_of_a_batch_by_hand(self):
         layer, _ = pair([4, 1, 1, 1])
-        layer.set_weights([[1.0], [0.0], [0.0], [1.0]])
+        layer.set_weights([np.array([value]) for value in (1.0, 0.0, 0.0, 1.0)])
         y = layer(tf.reshape([1.0, 3.0, 5.0, 7.0], [4, 1, 1, 1]), training=True)  # mean 4, variance 5
         self.assertAllClose(tf.reshape(y, [-1]), np.array([-3, -1, 1, 3]) / np.sqrt(5.001))
         self.assertAllClose([layer.moving_mean, layer.moving_variance], [[0.4], [0.9 + 0.5]])
