@@ -18,6 +18,7 @@ from PIL import Image
 from export import all as export_all
 from export import model_card, processes
 from export.probes import probe_inputs
+from export.report import Row
 from tests.helpers import ROOT, tiny
 from tests.helpers.made_files import write_shard
 from tests.test_commands import run
@@ -174,19 +175,20 @@ class ExportAllTest(tf.test.TestCase):
         self.assertFalse(Path(f"/proc/{child[0]}").exists())
         self.assertEqual([path.name for path in self.folder.iterdir()], ["run"])
 
-    def make(self, job: export_all.Job, error: str | None = None) -> dict:
-        """A job whose artefact, or what there is of it when an error ends it, is rejected."""
+    def make(self, job: export_all.Job, error: str | None = None) -> Row:
+        """Makes an artefact that is rejected, or half an artefact before an error ends its process."""
 
         def write(_, **options):
-            made = Path(options["output"])
+            output = Path(options["output"])
             if job.format == "saved_model":
-                made.mkdir()
-                made /= "1"
-            made.write_bytes(b"weights")
+                output.mkdir()
+                output /= "1"
+            output.write_bytes(b"weights")
             if error:
                 raise UsageError(error)
 
-        reference = SimpleNamespace(check=lambda *_: {"status": "rejected", "reason": "differs"})
+        checked = Row("ignored", job.format, job.precision, status="rejected", reason="differs")
+        reference = SimpleNamespace(check=lambda *_: checked)
         args = SimpleNamespace(run_dir="run", calibration=None, repeats=1, threads=1)
         with mock.patch.object(processes, "run", write):
             return export_all._make(job, self.folder, reference, 1, args)
@@ -197,14 +199,15 @@ class ExportAllTest(tf.test.TestCase):
             export_all.Job("saved_model", "float32", True, Path("vgan/1")),
         ):
             row = self.make(job)
-            self.assertEqual((row["status"], row["artefact"]), ("rejected", f"rejected/{job.file}"))
+            expected = ("rejected", "differs", f"rejected/{job.file}", job.lowered)
+            self.assertEqual((row.status, row.reason, row.artefact, row.lowered), expected)
             self.assertTrue((self.folder / "rejected" / job.file).exists())
         self.assertEqual([path.name for path in self.folder.iterdir()], ["rejected"])
 
     def test_of_what_failed_nothing_stays(self):
         for format_, file in (("saved_model", "vgan/1"), ("tflite", "vgan_float32.tflite")):
             row = self.make(export_all.Job(format_, "float32", True, Path(file)), "ended by signal 9")
-            self.assertEqual((row["status"], row["reason"]), ("failed", "ended by signal 9"))
+            self.assertEqual((row.status, row.reason, row.artefact), ("failed", "ended by signal 9", file))
             self.assertEmpty(list(self.folder.iterdir()))
 
     def test_a_checkpoint_that_moves_is_noticed(self):
@@ -213,7 +216,7 @@ class ExportAllTest(tf.test.TestCase):
 
         def make(job, *_):
             run.save(1, 8, tiny.model("vgan").sampling_state(), keep=2)
-            return {"artefact": str(job.file), "status": "accepted"}
+            return Row(str(job.file), job.format, job.precision, job.lowered, status="accepted")
 
         args = SimpleNamespace(
             run_dir=run_dir, output=self.output, formats=["tflite"], precisions=["float32"], lowering="on",
@@ -260,8 +263,7 @@ class ExportAllTest(tf.test.TestCase):
             processes.run("killed")
 
     def test_a_card_without_an_accepted_artefact_has_no_snippet(self):
-        row = {"artefact": "a.onnx", "format": "onnx", "precision": "int8", "lowered": True, "status": "failed",
-               "reason": "a | b"}  # fmt: skip
+        row = Row("a.onnx", "onnx", "int8", lowered=True, status="failed", reason="a | b")
         report = {"model": "mdgan", "stage": 2, "step": 3, "weights_sha256": "0", "data": "synthetic:sky", "fps": 12,
                   "predicts": True, "clip": [4, 32, 32, 3], "created": "now", "versions": {}, "artefacts": [row],
                   "machine": {"processor": "p", "threads": 2}, "checked_on": "b"}  # fmt: skip
