@@ -31,7 +31,7 @@ def define_flags() -> None:
 
 
 def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
-    """Writes the file that `convert(model, precision, lowering, calibration)` makes of the run, completely or not.
+    """Writes the file that `convert(model, precision, lowering, calibration)` makes of the run, or no file at all.
 
     Args:
         packages: optional packages that `convert` needs; a missing one is reported before a model is loaded.

@@ -38,21 +38,32 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     Raises:
         UsageError: int8 was asked for without lowering, or a package is missing.
     """
+    conversion.check_precision(precision, lowering)
+    return finished(in_float32(model, lowering), model, precision, calibration)
+
+
+def in_float32(model: Any, lowering: bool) -> Any:
+    """The model as an `onnx.ModelProto`, with weights in float32 and without metadata."""
     import tensorflow as tf
 
     from export.lowering import input_spec, sampler
 
-    conversion.check_precision(precision, lowering)
-    onnx, tf2onnx = optional.package("onnx", "onnx"), optional.package("tf2onnx", "tf2onnx")
+    tf2onnx = optional.package("tf2onnx", "tf2onnx")
     spec, sample = input_spec(model), sampler(model, lowering)
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
     proto, _ = tf2onnx.convert.from_function(function, [spec], opset=OPSET)
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return proto
+
+
+def finished(proto: Any, model: Any, precision: str, calibration: np.ndarray | None = None) -> bytes:
+    """What `in_float32` has made, changed to a precision, with the model's metadata, checked and serialised."""
+    onnx = optional.package("onnx", "onnx")
     if precision == "float16":
         _store_as_float16(proto.graph)
     if precision == "int8":
-        proto = _quantise(proto, spec.name, calibration)
+        proto = _quantise(proto, calibration)
     onnx.helper.set_model_props(proto, _metadata(model))
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()
@@ -87,7 +98,7 @@ class _Rows:
         return next(self._rows, None)
 
 
-def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
+def _quantise(proto: Any, calibration: np.ndarray) -> Any:
     """Quantises weights by channel to int8, and activations by the ranges that the calibration inputs give.
 
     Pre-processing finds the shapes and joins the operations that the runtime would join anyway, so that they are not
@@ -103,7 +114,8 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
         )
         onnx.save(proto, plain)
         quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(prepared, quantised, _Rows(input_name, calibration), per_channel=True)
+        rows = _Rows(proto.graph.input[0].name, calibration)
+        quantization.quantize_static(prepared, quantised, rows, per_channel=True)
         return onnx.load(quantised)
 
 

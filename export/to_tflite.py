@@ -35,26 +35,38 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     Raises:
         UsageError: int8 was asked for without lowering; runtimes would compute it in float.
     """
+    conversion.check_precision(precision, lowering)
+    # From a concrete function or a Keras model the converter has lost weights; from a SavedModel it keeps them.
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, lowering, folder)
+        return of_saved_model(folder, precision, calibration)
+
+
+def save(model, lowering: bool, folder: str) -> None:
+    """Writes a SavedModel for the converter, with the one signature that the file will have."""
     import tensorflow as tf
 
     from export.lowering import input_spec, sampler
 
-    conversion.check_precision(precision, lowering)
     spec, sample = input_spec(model), sampler(model, lowering)
     module = tf.Module()
     module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
-    # From a concrete function or a Keras model the converter has lost weights; from a SavedModel it keeps them.
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=function.get_concrete_function())
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [] if precision == "float32" else [tf.lite.Optimize.DEFAULT]
-        if precision == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.representative_dataset = lambda: ({spec.name: row[np.newaxis]} for row in calibration)
-        return converter.convert()
+    tf.saved_model.save(module, folder, signatures=function.get_concrete_function())
+
+
+def of_saved_model(folder: str, precision: str, calibration: np.ndarray | None = None) -> bytes:
+    """The TFLite file of a SavedModel that `save` has written."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    converter.optimizations = [] if precision == "float32" else [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: ([row[np.newaxis]] for row in calibration)
+    return converter.convert()
 
 
 if __name__ == "__main__":
