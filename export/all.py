@@ -136,9 +136,9 @@ def _beside(output: Any) -> Path | None:
 
 def _check_flags(args: Any) -> None:
     """Raises UsageError for formats and precisions that do not exist."""
-    for flag, names, known in (("formats", args.formats, FORMATS), ("precisions", args.precisions, PRECISIONS)):
-        if not names or set(names) - set(known):
-            raise UsageError(f"--{flag} must be among {','.join(known)}. Received: {','.join(names)}")
+    for flag, names, choices in (("formats", args.formats, FORMATS), ("precisions", args.precisions, PRECISIONS)):
+        if not names or set(names) - set(choices):
+            raise UsageError(f"--{flag} must be among {','.join(choices)}. Received: {','.join(names)}")
 
 
 def _check_packages(formats: Sequence[str]) -> None:

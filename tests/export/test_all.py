@@ -36,7 +36,7 @@ class ExportAllTest(tf.test.TestCase):
         self.output = self.folder / "exported"
 
     def export(self, *arguments: str, search: Path = ROOT) -> subprocess.CompletedProcess:
-        """The command, run in another folder than the repository's."""
+        """Runs the command in a folder other than the repository's."""
         return subprocess.run(
             [sys.executable, "-m", "export.all", *map(str, arguments)], cwd=self.folder,
             env=os.environ | {"PYTHONPATH": f"{search}:{ROOT}"}, capture_output=True, text=True, check=False,
@@ -46,11 +46,11 @@ class ExportAllTest(tf.test.TestCase):
         return json.loads((self.output / "export_report.json").read_text())
 
     def run_snippets(self) -> int:
-        """Runs the model card's Python in the folder of the export; how many there were."""
+        """Runs the model card's snippets in the folder of the export, and returns how many there are."""
         snippets = re.findall(r"```python\n(.*?)```", (self.output / "README.md").read_text(), re.DOTALL)
         Image.fromarray(np.zeros([40, 50, 3], np.uint8)).save(self.output / "photo.jpg")
         shapes = (
-            "\nfor made in ('clips', 'frames', 'video'):\n    print(made, list(globals().get(made, np.zeros(0)).shape))"
+            "\nfor name in ('clips', 'frames', 'video'):\n    print(name, list(globals().get(name, np.zeros(0)).shape))"
         )
         for snippet in snippets:
             result = subprocess.run(
@@ -104,7 +104,7 @@ class ExportAllTest(tf.test.TestCase):
             self.assertEqual((row["status"], row["reason"]), ("accepted", None))
             clips = load_exported(self.output / row["artefact"]).predict(to_uint8(frame))
             self.assertEqual(clips.shape, (1, 4, 16, 16, 3))
-            self.assertBetween(clips.std() / 127.5, 0.15, 0.35)  # flat clips would be accepted whatever is wrong
+            self.assertBetween(clips.std() / 127.5, 0.15, 0.35)  # flat clips would pass, whatever is wrong
         self.assertEqual(self.run_snippets(), 3)
 
     def test_a_predictor_and_a_format_that_fails_beside_one_that_does_not(self):
@@ -123,7 +123,7 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual(self.report()["checked_on"], "synthetic:sky:test")
         self.assertIn("8 inputs (first frames of `synthetic:sky:test`)", (self.output / "README.md").read_text())
         self.assertEqual(self.run_snippets(), 2)
-        self.assertIn("export.to_onnx failed:\nTraceback", result.stderr)  # what its maintainer needs
+        self.assertIn("export.to_onnx failed:\nTraceback", result.stderr)  # its maintainer needs the traceback
         before = {path: path.stat().st_mtime_ns for path in self.output.rglob("*")}
         self.refused("must not exist yet", *arguments)
         self.assertEqual({path: path.stat().st_mtime_ns for path in self.output.rglob("*")}, before)
@@ -166,7 +166,7 @@ class ExportAllTest(tf.test.TestCase):
         )  # fmt: skip
         self.addCleanup(process.kill)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        # Imports start short-lived children, too: the one that counts comes when there is a folder for it.
+        # Imports start short-lived children, too. A converter's process starts when there is a folder for its file.
         while not (list(self.folder.glob(".*.part/made")) and (child := children.read_text().split())):
             self.assertIsNone(process.poll())
             time.sleep(0.1)
@@ -245,14 +245,14 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual({job.precision for job in jobs["off"]}, {"float32", "float16"})
         self.assertFalse(any(job.lowered for job in jobs["off"]))
 
-    def test_formats_that_are_left_out_are_told(self):
+    def test_formats_that_are_left_out_are_logged(self):
         args = SimpleNamespace(lowering="on", formats=["saved_model", "onnx"], precisions=["int8"])
         with self.assertLogs("tfvideogan.export", "WARNING") as logs:
             (job,) = export_all._jobs("vgan", args)
         self.assertEqual((job.format, job.precision), ("onnx", "int8"))
         self.assertEqual([log.getMessage().split()[0] for log in logs.records], ["saved_model"])
 
-    def test_a_process_that_fails_tells_why(self):
+    def test_a_process_that_fails_gives_its_reason(self):
         with self.assertRaisesRegex(UsageError, "^--artefact is required"):
             processes.run("export.measure")
         (self.folder / "killed.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")

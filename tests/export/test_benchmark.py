@@ -98,7 +98,7 @@ class CommandTest(tf.test.TestCase):
             self.assertRegex(line, r"float32 \| 2D \| 0\.\d (\| [\d.]+ ){4}\| 1\.0e-06 \| - \| \d+% \| `\w{12}` \|$")
         self.assertRegex(broken, r"^\| broken.tflite \| .*not a TFLite model.* \| - \|")
 
-    def test_bad_input_is_told_in_one_line(self):
+    def test_bad_input_ends_in_one_line(self):
         for expected, arguments in (
             ("made by export.all", [f"--dir={self.folder}"]),
             ("--others needs --run_dir", [f"--dir={self.exported}", "--others"]),
@@ -172,8 +172,8 @@ class TorchTest(tf.test.TestCase):
             spec = lowering.input_spec(model)
             inputs = np.random.default_rng(0).uniform(-1, 1, [2, *spec.shape[1:]]).astype(np.float32)
             for layout in (torch.contiguous_format, torch.channels_last_3d):
-                made = torch_networks.generator(torch, model, layout)(inputs)
-                self.assertAllClose(made, model(inputs)["clip"], atol=1e-4, msg=f"{name} stage {stage}")
+                clips = torch_networks.generator(torch, model, layout)(inputs)
+                self.assertAllClose(clips, model(inputs)["clip"], atol=1e-4, msg=f"{name} stage {stage}")
 
 
 if __name__ == "__main__":

@@ -62,12 +62,13 @@ class CheckParityTest(tf.test.TestCase):
             self.assertEqual((row["status"], row["reason"], len(row["sha256"])), ("accepted", None, 64))
             self.assertGreater(min(row["p50_ms"], row["p95_ms"] - row["p50_ms"] + 1e-9, row["peak_memory_mb"]), 0)
         self.assertLess(rows[0]["max_difference"], 1e-4)
-        self.assertLess(rows[2]["peak_memory_mb"], 0.7 * rows[0]["peak_memory_mb"])  # its process has no TensorFlow
+        # The process of an ONNX file has not loaded TensorFlow.
+        self.assertLess(rows[2]["peak_memory_mb"], 0.7 * rows[0]["peak_memory_mb"])
         self.assertEqual(rows[1]["bytes"], self.tflite.stat().st_size)
         self.assertEqual({tuple(row) for row in rows}, {tuple(field.name for field in dataclasses.fields(Row))})
 
     def test_other_weights_are_rejected_and_the_command_fails(self):
-        other = tiny.model("vgan")  # the run's statistics were random, these are those of a new network
+        other = tiny.model("vgan")  # its batch normalisation statistics are those of a new network, not the run's
         to_saved_model.save(other, paths.path(self.folder / "other" / "1"), lowering=False, max_batch=3)
         result = run("check_parity", f"--run_dir={self.run_dir}", f"--artefact={self.folder / 'other'}", "--repeats=1",
                      package="export")  # fmt: skip
@@ -82,7 +83,7 @@ class CheckParityTest(tf.test.TestCase):
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertRegex(result.stderr.splitlines()[-1], f"error: --artefact: .*{message}.* Received: {wrong}$")
 
-    def test_a_missing_runtime_is_told_before_anything_is_run(self):
+    def test_a_missing_runtime_is_reported_before_anything_is_run(self):
         for module, name in (("ai_edge_litert.interpreter", "tflite"), ("onnxruntime", "onnx"), ("onnx", "onnx")):
             missing = mock.patch.dict(sys.modules, {module: None})
             with self.subTest(module), missing, self.assertRaisesRegex(UsageError, "is not installed: pip install"):
@@ -168,7 +169,7 @@ class CheckParityTest(tf.test.TestCase):
         with self.assertRaisesRegex(UsageError, "^--clips: .*no such"):
             probes.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
 
-    def test_what_artefacts_are_checked_on_is_told(self):
+    def test_the_data_that_artefacts_are_checked_on_is_named(self):
         model = tiny.model("mdgan")
         for clips, trained_on, expected in (
             (None, "synthetic:sprites", "synthetic:sprites:test"), ("synthetic:sky", "/no/such", "synthetic:sky"),

@@ -162,7 +162,7 @@ class CommandTest(tf.test.TestCase):
             for flag in ("run_dir", "output", "precision", "calibration"):
                 self.assertIn(f"--{flag}:", shown)
 
-    def test_bad_input_is_told_in_one_line(self):
+    def test_bad_input_ends_in_one_line(self):
         output = f"--output={self.folder / 'never.tflite'}"
         run_dir = f"--run_dir={self.folder}"
         self.refused("made by tfvideogan.train", run_dir, output)
