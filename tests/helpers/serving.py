@@ -15,7 +15,7 @@ class ServingProcess:
     """A process of `c_session.py`, started at the first request and again if one has ended it."""
 
     def __init__(self):
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the process
         self._process: subprocess.Popen | None = None
 
     def ask(self, saved_model: str, *requests: tuple) -> list[Any]:

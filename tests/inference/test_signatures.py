@@ -179,7 +179,7 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters("vgan", "mdgan")
     def test_saved_model_cli_runs_every_signature(self, name):
         (_, path), output = self.exported(name), Path(self.create_tempdir().full_path)
-        signatures = tf.saved_model.load(path).signatures
+        described = {name: it for name, it in self.graph(path).signature_def.items() if not name.startswith("__")}
         size = tiny.frame_size(name)
         requests = {
             "seed": np.array([1, 2]),
@@ -188,14 +188,15 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
             "image_bytes": np.array([picture(), picture(kind="PNG")]),
         }
         arguments = []
-        for signature, function in signatures.items():
-            (given,) = function.structured_input_signature[1]
-            np.save(output / f"{given}.npy", requests[given])
-            arguments += [signature, f"{given}={output}/{given}.npy"]
+        for signature, ports in described.items():
+            (argument,) = ports.inputs
+            np.save(output / f"{argument}.npy", requests[argument])
+            arguments += [signature, f"{argument}={output}/{argument}.npy"]
         process("saved_model_cli.py", path, str(output), *arguments)
-        for signature, function in signatures.items():
+        self.assertLen(described, 5 if name == "vgan" else 4)
+        for signature, ports in described.items():
             outputs = {file.stem: np.load(file, allow_pickle=True) for file in (output / signature).iterdir()}
-            self.assertEqual(set(outputs), set(function.structured_outputs), signature)
+            self.assertEqual(set(outputs), set(ports.outputs), signature)
             self.assertEqual({len(value) for value in outputs.values()}, {2}, signature)
 
     def test_no_function_asks_for_xla_and_no_operation_is_custom(self):
