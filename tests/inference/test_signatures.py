@@ -77,8 +77,7 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
     @functools.cache
     def exported(cls, name: str, stage: int = 1, lowered: bool = False) -> tuple[AdversarialModel, str]:
         """A model of random weights and statistics, and the SavedModel of it."""
-        model, path = tiny.model(name, stage), str(cls.folder / f"{name}-{stage}-{lowered}")
-        tiny.shake(model)
+        model, path = tiny.shaken(name, stage), str(cls.folder / f"{name}-{stage}-{lowered}")
         served = signatures.ServedModel(model, lower(model) if lowered else None, max_batch=4)
         tf.saved_model.save(served, path, signatures=served.signatures())
         return model, path
