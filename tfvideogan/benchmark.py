@@ -52,13 +52,13 @@ def main() -> None:
     print(f"matrix product again: {matrix_product_rate():.0f} GFLOP/s")
 
 
-def _chosen(flag: str, names: list[str] | None, known: list[str]) -> list[str]:
+def _chosen(flag: str, names: list[str] | None, choices: list[str]) -> list[str]:
     if names == ["none"]:
         return []
-    for name in names or known:
-        if name not in known:
-            raise UsageError(f"--{flag} must be among {', '.join(known)}. Received: {name!r}")
-    return names or known
+    for name in names or choices:
+        if name not in choices:
+            raise UsageError(f"--{flag} must be among {', '.join(choices)}. Received: {name!r}")
+    return names or choices
 
 
 def _report(label: str, clips: int, product_rate: float, run: Callable[[], Any], flops: float, repeats: int) -> None:

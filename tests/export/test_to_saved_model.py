@@ -55,8 +55,8 @@ class ToSavedModelTest(tf.test.TestCase):
         arguments = []
         signatures = tf.saved_model.load(str(served)).signatures
         for signature, function in signatures.items():
-            (given,) = function.structured_input_signature[1]
-            arguments += [signature, f"{given}={self.folder / given}.npy"]
+            (name,) = function.structured_input_signature[1]
+            arguments += [signature, f"{name}={self.folder / name}.npy"]
         test_signatures.process("saved_model_cli.py", str(served), str(self.folder / "answers"), *arguments)
         answers = {
             name: {file.stem: np.load(file, allow_pickle=True) for file in (self.folder / "answers" / name).iterdir()}
