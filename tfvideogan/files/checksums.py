@@ -1,4 +1,4 @@
-"""SHA-256 of files and of folders."""
+"""SHA-256 checksums of files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfvideogan.files import paths
 
 
 def sha256(file: str | os.PathLike[str]) -> str:
-    """Of a file's content, in hexadecimal digits."""
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
     with paths.path(file).open("rb") as opened:
         while block := opened.read(2**20):
