@@ -1,5 +1,6 @@
 # make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
-# make test   runs the test suite; make test-io the part of it that wants tensorflow-io; make soak the long ones
+# make test   runs the test suite; make test-io the part of it that wants tensorflow-io; make test-package the wheel in an
+#             environment that holds nothing else; make soak the long tests
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +9,7 @@ VENV_IO ?= .venv-io
 RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
 
-.PHONY: demo test test-io soak lint install install-io clean
+.PHONY: demo test test-io test-package soak lint install install-io clean
 
 install: $(VENV)/.installed
 
@@ -39,6 +40,10 @@ soak: install
 # tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
 test-io: install-io
 	$(VENV_IO)/bin/python -m pytest tests/files/test_remote.py
+
+# The package as a user installs it: built, downloaded with what it depends on, run far from this folder.
+test-package: install
+	FULL_INSTALL=1 $(RUN) pytest tests/test_package.py
 
 install-io: $(VENV_IO)/.installed
 

@@ -1,19 +1,55 @@
+import re
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+URL = "https://github.com/tfvideogan/tfvideogan"
+
+# The extras can be installed together, except `io`: the last tensorflow-io loads with TensorFlow 2.16 only, which
+# takes neither the NumPy of [data], nor the ONNX of [export], nor the CUDA libraries of [gpu].
 EXPORT = ["tf2onnx>=1.17", "onnx>=1.19", "onnxruntime>=1.22", "ai-edge-litert>=2.1"]
 DATA = ["apache-beam>=2.77,<3", "opencv-python-headless>=4.12"]  # of prepare_data
 
+
+def long_description() -> str:
+    """The README with links and pictures that a package index can follow."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    def absolute(link: re.Match) -> str:
+        return f"{link[1]}[{link[2]}]({URL}/{'raw' if link[1] else 'blob'}/main/{link[3]})"
+
+    return re.sub(r"(!?)\[([^]]*)]\((?!https?:|#)([^)]+)\)", absolute, text)
+
+
 setup(
     name="tfvideogan",
-    version="0.1.0",
+    version=runpy.run_path(str(ROOT / "tfvideogan" / "__init__.py"))["__version__"],
     description="Video-GAN and MD-GAN in Keras 3 on TensorFlow: train, generate, predict, evaluate",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=long_description(),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    packages=find_packages(include=["tfvideogan*", "export*"]),
+    url=URL,
+    project_urls={"Documentation": f"{URL}/tree/main/docs", "Changelog": f"{URL}/blob/main/CHANGELOG.md"},
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
+    ],
+    packages=[*find_packages(include=["tfvideogan*", "export*"]), "tfvideogan.configs"],
+    package_dir={"tfvideogan.configs": "configs"},
+    package_data={"tfvideogan": ["py.typed"], "tfvideogan.configs": ["*.flags"]},
+    entry_points={"console_scripts": ["tfvideogan = tfvideogan.__main__:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.16.2,<2.22,!=2.17.*,!=2.18.*,!=2.19.*,!=2.20.*",  # 2.16 is what tensorflow-io loads with
@@ -30,11 +66,11 @@ setup(
     ],
     extras_require={
         "data": DATA,
-        "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1", "onnx<1.19"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
         "bench": ["torch>=2.6"],  # what export.benchmark --others compares with
-        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "setuptools>=77"],
+        "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },
 )

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import one_file, processes
+from export import conversion, processes
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
@@ -161,7 +161,7 @@ def _jobs(model: str, args: Any) -> list[Job]:
             file = f"{model}_{precision}{known.suffix}" if known.suffix else f"{model}/1"
             jobs.append(Job(name, precision, lowered, Path(file)))
     if not jobs and in_float:
-        one_file.check_precision("int8", lowering=False)
+        conversion.check_precision("int8", lowering=False)
     if not jobs:
         raise UsageError(f"--precisions of {','.join(args.formats)} do not include {','.join(args.precisions)}")
     for name in in_float:

@@ -25,6 +25,7 @@ from export import measure, processes
 from export import report as reports
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.files import checksums
 from tfvideogan.metrics import speed
 
 FAILED = 1
@@ -106,11 +107,11 @@ def accepted(folder: Path, report: Row) -> list[Row]:
     Raises:
         UsageError: a file is not the one that was checked, there is none, or a package to run them is missing.
     """
-    from export.check_parity import check_runtimes, sha256
+    from export.check_parity import check_runtimes
 
     rows = [row | {"path": folder / row["artefact"]} for row in report["artefacts"] if row["status"] == "accepted"]
     for row in rows:
-        if not row["path"].exists() or sha256(row["path"]) != row["sha256"]:
+        if not row["path"].exists() or checksums.sha256_of_tree(row["path"]) != row["sha256"]:
             raise UsageError(f"--dir: {row['path']} is missing, or not the file that was checked when it was exported")
     if not rows:
         raise UsageError(f"--dir has no accepted artefact. Received: {folder}")
@@ -166,8 +167,7 @@ def flops_of(run_dir: str, report: Row) -> float:
     model, _ = loading.load_model(run_dir, report["stage"])
     if loading.weights_sha256(model) != report["weights_sha256"]:
         raise UsageError(f"--run_dir has other weights than --dir was made of. Received: {run_dir}")
-    first = [model.base_generator] if getattr(model, "stage", 1) == 2 else []
-    return sum(speed.flops_per_clip(network) for network in [*first, model.sampling_generator])
+    return sum(speed.flops_per_clip(network) for network in model.sampling_networks.values())
 
 
 def table(rows: list[Row], rounds: list[list[Row]], flops: float | None, rate: float) -> str:

@@ -7,7 +7,6 @@ Ends with status 1 if one is rejected: it cannot be run, differs too much, or is
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import one_file
+from export import conversion
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums, optional
@@ -98,9 +97,9 @@ class Reference:
     def __init__(
         self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str, flag: str = "--clips"
     ):
-        from export.inputs import held_out_inputs
+        from export.probes import held_out_inputs
 
-        skip = one_file.CALIBRATION_INPUTS
+        skip = conversion.CALIBRATION_INPUTS
         inputs, self.checked_on = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip, flag)
         self.expected = np.concatenate([model(row[None], training=False)["clip"] for row in inputs])
         self._model = model
@@ -114,7 +113,10 @@ class Reference:
         given, artefact = artefact, runtimes.saved_model_folder(artefact) or artefact  # what will be run
         name = str(artefact.relative_to(given.parent))
         row = {"artefact": name, "format": format_of(artefact), "precision": precision}
-        row |= {"bytes": sum(file.stat().st_size for file in _files(artefact)), "sha256": sha256(artefact)}
+        row |= {
+            "bytes": sum(file.stat().st_size for file in checksums.files_of_tree(artefact)),
+            "sha256": checksums.sha256_of_tree(artefact),
+        }
         outputs = self._folder / "outputs.npz"
         try:
             row |= measure.measure(artefact, self._folder / "inputs.npy", outputs, repeats, threads)
@@ -138,7 +140,7 @@ class Reference:
 
     def _fault(self, row: dict[str, Any]) -> str | None:
         """Why an artefact is rejected, or None."""
-        too_small = one_file.size_fault(row["bytes"], self._model, row["precision"])
+        too_small = conversion.size_fault(row["bytes"], self._model, row["precision"])
         if too_small:
             return too_small
         if row.get("float_share"):
@@ -154,23 +156,11 @@ class Reference:
 def precision_of(artefact: Path) -> str:
     """The precision that a name ends in, float32 if in none."""
     last = artefact.stem.rpartition("_")[2]
-    return last if last in one_file.BYTES else "float32"
+    return last if last in conversion.BYTES else "float32"
 
 
 def format_of(artefact: Path) -> str:
     return artefact.suffix[1:] if artefact.suffix in (".tflite", ".onnx") else "saved_model"
-
-
-def sha256(artefact: Path) -> str:
-    """Of a file; of a folder, over the names and checksums of its files."""
-    if artefact.is_file():
-        return checksums.sha256(artefact)
-    lines = [f"{checksums.sha256(file)}  {file.relative_to(artefact)}\n" for file in _files(artefact)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _files(artefact: Path) -> list[Path]:
-    return [artefact] if artefact.is_file() else sorted(path for path in artefact.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":

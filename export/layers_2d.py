@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from export.rearrange import as_clips, as_images, interleave, pad, shift, take, unfold
+
 TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 FEW_CHANNELS = 16  # below, a convolution for each phase would leave most of a vector register empty
 LARGE_MAP = 32  # pixels a side from which the border of a map costs less than copies of its windows
@@ -189,7 +191,7 @@ class TransposedConvolution(Lowered):
 
     def _joined(self, x: tf.Tensor, kernel: Any) -> tf.Tensor:
         """The same by one convolution, which needs no copy of each phase's windows, but computes a border in vain."""
-        return _unfold(self._activated(tf.nn.conv2d(x, kernel, 1, "VALID") + self.bias))
+        return unfold(self._activated(tf.nn.conv2d(x, kernel, 1, "VALID") + self.bias))
 
     def _summed(self, x: tf.Tensor) -> list[tf.Tensor]:
         """A convolution for each temporal tap: where few channels come out, summing them beats stacking the input."""
@@ -201,38 +203,18 @@ class TransposedConvolution(Lowered):
             for offset, j in taps:
                 y = tf.nn.conv2d(images, self.kernels[j], 1, "VALID")
                 y = as_clips(y + self.bias if offset == 0 else y, frames)  # each phase has one tap of offset 0
-                summands.append(_shift(y, offset))
+                summands.append(shift(y, offset))
             phases.append(functools.reduce(operator.add, summands))
         y = as_images(interleave(phases))
         outputs, start = [], 0
         for channels in self.channels:
-            head = _unfold(self._activated(y[..., start : start + 4 * channels]))
+            head = unfold(self._activated(y[..., start : start + 4 * channels]))
             outputs.append(as_clips(head, frames * len(phases)))
             start += 4 * channels
         return outputs
 
     def _activated(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu(x) if self.relu else x
-
-
-def _unfold(x: tf.Tensor) -> tf.Tensor:
-    """Windows [N, H+1, W+1, 4*C] -> pixels [N, 2H, 2W, C].
-
-    Window g of pixels g-1 and g makes phase 1 of pixel g-1 and phase 0 of pixel g, output
-    2g-1 and 2g: so the phases come in reversed order, and a border is cut off. This is
-    DEPTH_TO_SPACE, which some runtimes do slowly, by a transposition of whole half rows.
-    """
-    rows, columns, channels = x.shape[1:]
-    halves = tf.transpose(tf.reshape(x, [-1, columns, 2, channels // 2]), [0, 2, 1, 3])
-    return tf.reshape(halves, [-1, 2 * rows, 2 * columns, channels // 4])[:, 1:-1, 1:-1]
-
-
-def _shift(x: tf.Tensor, offset: int) -> tf.Tensor:
-    """Frame t + offset of clips [N, T, H, W, C] at t, zeros where there is none."""
-    if offset == 0:
-        return x
-    kept = x[:, offset:] if offset > 0 else x[:, :offset]
-    return tf.pad(kept, [[0, 0], [max(-offset, 0), max(offset, 0)], [0, 0], [0, 0], [0, 0]])
 
 
 def axis_taps(kernel: int, stride: int, phase: int) -> list[tuple[int, int]]:
@@ -250,62 +232,3 @@ def _cell(kernel: np.ndarray, *phase: int) -> np.ndarray:
     """The part of a kernel [kt, 4, 4, C in, C out] that makes output pixels of a phase: [kt, 2, 2, C in, C out]."""
     rows, columns = ([j for _, j in axis_taps(4, 2, p)] for p in phase)
     return kernel[:, rows][:, :, columns]
-
-
-def as_images(x: tf.Tensor) -> tf.Tensor:
-    """[N, T, H, W, C] -> [N*T, H, W, C]."""
-    return tf.reshape(x, [-1, *x.shape[2:]])
-
-
-def as_clips(x: tf.Tensor, frames: int) -> tf.Tensor:
-    """[N*T, H, W, C] -> [N, T, H, W, C]."""
-    return tf.reshape(x, [-1, frames, *x.shape[1:]])
-
-
-def pad(x: tf.Tensor, frames: int, pixels: int) -> tf.Tensor:
-    """Zeros around clips [N, T, H, W, C]."""
-    if not frames and not pixels:
-        return x
-    return tf.pad(x, [[0, 0], [frames] * 2, [pixels] * 2, [pixels] * 2, [0, 0]])
-
-
-def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
-    """These frames of clips [N, T, H, W, C], in this order; by slices without strides, which runtimes are slow at."""
-    frames = list(frames)
-    if frames == list(range(x.shape[1])):
-        return x
-    step = frames[1] - frames[0] if len(frames) > 1 else 1
-    offset = frames[0] % max(step, 1)
-    first = frames[0] - offset
-    if step > 1 and frames == list(range(frames[0], frames[-1] + 1, step)) and first + step * len(frames) <= x.shape[1]:
-        blocks = x[:, first : first + step * len(frames)]
-        blocks = tf.reshape(blocks, [-1, len(frames), step, np.prod(x.shape[2:])])
-        return tf.reshape(blocks[:, :, offset : offset + 1], [-1, len(frames), *x.shape[2:]])
-    runs: list[tuple[list[int], int]] = []  # frames in a row, or one frame and how often
-    for frame in frames:
-        row, times = runs[-1] if runs else ([], 0)
-        if times == 1 and frame == row[-1] + 1:
-            row.append(frame)
-        elif len(row) == 1 and frame == row[0]:
-            runs[-1] = (row, times + 1)
-        else:
-            runs.append(([frame], 1))
-    parts = [_repeat(x[:, row[0] : row[-1] + 1], times) for row, times in runs]
-    return tf.concat(parts, 1) if len(parts) > 1 else parts[0]
-
-
-def _repeat(x: tf.Tensor, times: int) -> tf.Tensor:
-    """One after another along time, by doubling: runtimes are slow at tiles, and at concatenating many."""
-    if times == 1:
-        return x
-    half = _repeat(x, times // 2)
-    return tf.concat([half, half] + [x] * (times % 2), 1)
-
-
-def interleave(phases: Sequence[tf.Tensor], axis: int = 1) -> tf.Tensor:
-    """Every s-th frame, row or column -> all of them: s tensors [N, ..., K, ...] -> [N, ..., s*K, ...]."""
-    if len(phases) == 1:
-        return phases[0]
-    before, size, after = phases[0].shape[1:axis], phases[0].shape[axis], phases[0].shape[axis + 1 :]
-    stacked = tf.concat([tf.reshape(phase, [-1, size, 1, np.prod(after)]) for phase in phases], 2)
-    return tf.reshape(stacked, [-1, *before, size * len(phases), *after])

@@ -25,23 +25,15 @@ import tensorflow as tf
 
 from export import layers_2d
 from export.layers_2d import TRANSPOSED, Index, Weights
-from tfvideogan.models import vgan
+from export.rearrange import take
 from tfvideogan.models.adversarial import AdversarialModel
-from tfvideogan.models.mdgan import MDGAN
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D, *TRANSPOSED)
 ELEMENTWISE = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activation, keras.layers.BatchNormalization)
 
 
-def input_spec(model: AdversarialModel) -> tf.TensorSpec:
-    """What the model samples from: `latents` [N, 100], or `frame` [N, H, W, 3] in [-1, 1]."""
-    if not model.predicts:
-        return tf.TensorSpec([None, vgan.LATENT_DIM], tf.float32, name="latents")
-    return tf.TensorSpec([None, *model.discriminator.input_shape[2:]], tf.float32, name="frame")
-
-
 def sampler(model: AdversarialModel, lowering: bool) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """From what `input_spec` tells to the model's dict of outputs: the lowered network, or the model as it is."""
+    """From a batch of `model.sampling_input` to the dict of outputs: the lowered network, or the model itself."""
     return lower(model) if lowering else lambda inputs: model(inputs, training=False)
 
 
@@ -53,9 +45,9 @@ def lower(model: AdversarialModel) -> keras.Model:
     Returns:
         latents [N, 100] or frame [N, H, W, 3] in [-1, 1] -> the dict that the model returns.
     """
-    spec = input_spec(model)
+    spec = model.sampling_input
     inputs = keras.Input(spec.shape[1:], name=spec.name)
-    if not isinstance(model, MDGAN):
+    if not model.repeats_frame:
         return keras.Model(inputs, _lower(model.sampling_generator)(inputs), name="lowered")
     clip = _reshape(inputs, (1, *spec.shape[1:]))
     if model.stage == 1:
@@ -133,7 +125,7 @@ class _Walk:
     def _all_frames(self, x: Any) -> Any:
         if len(x.shape) == 4 or self.index(x) == tuple(range(x.shape[1])):
             return x
-        return keras.layers.Lambda(layers_2d.take, arguments={"frames": self.index(x)})(x)
+        return keras.layers.Lambda(take, arguments={"frames": self.index(x)})(x)
 
     def _fold(self, layer: Any) -> Weights:
         """A convolution's weights, with the batch normalisation and the ReLU that only it feeds."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from export import processes
 from tfvideogan import cli
+from tfvideogan.metrics.speed import time_repeats
 
 BATCHES = (1, 3)
 LONGEST = 30.0  # seconds of timing: slow networks are run less often
@@ -59,14 +60,13 @@ def measure(
 
 def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
     """Milliseconds of one clip, the median and the 95th percentile, and clips a second, after a run to warm up."""
-    run()
-    seconds: list[float] = []
-    while len(seconds) < repeats and (sum(seconds) < LONGEST or len(seconds) < 3):
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    p50, p95 = np.percentile(seconds, [50, 95])
-    return {"p50_ms": 1e3 * p50, "p95_ms": 1e3 * p95, "clips_per_s": 1 / p50, "repeats": len(seconds)}
+    timings = time_repeats(run, repeats, LONGEST)
+    return {
+        "p50_ms": 1e3 * timings.median,
+        "p95_ms": 1e3 * timings.p95,
+        "clips_per_s": 1 / timings.median,
+        "repeats": len(timings.seconds),
+    }
 
 
 def peak_memory_mb() -> float | None:

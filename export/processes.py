@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 def run(module: str, **options: object) -> str:
     """`python -m MODULE --option=value ...` in the current folder: what it printed. Options that are None are left out.
 
+    Modules are not searched in the current folder (`-P`), where the user may have an `export.py`.
+
     Raises:
         UsageError: it failed; the last line that it wrote, or the signal that ended it.
     """
@@ -29,7 +31,7 @@ def run(module: str, **options: object) -> str:
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))  # it waits until there is a process to kill
     with subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         env=os.environ | {"PYTHONPATH": search}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:

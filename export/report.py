@@ -38,7 +38,6 @@ def describe(
     from tfvideogan.runs import loading, run_folder
 
     config = run_folder.RunFolder.open(run_dir).config()
-    _, num_frames, size, _, _ = model.discriminator.input_shape
     return {
         "model": config.model.model,
         "stage": checkpoint.stage,
@@ -47,7 +46,7 @@ def describe(
         "data": config.data.data,
         "checked_on": checked_on,
         "predicts": model.predicts,
-        "clip": [num_frames, size, size, 3],
+        "clip": list(model.clip_shape),
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {"processor": processor(), "cores": runtimes.cores(), "threads": threads},

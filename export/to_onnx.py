@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import tfvideogan
-from export import one_file
+from export import conversion
 from export.report import FPS
 from tfvideogan import cli
 from tfvideogan.files import optional
@@ -29,7 +29,7 @@ LARGE = 1024  # numbers in a constant that float16 halves
 
 def main() -> None:
     calibrated = cli.flags.FLAGS.precision == "int8"
-    one_file.main(".onnx", convert, packages=("onnx", "tf2onnx", *["onnxruntime"] * calibrated))
+    conversion.main(".onnx", convert, packages=("onnx", "tf2onnx", *["onnxruntime"] * calibrated))
 
 
 def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
@@ -40,11 +40,11 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     """
     import tensorflow as tf
 
-    from export.lowering import input_spec, sampler
+    from export.lowering import sampler
 
-    one_file.check_precision(precision, lowering)
+    conversion.check_precision(precision, lowering)
     onnx, tf2onnx = optional.package("onnx", "onnx"), optional.package("tf2onnx", "tf2onnx")
-    spec, sample = input_spec(model), sampler(model, lowering)
+    spec, sample = model.sampling_input, sampler(model, lowering)
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
     proto, _ = tf2onnx.convert.from_function(function, [spec], opset=OPSET)
     for value in [*proto.graph.input, *proto.graph.output]:
@@ -106,7 +106,7 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
 def _metadata(model: Any) -> dict[str, str]:
     from tfvideogan.runs.loading import weights_sha256
 
-    frames, height, width, _ = model.discriminator.input_shape[1:]
+    frames, height, width, _ = model.clip_shape
     return {
         "model": f"{type(model).__name__.lower()}, {model.sampling_generator.name}",
         "size": f"{frames} frames of {height} x {width} pixels",
@@ -118,4 +118,4 @@ def _metadata(model: Any) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    cli.run(one_file.define_flags, main)
+    cli.run(conversion.define_flags, main)

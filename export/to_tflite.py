@@ -14,12 +14,12 @@ import tempfile
 
 import numpy as np
 
-from export import one_file
+from export import conversion
 from tfvideogan import cli
 
 
 def main() -> None:
-    one_file.main(".tflite", convert)
+    conversion.main(".tflite", convert)
 
 
 def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
@@ -35,10 +35,10 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     """
     import tensorflow as tf
 
-    from export.lowering import input_spec, sampler
+    from export.lowering import sampler
 
-    one_file.check_precision(precision, lowering)
-    spec, sample = input_spec(model), sampler(model, lowering)
+    conversion.check_precision(precision, lowering)
+    spec, sample = model.sampling_input, sampler(model, lowering)
     module = tf.Module()
     module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
@@ -55,4 +55,4 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
 
 if __name__ == "__main__":
-    cli.run(one_file.define_flags, main)
+    cli.run(conversion.define_flags, main)

@@ -47,24 +47,19 @@ def main() -> None:
 
 def generator(torch: Any, model: Any, layout: Any) -> Any:
     """A function of what the model samples from, NumPy arrays, to clips [N, T, H, W, 3]."""
-    networks = [_Network(torch, network, layout) for network in _networks(model)]
+    networks = [_Network(torch, network, layout) for network in model.sampling_networks.values()]
 
     def run(inputs: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(inputs)
-        if hasattr(model, "base_generator"):
-            x = x.permute(0, 3, 1, 2)[:, :, None].expand(-1, -1, model.base_generator.input_shape[1], -1, -1)
-        elif model.predicts:
+        if model.predicts:
             x = x.permute(0, 3, 1, 2)
+        if model.repeats_frame:
+            x = x[:, :, None].expand(-1, -1, model.num_frames, -1, -1)
         for network in networks:
             x = network(x)
         return x.permute(0, 2, 3, 4, 1).numpy()
 
     return run
-
-
-def _networks(model: Any) -> list[Any]:
-    two_stages = getattr(model, "stage", 1) == 2
-    return [model.base_generator, model.sampling_generator] if two_stages else [model.sampling_generator]
 
 
 class _Network:

@@ -18,26 +18,14 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.helpers import ROOT
+from tests.helpers.commands import run, start
 from tests.helpers.made_files import numbered, write_video
-from tfvideogan import config
+from tfvideogan import __version__, config, prepare_data
 
 TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
 COMMANDS = ("train", "generate", "predict", "evaluate", "preview", "benchmark", "benchmark_loader", "prepare_data")
 COMMANDS += ("verify_data",)
 SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
-
-
-def start(command: str, *arguments: str, package: str = "tfvideogan") -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", f"{package}.{command}", *map(str, arguments)],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run(command: str, *arguments: str, package: str = "tfvideogan") -> subprocess.CompletedProcess:
-    process = start(command, *arguments, package=package)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 class CommandsTest(tf.test.TestCase):
@@ -170,10 +158,10 @@ class CommandsTest(tf.test.TestCase):
     def test_from_videos_to_records_to_a_scored_run(self):
         for index in range(12):
             frames = numbered(np.arange(index % 3, index % 3 + 8))
-            write_video(self.runs / "raw" / f"video {index}.mp4", frames)
+            write_video(self.runs / "raw, at once" / f"video {index}.mp4", frames)
         sizes = ("--frame_size=16", "--num_frames=4")
         report = self.succeed(
-            "prepare_data", f"--input={self.runs / 'raw'}", f"--output={self.runs / 'set'}",
+            "prepare_data", f"--input={self.runs / 'raw, at once'}", f"--output={self.runs / 'set'}",
             "--split=train:0.7,test:0.3", "--workers=1", *sizes,
         )  # fmt: skip
         self.assertIn("12 used, 0 rejected", report)
@@ -256,7 +244,81 @@ class CommandsTest(tf.test.TestCase):
             self.assertLess(max(map(len, result.stdout.splitlines())), 121)
             self.assertNotIn("tf.", result.stdout)
         shown = set(re.findall(r"^  --(?:\[no\])?(\w+):", run("train", "--helpshort").stdout, re.MULTILINE))
-        self.assertEqual(shown, {"run_dir", "dry_run", "profile", *(field.name for field in config.fields())})
+        self.assertEqual(shown, {"run_dir", "config", "dry_run", "profile", *(field.name for field in config.fields())})
+
+    def test_flags_override_a_packaged_config_wherever_they_stand(self):
+        nowhere, file = f"--run_dir={self.runs / 'nowhere'}", self.runs / "of mdgan.flags"
+        file.write_text("--model=mdgan\n")
+        named, size = "--config=vgan_small", "--frame_size=48"
+        for order in ([size, named], [named, size], [named, "--frame_size=64", size]):
+            self.refuse("power of two from 16 to 512 pixels. Received: 48", "train", nowhere, *order)
+        for order in ([named, f"--flagfile={file}"], [f"--flagfile={file}", named]):
+            self.refuse("--mask_prior has no meaning for --model=mdgan", "train", nowhere, *order)
+        self.refuse("--config must be help, or one of mdgan, mdgan_demo, ", "train", nowhere, "--config=vgan_smal")
+        listed = self.succeed("train", "--config=help").splitlines()
+        self.assertEqual([line.split()[0] for line in listed], sorted(f.stem for f in (ROOT / "configs").iterdir()))
+        self.assertTrue(all(line.endswith(".") for line in listed))
+
+    def test_the_command_of_commands_runs_them_and_helps_with_names(self):
+        def call(*arguments: str) -> subprocess.CompletedProcess:
+            command = [sys.executable, "-X", "importtime", "-m", "tfvideogan", *arguments]
+            result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            slow = re.compile(r"^import time:.*\| +(numpy|tensorflow|keras)$\n", re.MULTILINE)
+            self.assertNotRegex(result.stderr, slow)
+            result.stderr = re.sub(r"^import time:.*\n", "", result.stderr, flags=re.MULTILINE)
+            return result
+
+        listed = call()
+        self.assertEqual((listed.returncode, listed.stderr), (0, ""))
+        names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
+        self.assertContainsSubset([*COMMANDS, "export.all", "export.to_tflite"], names)
+        self.assertEqual(call("--help").stdout, listed.stdout)
+        self.assertEqual(call("--version").stdout, f"tfvideogan {__version__}\n")
+        for name, hint in (("trian", "did you mean train?"), ("export", "did you mean export.all?"), ("--x", "lists")):
+            wrong = call(name)
+            self.assertEqual((wrong.returncode, wrong.stdout), (2, ""))
+            self.assertRegex(
+                wrong.stderr, rf"^tfvideogan: error: no command is called '{name}'; .*{re.escape(hint)}.*\n$"
+            )
+        told = call("train", "--steps=0", "--run_dir=x")
+        self.assertEqual(told.returncode, 2)
+        self.assertStartsWith(told.stderr, "train: error: --steps must be at least 1")
+
+    def test_a_reader_that_goes_away_is_no_error(self):
+        talk = "from tfvideogan import cli; cli.run(lambda: None, lambda: print('a line\\n' * 10**6))"
+        for command in (["-m", "tfvideogan"], ["-m", "tfvideogan.train", "--helpshort"], ["-c", talk]):
+            for buffered in ("", "1"):
+                process = subprocess.Popen(
+                    [sys.executable, *command], cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": buffered},
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                )  # fmt: skip
+                process.stdout.close()
+                self.assertEqual((process.stderr.read(), process.wait()), (b"", 128 + signal.SIGPIPE))
+                process.stderr.close()
+
+    def test_another_broken_pipe_is_one(self):
+        result = self.run_code("""
+            import os
+            from tfvideogan import cli
+            def main():
+                reader, writer = os.pipe()
+                os.close(reader)
+                os.write(writer, b"x")
+            cli.run(lambda: None, main)
+        """)  # fmt: skip
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("error: [Errno 32] Broken pipe", result.stderr)
+
+    def test_folders_of_input_are_separated_by_commas_or_have_some(self):
+        one = self.runs / "one, and two"
+        one.mkdir()
+        self.assertEqual(prepare_data._folders(str(one)), [str(one)])
+        self.assertEqual(prepare_data._folders("a,b"), ["a", "b"])
+        self.assertEqual(prepare_data._folders(f'"{one}",b'), [str(one), "b"])
+        self.assertLen(prepare_data._folders(",".join(["a" * 50] * 10)), 10)  # longer than a name may be
+        for wrong in ("a,,b", ",", '"a'):
+            with self.subTest(wrong), self.assertRaisesRegex(config.UsageError, f"--input.*Received: {wrong!r}"):
+                prepare_data._folders(wrong)
 
     def test_wrong_flags_are_refused(self):
         nowhere = f"--run_dir={self.runs / 'nowhere'}"
@@ -268,6 +330,11 @@ class CommandsTest(tf.test.TestCase):
         self.refuse("--mask_prior has no meaning", "train", nowhere, "--model=mdgan", "--mask_prior=1")
         self.refuse("precision", "train", nowhere, "--precision=float8")
         self.refuse("flagfile", "train", nowhere, "--flagfile=configs/none.flags")
+        utf_16 = self.runs / "notepad.flags"
+        utf_16.write_text("--steps=3", encoding="utf-16")
+        self.refuse(f"--flagfile must be a text file in UTF-8. Received: '{utf_16}'", "train", f"--flagfile={utf_16}")
+        latin_1 = os.fsdecode(b"--data=/tmp/Gr\xf6\xdfe")
+        self.refuse(f"arguments must be UTF-8. Received: {latin_1!r}", "train", nowhere, latin_1)
         self.refuse("unexpected argument", "train", nowhere, "steps=3")
         self.refuse("no such folder", "train", nowhere, "--data=/no/such/folder")
         self.refuse("no built-in clips", "train", nowhere, "--data=synthetic:rain")
@@ -335,14 +402,6 @@ class CommandsTest(tf.test.TestCase):
         run_dir = f"--run_dir={self.runs / 'vgan'}"
         self.refuse("--steps", "train", run_dir, "--frame_size=16", "--steps=99999999999999999999", *TINY)
         self.assertEqual(options.read_bytes(), before)
-
-    def test_commands_run_from_any_folder(self):
-        result = subprocess.run(
-            [sys.executable, "-m", "tfvideogan.generate", "--run_dir=vgan", "--num_clips=1"],
-            cwd=self.runs, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertTrue((self.runs / "vgan" / "generated" / "seed-0" / "clip.gif").exists())
 
 
 if __name__ == "__main__":

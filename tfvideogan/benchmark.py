@@ -2,8 +2,8 @@
 
 python -m tfvideogan.benchmark --networks=vgan_two_stream,mdgan_base
 
-All in one run: warm-up, then the median of repeats. The share is of the float32 matrix
-product's rate, measured first in the same process; it is measured again at the end, to show drift.
+Each figure is the median of the repeats, after one run to warm up. The last column is the share of the rate
+of a float32 matrix product, which is measured first in the same process, and again at the end to show drift.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import MODELS, UsageError
-from tfvideogan.metrics.speed import flops_per_clip, matrix_product_rate, median_seconds
+from tfvideogan.metrics.speed import flops_per_clip, matrix_product_rate, time_repeats
 
 
 def define_flags() -> None:
@@ -62,14 +62,14 @@ def _chosen(flag: str, names: list[str] | None, known: list[str]) -> list[str]:
 
 
 def _report(label: str, clips: int, product_rate: float, run: Callable[[], Any], flops: float, repeats: int) -> None:
-    seconds = median_seconds(run, repeats)
+    seconds = time_repeats(run, repeats).median
     rate = flops / seconds / 1e9
     figures = f"{seconds * 1e3:9.1f}{clips / seconds:10.2f}{flops / 1e9:9.1f}{rate:10.1f}{rate / product_rate:8.0%}"
     print(f"{label:48}{figures}", flush=True)
 
 
 def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], float]:
-    """A registered network on one clip, and the floating-point operations it takes."""
+    """A function that runs a registered network on one clip, and the floating-point operations of that."""
     import tensorflow as tf
 
     from tfvideogan.models.registry import NETWORKS
@@ -84,7 +84,7 @@ def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], 
 def training_steps(
     name: str, base_width: int | None, batch_size: int
 ) -> Iterator[tuple[int, Callable[[], Any], float]]:
-    """(stage, training step, floating-point operations a step) for each stage of a model."""
+    """For each stage of a model: its number, a function that makes one training step, and the operations of a step."""
     import tensorflow as tf
 
     from tfvideogan.config import Config
@@ -96,8 +96,9 @@ def training_steps(
         model.compile()
         clips = tf.random.uniform([batch_size, config.num_frames, config.frame_size, config.frame_size, 3], -1, 1)
         step = tf.function(model.train_step)
-        # Forward and backward of each player; the backward pass counts twice, once where
-        # only the clip's gradient is asked for (generator's step) or no gradient at all.
+        # A forward pass counts one and a backward pass two. The generator's update asks the discriminator for the
+        # clip's gradient only, which counts one. Stage 2 runs the Base-Net too, and the discriminator on its clips;
+        # the ranking loss of its generator needs those of real clips and of the Base-Net without any gradient.
         generator_passes, discriminator_passes = (3, 8) if stage == 1 else (4, 13)
         flops = generator_passes * flops_per_clip(model.generator)
         flops += discriminator_passes * flops_per_clip(model.discriminator)

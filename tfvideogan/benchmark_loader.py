@@ -2,16 +2,14 @@
 
 python -m tfvideogan.benchmark_loader
 
-Alone: decoded clips/s at 64x64 and 128x128, on one core and on all, each in a process of its
-own; the median of repeats after a warm-up. Beside a step: the share of its time that a
-training waits for its next batch.
+Alone, it is decoded clips/s at 64x64 and 128x128, on one core and on all, each in a process of its own: the median
+of the repeats, after one to warm up. Beside a training, it is the share of a step's time that waits for the next batch.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import Config
+from tfvideogan.metrics.speed import time_repeats
 
 SHARDS = 4
 CLIPS = 512  # in one timed run
@@ -62,7 +61,7 @@ def main() -> None:
 
 
 def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str:
-    """Shards of built-in skies; returns their glob."""
+    """Writes shards of built-in skies, and returns their glob."""
     import tensorflow as tf
 
     from tfvideogan.data import records, synthetic
@@ -78,15 +77,14 @@ def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str
 
 
 def clips_per_second(glob: str, repeats: int) -> float:
-    """Of the whole training chain: reading, shuffling, decoding, varying, batching, scaling."""
+    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching, scaling."""
     batches = iter(_batches(glob))
-    rates = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
+
+    def read() -> None:
         for _ in range(CLIPS // BATCH_SIZE):
             next(batches)
-        rates.append(CLIPS / (time.perf_counter() - start))
-    return statistics.median(rates[1:])
+
+    return CLIPS / time_repeats(read, repeats).median
 
 
 def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
@@ -99,15 +97,16 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
     model.compile()
     step = tf.function(model.train_step)
     batches = iter(_batches(glob))
-    waits, seconds = [], []
-    for _ in range(steps + 1):
+    waits = []
+
+    def train() -> None:
         start = time.perf_counter()
         clips = next(batches)
-        ready = time.perf_counter()
+        waits.append(time.perf_counter() - start)
         step(clips)["g_loss"].numpy()
-        waits.append(ready - start)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:]), sum(waits[1:]) / sum(seconds[1:])
+
+    timings = time_repeats(train, steps)
+    return timings.median, sum(waits[1:]) / sum(timings.seconds)  # the first wait is of the step that warms up
 
 
 def _alone(records: str, cores: int, repeats: int) -> str:

@@ -10,10 +10,11 @@ import dataclasses
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -22,6 +23,7 @@ from absl import logging as absl_logging
 from tqdm import tqdm
 
 from tfvideogan.config import UsageError
+from tfvideogan.files import flag_files
 
 flags.disclaim_key_flags()  # flags that are defined here are those of the command that asks for them
 
@@ -38,7 +40,25 @@ def run(define_flags: Callable[[], None], main: Callable[[], int | None]) -> Non
     standard error and status 2 (or the error's own), Ctrl-C in status 130.
     """
     define_flags()
-    app.run(lambda _: _run(main), flags_parser=_parse)
+    with quiet_when_unread():
+        app.run(lambda _: _run(main), flags_parser=_parse)
+
+
+@contextlib.contextmanager
+def quiet_when_unread() -> Iterator[None]:
+    """Ends the process without a word, and with the status of Unix's own tools, if the reader of its output is gone.
+
+    That is how `--helpshort | head` ends. What it is put around must leave by SystemExit.
+    """
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def define(fields: Iterable[dataclasses.Field]) -> None:
@@ -68,6 +88,12 @@ def define_timing() -> None:
     """`--repeats` and `--threads`, for all that times a network on one clip."""
     flags.DEFINE_integer("repeats", 20, "timed runs on one clip", lower_bound=1)
     flags.DEFINE_integer("threads", 2, "threads of each runtime", lower_bound=1)
+
+
+def set_defaults(arguments: Sequence[str]) -> None:
+    """Gives flags the values of `--name=value` arguments, except those that the user has given."""
+    absent = [text for text in arguments if not flags.FLAGS[text[2:].partition("=")[0]].present]
+    flags.FLAGS([sys.argv[0], *absent])
 
 
 def require(*names: str) -> None:
@@ -126,18 +152,27 @@ def _run(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except UsageError as error:
-        return _complain(str(error), error.status)
+        return complain(str(error), error.status)
     except OSError as error:
-        return _complain(str(error))
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            raise
+        return complain(str(error))
     except Exception as error:
         if _ended_by:  # this was SystemExit, until it came through C++ code
             return 128 + _ended_by[0]
         if not _is_of_remote_files(error):
             raise
-        return _complain(str(error))
+        return complain(str(error))
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return INTERRUPTED
+
+
+def _is_unread() -> bool:
+    """Whether standard output is a pipe whose reader is gone."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # without events to wait for, only errors are reported
+    return bool(watch.poll(0))
 
 
 def _is_of_remote_files(error: Exception) -> bool:
@@ -158,17 +193,38 @@ def _log_to_standard_error() -> None:
 
 def _parse(arguments: list[str]) -> list[str]:
     try:
-        rest = flags.FLAGS(arguments)
-    except (flags.Error, UnicodeDecodeError) as error:  # the latter of a --flagfile that is no text
-        sys.exit(_complain(str(error).removeprefix("ERROR:: ")))
+        _check_encoding(arguments[1:])
+        rest = flags.FLAGS(flag_files.expand(arguments))
+    except (flags.Error, UsageError) as error:
+        sys.exit(complain(str(error)))
     except SystemExit:  # absl ends with 1 after it has printed the help that was asked for
         sys.exit(0)
     if len(rest) > 1:
-        sys.exit(_complain(f"unexpected argument {rest[1]!r}; flags are written --name=value"))
+        sys.exit(complain(f"unexpected argument {rest[1]!r}; flags are written --name=value"))
+    _expand_home()
     return rest
 
 
-def _complain(message: str, status: int = BAD_INPUT) -> int:
+def _expand_home() -> None:
+    """Replaces `~` in the values of flags and in their lists, since shells leave it alone behind `--name=`."""
+    for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
+        if isinstance(flag.value, str):
+            flag.value = ",".join(map(os.path.expanduser, flag.value.split(",")))
+        elif isinstance(flag.value, list):
+            flag.value = list(map(os.path.expanduser, flag.value))
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raises UsageError for an argument that is not UTF-8: neither TensorFlow's files nor JSON can hold such a name."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"arguments must be UTF-8. Received: {argument!r}") from error
+
+
+def complain(message: str, status: int = BAD_INPUT) -> int:
+    """Prints a message as one line of standard error, the command's name before it. Returns the status."""
     command = Path(sys.argv[0]).stem
     print(f"{command}: error: {' '.join(message.split())}", file=sys.stderr)
     return status

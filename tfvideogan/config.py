@@ -7,7 +7,6 @@ and its meaning stand in one place, and `config.json` in the run folder holds th
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -177,19 +176,6 @@ class Config:
     def flat(self) -> dict[str, Any]:
         """All options by name."""
         return {f.name: getattr(part, f.name) for part in self._parts() for f in dataclasses.fields(part)}
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Config:
-        """The inverse of `to_json`. Raises UsageError for any text that is not a config."""
-        try:
-            parts = json.loads(text)
-            options = {name: value for part in ("model", "data", "train") for name, value in parts[part].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"not a run's config.json: {error}") from error
-        return cls.create(**options)
 
     def _parts(self) -> tuple[Any, ...]:
         return self.model, self.data, self.train

@@ -41,9 +41,13 @@ def main() -> None:
     config = run_folder.RunFolder.open(args.run_dir).config()
     data = held_out(config.data.data) if args.data is None else args.data
     frame_size, num_frames = config.model.frame_size, config.model.num_frames
+    try:
+        source = open_source(data, frame_size, num_frames, config.train.seed, max_clips=args.num_clips)
+    except UsageError as error:
+        given = "--data" if args.data else "--data (not given: the run's own clips)"
+        raise UsageError(str(error).replace("--data", given, 1)) from error
     if args.data is None and data == config.data.data:
         logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", data)
-    source = open_source(data, frame_size, num_frames, config.train.seed, max_clips=args.num_clips)
     count = min(args.num_clips, len(source))
     if model.predicts:
         scores = scoring.score_predictions(model, source, count, args.batch_statistics)

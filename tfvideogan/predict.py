@@ -37,7 +37,6 @@ def main() -> None:
     from tfvideogan.data import clips
     from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import sampling, visuals
-    from tfvideogan.models.mdgan import MDGAN
     from tfvideogan.runs import loading
 
     atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
@@ -46,9 +45,9 @@ def main() -> None:
     model, checkpoint = loading.load_model(args.run_dir, args.stage)
     if not model.predicts:
         raise UsageError(f"--run_dir {args.run_dir} holds a generator, not a predictor: use tfvideogan.generate")
-    if args.sheet and not isinstance(model, MDGAN):
+    if args.sheet and model.num_stages == 1:
         raise UsageError("--sheet compares MD-GAN's stages; this run is a conditional Video-GAN")
-    num_frames, size = model.discriminator.input_shape[1:3]
+    num_frames, size = model.num_frames, model.frame_size
     with cli.naming("image"):
         image = pictures.read_image(args.image, pictures.squash(size))
     real = _read_real(args.real, num_frames, size) if args.real else None

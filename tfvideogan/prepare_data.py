@@ -7,7 +7,6 @@ The same command goes on with a job that was killed. To train: --data=records/mi
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import re
@@ -21,7 +20,7 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_list("input", None, "required: folders of videos, frames or strips, separated by commas")
+    flags.DEFINE_string("input", None, "required: folders of videos, frames or strips, separated by commas")
     flags.DEFINE_string("output", None, "required: new folder of the data set")
     flags.DEFINE_integer("frame_size", 128, "height and width of a frame, pixels, a multiple of 16",
                          lower_bound=16, upper_bound=512)  # fmt: skip
@@ -46,23 +45,23 @@ def main() -> None:
     cli.require("input", "output")
     args = cli.flags.FLAGS
     _check(args)
+    folders = _folders(args.input)
     splits = _splits(args.split)
     beam_options = _beam_options(args.workers, args.beam_options)
     cli.load_tensorflow()
     from tfvideogan.data.cutting import Cutting
     from tfvideogan.data.worker import Limits
-    from tfvideogan.files import atomic, pictures
+    from tfvideogan.files import atomic, optional, pictures
 
     try:
         logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
+        optional.package("apache_beam", "Apache Beam", "data")
         from tfvideogan.data import description, plan, prepare
-    except ModuleNotFoundError as error:
-        raise UsageError("prepare_data needs Apache Beam: pip install 'tfvideogan[data]'") from error
     finally:
         logging.disable(logging.NOTSET)
     split_at_cuts = args.stabilize if args.split_at_cuts is None else args.split_at_cuts
-    if (args.stabilize or split_at_cuts) and importlib.util.find_spec("cv2") is None:
-        raise UsageError("--stabilize and --split_at_cuts need OpenCV: pip install 'tfvideogan[data]'")
+    if args.stabilize or split_at_cuts:
+        optional.package("cv2", "OpenCV, which --stabilize and --split_at_cuts need,", "data")
     cutting = Cutting(
         args.frame_size,
         args.num_frames,
@@ -77,7 +76,7 @@ def main() -> None:
     atomic.check_folder("output", args.output)
     job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()
-    dataset = prepare.prepare(args.input, job, beam_options)
+    dataset = prepare.prepare(folders, job, beam_options)
     print(description.report(dataset, time.monotonic() - start))
 
 
@@ -89,13 +88,24 @@ def _check(args: Any) -> None:
         raise UsageError(f"--quality has no meaning for --encoding=png. Received: {args.quality}")
     if args.stride and args.clips == "first":
         raise UsageError(f"--stride has no meaning for --clips=first. Received: {args.stride}")
-    if not all(args.input):
-        raise UsageError(f"--input must be folders separated by commas. Received: {','.join(args.input)!r}")
     if args.frame_size * args.num_frames > 65_500:
         raise UsageError(
             f"--frame_size x --num_frames must be at most 65500 pixels, the highest a film-strip can be. "
             f"Received: {args.frame_size} x {args.num_frames}"
         )
+
+
+def _folders(text: str) -> list[str]:
+    """The folders of `--input`, separated by commas, in quotes if they have some; what exists as a whole is one."""
+    if os.path.exists(text):  # noqa: PTH110 -- a Path of a long list raises "File name too long"
+        return [text]
+    try:
+        folders = cli.flags.ListParser().parse(text)
+    except ValueError:
+        folders = []
+    if not all(folders) or not folders:
+        raise UsageError(f"--input must be folders separated by commas. Received: {text!r}")
+    return folders
 
 
 def _splits(text: str) -> tuple[tuple[str, float], ...]:

@@ -34,8 +34,8 @@ def indices(dataset: tf.data.Dataset, count: int = -1) -> list[list[int]]:
     return [batch[:, 0, 0, 0, 0].astype(int).tolist() for batch in batches]
 
 
-def order(size: int, batch_size: int, batches: int, seed: int = 0, start_step: int = 0) -> list[int]:
-    dataset = pipeline.training_batches(weighted(size), 2, batch_size, seed, start_step)
+def order(size: int, batch_size: int, batches: int, seed: int = 0, first: int = 0) -> list[int]:
+    dataset = pipeline.training_batches(weighted(size), 2, batch_size, seed, first)
     return [i for batch in indices(dataset, batches) for i in batch]
 
 
@@ -48,7 +48,7 @@ class TrainingBatchesTest(tf.test.TestCase):
                     self.assertCountEqual(clips[epoch * size : (epoch + 1) * size], range(size))
 
     def test_epochs_and_seeds_have_their_own_order(self):
-        first, second, other = order(20, 20, 1), order(20, 20, 1, start_step=1), order(20, 20, 1, seed=1)
+        first, second, other = order(20, 20, 1), order(20, 20, 1, first=20), order(20, 20, 1, seed=1)
         self.assertLen({tuple(x) for x in (first, second, other, range(20))}, 4)
         self.assertEqual(order(20, 20, 1), first)
 
@@ -56,7 +56,7 @@ class TrainingBatchesTest(tf.test.TestCase):
         whole = order(10, 4, 12, seed=5)
         for step in (1, 5, 11):
             with self.subTest(step=step):
-                self.assertEqual(order(10, 4, 12 - step, seed=5, start_step=step), whole[4 * step :])
+                self.assertEqual(order(10, 4, 12 - step, seed=5, first=4 * step), whole[4 * step :])
 
     def test_batches_are_float_clips_of_static_shape(self):
         dataset = pipeline.training_batches(weighted(256), 2, 64, seed=0)
@@ -117,14 +117,14 @@ class MixTest(tf.test.TestCase):
     def test_a_resumed_run_goes_on_with_the_same_mixture(self):
         whole = self.drawn((1, 2, 3), 120, seed=7)
         for step in (1, 5, 11):
-            self.assertEqual(self.drawn((1, 2, 3), 120 - 10 * step, seed=7, start_step=step), whole[10 * step :])
+            self.assertEqual(self.drawn((1, 2, 3), 120 - 10 * step, seed=7, first=10 * step), whole[10 * step :])
         self.assertNotEqual(self.drawn((1, 2, 3), 120, seed=8), whole)
 
     def test_a_resumption_far_on(self):
         """Choices are drawn 4,096 at a time; position 4,090 is six before the end of the first such block."""
         whole = self.drawn((1, 3), 4200, batch_size=10, seed=1)
         for step in (409, 410, 415):
-            self.assertEqual(self.drawn((1, 3), 4200 - 10 * step, seed=1, start_step=step), whole[10 * step :])
+            self.assertEqual(self.drawn((1, 3), 4200 - 10 * step, seed=1, first=10 * step), whole[10 * step :])
 
     def test_workers_read_clips_of_their_own(self):
         parts = [self.drawn((1,), 50, 5, worker=worker, workers=2) for worker in range(2)]
@@ -133,18 +133,18 @@ class MixTest(tf.test.TestCase):
             self.assertCountEqual(once, range(10))
         mixtures = [self.drawn((1, 1), 100, worker=worker, workers=2) for worker in range(2)]
         self.assertNotEqual([i // 100 for i in mixtures[0]], [i // 100 for i in mixtures[1]])
-        again = self.drawn((1, 1), 60, start_step=4, worker=1, workers=2)
+        again = self.drawn((1, 1), 60, first=40, worker=1, workers=2)
         self.assertEqual(again, mixtures[1][40:])
 
 
 class VariationTest(tf.test.TestCase):
     """What is drawn of clips of eight frames whose halves differ."""
 
-    def drawn(self, count: int, num_frames: int = 3, start_step: int = 0, seed: int = 0, **variation):
+    def drawn(self, count: int, num_frames: int = 3, first: int = 0, seed: int = 0, **variation):
         """(index, numbers of the frames, mirrored) of each clip."""
         sources = [Weighted(Indexed(Frames(2, 8)), 1.0)]
         variation = pipeline.Variation(**variation)
-        batches = pipeline.training_batches(sources, num_frames, 4, seed, start_step, variation)
+        batches = pipeline.training_batches(sources, num_frames, 4, seed, first, variation)
         drawn = []
         for clip in np.concatenate([np.rint((batch.numpy() + 1) * 127.5) for batch in batches.take(count // 4)]):
             left, right = clip[:, 0, 0, 0].astype(int), clip[:, 0, 3, 0].astype(int)
@@ -184,7 +184,7 @@ class VariationTest(tf.test.TestCase):
         options = {"max_temporal_stride": 3, "flip": True, "seed": 3}
         whole = self.drawn(40, **options)
         self.assertEqual(self.drawn(40, **options), whole)
-        self.assertEqual(self.drawn(16, start_step=6, **options), whole[24:])
+        self.assertEqual(self.drawn(16, first=24, **options), whole[24:])
         self.assertNotEqual(self.drawn(40, **options | {"seed": 4}), whole)
 
     def test_whole_clips_are_left_as_they_are(self):

@@ -13,12 +13,12 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tfvideogan.data.cutting import Cutting
 
 from tests.helpers import ROOT
 from tests.helpers.evil_files import FIRST, SECOND
 from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
+from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.worker import EncodedClip, Limits, Worker
 from tfvideogan.files import pictures

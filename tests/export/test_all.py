@@ -14,17 +14,18 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from test_commands import run
 
 from export import all as export_all
-from export import check_parity, model_card, processes
-from export.inputs import probe_inputs
+from export import model_card, processes
+from export.probes import probe_inputs
 from tests.helpers import ROOT, tiny
+from tests.helpers.commands import run
 from tests.helpers.made_files import write_shard
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8
-from tfvideogan.runs import run_folder
+from tfvideogan.files import checksums
+from tfvideogan.runs import run_folder, state
 
 
 class ExportAllTest(tf.test.TestCase):
@@ -71,7 +72,7 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual({row["artefact"] for row in report["artefacts"]}, files | {"vgan/1"})
         for row in report["artefacts"]:
             self.assertEqual((row["status"], row["reason"]), ("accepted", None))
-            self.assertEqual(row["sha256"], check_parity.sha256(self.output / row["artefact"]))
+            self.assertEqual(row["sha256"], checksums.sha256_of_tree(self.output / row["artefact"]))
             self.assertIn(row["artefact"], (self.output / "README.md").read_text())
             self.assertEqual(load_exported(self.output / row["artefact"]).generate(3).shape, (1, 4, 16, 16, 3))
         self.assertIn("onnxruntime", report["versions"])
@@ -87,7 +88,7 @@ class ExportAllTest(tf.test.TestCase):
         config = tiny.config("vgan_conditional", base_width=8, init_stddev=tiny.CONTRASTING["vgan_conditional", 1])
         run = run_folder.RunFolder.for_training(self.folder / "run", config)
         run.write_config(config)
-        run.save(1, 4, tiny.contrasting("vgan_conditional").sampling_state(), keep=1)
+        run.save(1, 4, state.for_sampling(tiny.contrasting("vgan_conditional")), keep=1)
         formats = ["--formats=tflite,onnx", "--precisions=float32,int8"]
         result = self.export("--run_dir=run", "--output=exported", "--repeats=1", *formats)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
@@ -211,7 +212,7 @@ class ExportAllTest(tf.test.TestCase):
         run = run_folder.RunFolder(run_dir)
 
         def make(job, *_):
-            run.save(1, 8, tiny.model("vgan").sampling_state(), keep=2)
+            run.save(1, 8, state.for_sampling(tiny.model("vgan")), keep=2)
             return {"artefact": str(job.file), "status": "accepted"}
 
         args = SimpleNamespace(

@@ -9,12 +9,12 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from test_commands import run
 
-from export import check_parity, inputs, measure, operators, to_onnx, to_saved_model, to_tflite
+from export import check_parity, measure, operators, probes, to_onnx, to_saved_model, to_tflite
 from tests.helpers import tiny
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
-from tfvideogan.files import paths
+from tfvideogan.files import checksums, paths
 from tfvideogan.runs import loading
 
 
@@ -30,7 +30,7 @@ class CheckParityTest(tf.test.TestCase):
         to_saved_model.save(cls.model, paths.path(cls.saved_model), lowering=False, max_batch=3)
         cls.tflite, cls.onnx = cls.folder / "vgan_int8.tflite", cls.folder / "vgan_float16.onnx"
         cls.tflite.write_bytes(
-            to_tflite.convert(cls.model, "int8", calibration=inputs.probe_inputs(cls.model, 32, seed=2))
+            to_tflite.convert(cls.model, "int8", calibration=probes.probe_inputs(cls.model, 32, seed=2))
         )
         cls.onnx.write_bytes(to_onnx.convert(cls.model, "float16"))
         cls.reference = check_parity.Reference(cls.model, cls.folder, None, "synthetic:sprites")
@@ -48,7 +48,7 @@ class CheckParityTest(tf.test.TestCase):
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         self.assertEqual([row["precision"] for row in rows], ["float32", "int8", "float16"])
         self.assertEqual([row["artefact"] for row in rows], ["vgan/1", "vgan_int8.tflite", "vgan_float16.onnx"])
-        self.assertEqual(rows[0]["sha256"], check_parity.sha256(self.saved_model))
+        self.assertEqual(rows[0]["sha256"], checksums.sha256_of_tree(self.saved_model))
         self.assertEqual([row["format"] for row in rows], ["saved_model", "tflite", "onnx"])
         self.assertEqual([row["float_share"] for row in rows], [None, 0.0, None])
         for row in rows:
@@ -116,7 +116,7 @@ class CheckParityTest(tf.test.TestCase):
         (versions / "1" / "saved_model.pb").write_bytes(b"older")
         row = self.check(versions)
         self.assertEqual((row["artefact"], row["status"]), ("versions/2", "accepted"))
-        self.assertEqual(row["sha256"], check_parity.sha256(versions / "2"))
+        self.assertEqual(row["sha256"], checksums.sha256_of_tree(versions / "2"))
 
     def test_limits_are_those_of_the_precision(self):
         row = {"bytes": 10**9, "psnr_db": 37.9}
@@ -155,12 +155,12 @@ class CheckParityTest(tf.test.TestCase):
 
     def test_predictors_are_fed_first_frames_of_clips(self):
         model = tiny.model("mdgan")
-        frames = inputs.probe_inputs(model, 8)
+        frames = probes.probe_inputs(model, 8)
         self.assertEqual(frames.shape, (8, 32, 32, 3))
         levels = (frames + 1) * 127.5
         self.assertAllClose(levels, np.rint(levels), atol=1e-4)
         with self.assertRaisesRegex(UsageError, "^--clips: .*no such"):
-            inputs.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
+            probes.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
 
     def test_what_artefacts_are_checked_on_is_told(self):
         model = tiny.model("mdgan")

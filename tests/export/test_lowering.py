@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from export import layers_2d, lowering
 from export.layers_2d import Weights
+from export.rearrange import take
 from tests.helpers import tiny
 from tfvideogan.config import Config
 from tfvideogan.models import registry, vgan
@@ -16,7 +17,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def inputs_of(model, batch: int, seed: int = 1) -> tf.Tensor:
-    spec = lowering.input_spec(model)
+    spec = model.sampling_input
     return tf.random.stateless_uniform([batch, *spec.shape[1:]], [seed, batch], -1.0, 1.0)
 
 
@@ -119,7 +120,7 @@ class LayersTest(tf.test.TestCase):
         regular = ([0, 1, 2], [0, 2, 4, 6], [1, 3, 5, 7, 9, 11], [3])
         others = ([0, 1, 1, 1, 5], [2, 2, 2, 2, 2, 2, 2], [0, 1, 1, 2, 3], [9, 11], [1, 3])
         for frames in (*regular, *others):
-            graph = tf.function(lambda x, frames=frames: layers_2d.take(x, frames)).get_concrete_function(x)
+            graph = tf.function(lambda x, frames=frames: take(x, frames)).get_concrete_function(x)
             self.assertAllEqual(tf.reshape(graph(x), [-1]), frames)
             slices = [op for op in graph.graph.get_operations() if op.type == "StridedSlice"]
             for op in slices:
@@ -172,7 +173,7 @@ class LoweringTest(tf.test.TestCase):
     def test_only_2d_operations_are_left(self):
         for name, stage in tiny.MODELS:
             model = tiny.model(name, stage)
-            spec = lowering.input_spec(model)
+            spec = model.sampling_input
             graphs = [
                 tf.function(lowering.sampler(model, low), input_signature=[spec]).get_concrete_function().graph
                 for low in (False, True)

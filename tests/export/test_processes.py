@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from unittest import mock
 
 import tensorflow as tf
 
@@ -19,8 +20,11 @@ class ProcessesTest(tf.test.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         before = Path.cwd()
-        os.chdir(self.folder)  # where `python -m` finds these modules
+        os.chdir(self.folder)
         self.addCleanup(os.chdir, before)
+        searched = mock.patch.dict(os.environ, {"PYTHONPATH": str(self.folder)})
+        searched.start()
+        self.addCleanup(searched.stop)
 
     def module(self, name: str, code: str) -> str:
         (self.folder / f"{name}.py").write_text(textwrap.dedent(code))
@@ -47,6 +51,11 @@ class ProcessesTest(tf.test.TestCase):
             processes.run(module)
         self.assertIn("ValueError: the cause", logs.output[0])
 
+    def test_an_export_py_in_the_current_folder_is_not_in_the_way(self):
+        self.module("export", "raise RuntimeError('the file of the user')")
+        with self.assertRaisesRegex(UsageError, "^--artefact is required"):
+            processes.run("export.measure")
+
     def test_a_killed_child_is_told_by_its_signal(self):
         module = self.module("dies", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
         with self.assertRaisesRegex(UsageError, "^ended by signal 9$"):
@@ -67,7 +76,7 @@ class ProcessesTest(tf.test.TestCase):
         parent = (
             "from export import processes; from tfvideogan import cli; cli.exit_on_sigterm(); processes.run('child')"
         )
-        environment = os.environ | {"PYTHONPATH": str(processes.ROOT)}
+        environment = os.environ | {"PYTHONPATH": f"{processes.ROOT}:{self.folder}"}
         process = subprocess.Popen([sys.executable, "-c", parent], env=environment)
         self.addCleanup(process.kill)
         deadline = time.monotonic() + 60

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-from test_commands import run
 
-from export import lowering, one_file, to_onnx
-from export.inputs import probe_inputs
+from export import conversion, to_onnx
+from export.probes import probe_inputs
 from tests.helpers import tiny
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.runs import loading
 
@@ -30,7 +30,7 @@ class ToONNXTest(tf.test.TestCase):
         return model
 
     def check(self, model, content: bytes, tolerance: float) -> None:
-        one_file.check_size(content, model, "int8")
+        conversion.check_size(content, model, "int8")
         inputs = probe_inputs(model, 8)[:3]
         expected = model(inputs)["clip"].numpy()
         self.assertGreater(expected.std(), 0.03)
@@ -45,7 +45,7 @@ class ToONNXTest(tf.test.TestCase):
             proto = onnx.load_from_string(content)
             onnx.checker.check_model(proto, full_check=True)
             self.assertEqual([(o.domain, o.version) for o in proto.opset_import if not o.domain], [("", 18)])
-            spec, size = lowering.input_spec(model), tiny.frame_size(name)
+            spec, size = model.sampling_input, tiny.frame_size(name)
             shapes = {
                 value.name: [
                     dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from test_commands import run, start
-from test_decoding import picture
 
 from tests.helpers import tiny
+from tests.helpers.commands import run, start
+from tests.helpers.made_files import picture
 from tests.inference import test_signatures
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.runs import loading

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from test_commands import run
 
-from export import lowering, one_file, to_tflite
-from export.inputs import probe_inputs
+from export import conversion, to_tflite
+from export.probes import probe_inputs
 from tests.helpers import tiny
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import videos
 
@@ -40,7 +40,7 @@ class ToTFLiteTest(tf.test.TestCase):
         return model
 
     def check(self, model, content: bytes, tolerance: float) -> None:
-        name = lowering.input_spec(model).name
+        name = model.sampling_input.name
         inputs = probe_inputs(model, 12)[:3]
         expected = model(inputs)["clip"].numpy()
         self.assertGreater(expected.std(), 0.03)
@@ -90,7 +90,7 @@ class ToTFLiteTest(tf.test.TestCase):
                 content = to_tflite.convert(model, "int8", calibration=inputs[8:])
                 expected = model(inputs[:8])["clip"].numpy()
                 self.assertBetween(expected.std(), 0.19, 0.3)
-                given = lowering.input_spec(model).name
+                given = model.sampling_input.name
                 made = predict(content, given, inputs[:8])
                 self.assertGreater(psnr(made, expected), 38.0)
                 self.assertAllClose(predict(content, given, inputs[:1]), made[:1], atol=0.02)
@@ -121,11 +121,11 @@ class ToTFLiteTest(tf.test.TestCase):
 
     def test_a_file_without_weights_is_caught(self):
         model = tiny.model("vgan")
-        one_file.check_size(to_tflite.convert(model), model, "float32")
+        conversion.check_size(to_tflite.convert(model), model, "float32")
         kernels = sum(w.size for w in model.generator.get_weights() if w.ndim > 1)
         for precision, size in (("float32", 4), ("float16", 2), ("int8", 1)):
             with self.assertRaisesRegex(UsageError, "too few"):
-                one_file.check_size(bytes(size * kernels - 1), model, precision)
+                conversion.check_size(bytes(size * kernels - 1), model, precision)
 
 
 class CommandTest(tf.test.TestCase):
@@ -173,10 +173,10 @@ class CommandTest(tf.test.TestCase):
             frames = np.zeros([tiny.FRAMES - 1, 16, 16, 3], np.uint8)
             videos.write_clip(small / f"{index}.mp4", frames)
         with self.assertRaisesRegex(UsageError, "^--calibration: .*small"):
-            one_file.calibration_inputs(model, str(small), "synthetic:sky")
+            conversion.calibration_inputs(model, str(small), "synthetic:sky")
         with self.assertRaisesRegex(UsageError, "generates from latents"):
-            one_file.calibration_inputs(tiny.model("vgan"), "synthetic:sky", "synthetic:sprites")
-        self.assertEqual(one_file.calibration_inputs(model, None, "synthetic:sky").shape, (32, 32, 32, 3))
+            conversion.calibration_inputs(tiny.model("vgan"), "synthetic:sky", "synthetic:sprites")
+        self.assertEqual(conversion.calibration_inputs(model, None, "synthetic:sky").shape, (32, 32, 32, 3))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class WithoutTensorflowIoTest(tf.test.TestCase):
     def test_the_error_says_which_versions_would_do(self):
         if WITH_IO:
             self.skipTest("tensorflow-io is installed here")
-        with self.assertRaisesRegex(UsageError, r"tensorflow-io 0\.37\.1.*TensorFlow 2\.16.*tfvideogan\[io\]"):
+        with self.assertRaisesRegex(UsageError, r"tensorflow-io 0\.37\.1.*TensorFlow 2\.16.*pip install .*\[io\]'"):
             paths.path("s3://bucket/folder")
 
     def test_other_remote_names_are_refused(self):

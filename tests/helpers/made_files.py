@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import socket
 from pathlib import Path
@@ -122,3 +123,12 @@ def process_status(pid: int | str = "self") -> dict[str, int]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     words = {name: rest.split() for name, rest in (line.split(":", 1) for line in lines)}
     return {name: int(found[0]) for name, found in words.items() if found and found[0].isdecimal()}
+
+
+def picture(height: int = 40, width: int = 60, kind: str = "JPEG", mode: str = "RGB", **options) -> bytes:
+    """A smooth picture as the bytes of a file."""
+    coarse = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
+    buffer = io.BytesIO()
+    image = Image.fromarray(coarse).resize([width, height], Image.Resampling.BICUBIC).convert(mode)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

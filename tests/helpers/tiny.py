@@ -13,6 +13,7 @@ from export import layers_2d, lowering
 from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.runs import state
 from tfvideogan.runs.run_folder import RunFolder
 
 FRAMES = 4
@@ -64,8 +65,7 @@ def weights(model: keras.Model) -> np.ndarray:
 def shake(model: AdversarialModel) -> None:
     """Random batch normalisation statistics: a graph that forgot them would show."""
     random = np.random.default_rng(0)
-    networks = {id(n): n for n in (model.sampling_generator, getattr(model, "base_generator", model.generator))}
-    for network in networks.values():
+    for network in model.sampling_networks.values():
         for variable in network.non_trainable_variables:
             # Small means: features of a tiny network are small, and a ReLU must not cut all of them off.
             low, high = (0.02, 0.2) if variable.name == "moving_variance" else (-0.1, 0.1)
@@ -107,5 +107,5 @@ def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
     for earlier in range(1, stage + 1):
         trained = model(name, earlier)
         shake(trained)
-        run.save(earlier, 4, trained.sampling_state(), keep=1)
+        run.save(earlier, 4, state.for_sampling(trained), keep=1)
     return Path(path)

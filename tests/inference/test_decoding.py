@@ -8,18 +8,11 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
+from tests.helpers.made_files import picture
 from tfvideogan.files import pictures
 from tfvideogan.inference import decoding
 
 SIZE = 64
-
-
-def picture(height: int = 40, width: int = 60, kind: str = "JPEG", mode: str = "RGB", **options) -> bytes:
-    coarse = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
-    buffer = io.BytesIO()
-    image = Image.fromarray(coarse).resize([width, height], Image.Resampling.BICUBIC).convert(mode)
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def exif(orientation: int, endian: str = "<") -> bytes:

@@ -15,10 +15,10 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
-from test_decoding import picture
 
 from export.lowering import lower
 from tests.helpers import ROOT, tiny
+from tests.helpers.made_files import picture
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files import pictures
 from tfvideogan.inference import signatures

@@ -98,7 +98,7 @@ class SeparationTest(tf.test.TestCase):
     def test_moving_region_finds_the_sprites(self):
         for index in range(4):
             clip, mask = Sprites(32, 32).clip_and_mask(index)
-            region = separation.moving_region(clips.to_float(clip[None]).numpy())
+            region = separation.moving_region(clips.to_float(clip[None]))
             self.assertGreater(separation.mask_iou(mask[None].astype(np.float32), region), 0.75)
 
     def test_mask_iou_by_hand(self):
@@ -125,7 +125,7 @@ class SeparationTest(tf.test.TestCase):
         self.assertTrue(np.isnan(separation.flicker(clip_of([-1, 1, -1, 1]))))
 
     def test_flicker_is_of_the_background_and_not_of_the_sprite(self):
-        values = clips.to_float(Sprites(32, 32)[0][None]).numpy().astype(np.float64)
+        values = clips.to_float(Sprites(32, 32)[0][None]).astype(np.float64)
         region = separation.moving_region(values)
         moving = region[:, 1:] | region[:, :-1]
         expected = np.abs(values[:, 1:] - values[:, :-1]).mean(-1)[~moving].mean()

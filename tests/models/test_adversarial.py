@@ -234,6 +234,28 @@ class BatchStatisticsTest(tf.test.TestCase):
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllEqual(a, b)
 
+    def test_an_exception_leaves_momenta_and_statistics_as_they_were(self):
+        clips = tiny.clips("vgan_conditional", 4)
+
+        def failing_source():
+            yield clips
+            raise OSError("the disk is gone")
+
+        model, reference = tiny.model("vgan_conditional"), tiny.model("vgan_conditional")
+        before = model.generator.get_weights()
+        for batches, error in (
+            (failing_source(), OSError),
+            ([clips, clips[:, :, :8]], (ValueError, tf.errors.OpError)),  # of another size
+        ):
+            with self.assertRaises(error):
+                model.estimate_batch_statistics(batches)
+            for a, b in zip(before, model.generator.get_weights(), strict=True):
+                self.assertAllEqual(a, b)
+            self.assertEqual({layer.momentum for layer in blocks.batch_norms(model.generator)}, {0.9})
+        for either in (model, reference):
+            either.estimate_batch_statistics([clips])
+        self.assertAllEqual(tiny.weights(model), tiny.weights(reference))
+
     def test_the_frozen_base_nets_statistics_stay(self):
         model = tiny.model("mdgan", 2, ema=0.9)
         before = model.base_generator.get_weights()
@@ -282,13 +304,74 @@ class ReplicasTest(tf.test.TestCase):
                 losses = [m.get_metrics_result()["g_loss"] for m in (one, two)]
                 self.assertAllClose(*losses, rtol=1e-3)
 
-    def test_xla_runs_on_two_replicas(self):
-        with self.strategy.scope():
-            model = tiny.model("mdgan", 2)
-            model.compile(xla=True)
-        before = trained(model)
-        train(model, "mdgan", 2, self.strategy)
-        self.assertAllGreater(np.abs(trained(model) - before), 0.0)
+    def test_xla_on_two_replicas_gives_the_weights_of_plain_graphs(self):
+        models = []
+        for xla in (False, True):
+            with self.strategy.scope():
+                model = tiny.model("mdgan", 2, ema=0.9)
+                model.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01), xla=xla)
+            before = trained(model)
+            train(model, "mdgan", 2, self.strategy)
+            self.assertAllGreater(np.abs(trained(model) - before), 0.0)
+            models.append(model)
+        plain, compiled = models
+        self.assertAllClose(tiny.weights(plain), tiny.weights(compiled), atol=1e-5)
+        self.assertAllClose(*(np.ravel(m.ema_generator.get_weights()[0]) for m in models), atol=1e-5)
+
+    def test_replicas_without_synchronised_statistics_by_hand(self):
+        for name in ("vgan", "mdgan"):
+            with self.subTest(name):
+                rate, clips = 0.1, tiny.clips(name, 4)
+                with self.strategy.scope():
+                    model = tiny.model(name)
+                    model.compile(keras.optimizers.SGD(rate), keras.optimizers.SGD(rate))
+                expected = self._step_by_hand(name, clips, rate)
+                train(model, name, 1, self.strategy)
+                for network, values in expected.items():
+                    for variable, value in zip(getattr(model, network).trainable_variables, values, strict=True):
+                        self.assertAllClose(variable.numpy(), value, atol=1e-5, msg=variable.path)
+                first = blocks.batch_norms(model.generator)[0]
+                for replica, rows in enumerate(self.HALVES):
+                    mean, variance = self._first_statistics(name, clips, rows)
+                    moving = [
+                        self.strategy.experimental_local_results(v.value)[replica]
+                        for v in (first.moving_mean, first.moving_variance)
+                    ]
+                    self.assertAllClose(moving, [0.1 * mean, 0.9 + 0.1 * variance], atol=1e-6)
+
+    HALVES = (slice(0, 2), slice(2, 4))  # the rows of each of the two replicas
+
+    def _step_by_hand(self, name: str, clips: tf.Tensor, rate: float) -> dict[str, list[np.ndarray]]:
+        """Gradient descent by the mean of the gradients of two models, each of which sees half of the clips alone."""
+        halves = [tiny.model(name), tiny.model(name)]
+        inputs = halves[0].generator_inputs(clips, 0)
+        descended = {}
+        for player in ("discriminator", "generator"):
+            gradients = []
+            for model, rows in zip(halves, self.HALVES, strict=True):
+                variables = getattr(model, player).trainable_variables
+                with tf.GradientTape() as tape:
+                    generated = model.generate(inputs[rows], model.generator, training=True)
+                    terms = getattr(model, f"{player}_losses")(clips[rows], generated)
+                    objective = tf.add_n(list(terms.values()))
+                gradients.append(tape.gradient(objective, [variable.value for variable in variables]))
+            means = [(a + b).numpy() / 2 for a, b in zip(*gradients, strict=True)]
+            for model in halves:
+                for variable, mean in zip(getattr(model, player).trainable_variables, means, strict=True):
+                    variable.assign_sub(rate * mean)
+            descended[player] = [variable.numpy() for variable in getattr(halves[0], player).trainable_variables]
+        return descended
+
+    def _first_statistics(self, name: str, clips: tf.Tensor, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the clips' rows where the generator's first batch normalisation meets them."""
+        model = tiny.model(name)
+        inputs = model.generator_inputs(clips, 0)[rows]
+        if model.repeats_frame:
+            inputs = tf.repeat(inputs[:, tf.newaxis], tiny.FRAMES, axis=1)
+        probe = keras.Model(model.generator.input, blocks.batch_norms(model.generator)[0].input)
+        x = probe(inputs).numpy().astype(np.float64)
+        axes = tuple(range(x.ndim - 1))
+        return x.mean(axes), x.var(axes)
 
     def test_fit_trains_on_two_replicas(self):
         with self.strategy.scope():

@@ -12,8 +12,8 @@ SETUP = runtime.Runtime(tf.distribute.get_strategy(), xla=False)
 class BatchesTest(tf.test.TestCase):
     def clips(self, config: Config, step: int, worker: int = 0, workers: int = 1, count: int = 3) -> list[list[bytes]]:
         """The clips of the batches from a step on."""
-        sources = assembly.open_data(config)
-        batches = assembly.batches(config, sources, config.train.seed, step, worker, workers).take(count)
+        sources, first = assembly.open_data(config), step * config.data.batch_size
+        batches = assembly.batches(config, sources, config.train.seed, first, worker, workers).take(count)
         return [[clip.tobytes() for clip in batch] for batch in batches.as_numpy_iterator()]
 
     def test_the_workers_batches_together_are_those_of_one_worker(self):
@@ -31,6 +31,13 @@ class BatchesTest(tf.test.TestCase):
     def test_batches_from_a_step_on_are_those_that_would_have_come(self):
         config = tiny.config("vgan", flip=True, max_temporal_stride=2)
         self.assertEqual(self.clips(config, 0)[2:], self.clips(config, 2, count=1))
+
+    def test_a_position_that_does_not_divide_by_the_workers_is_rounded_down(self):
+        config = tiny.config("vgan", batch_size=2)
+        sources = assembly.open_data(config)
+        for worker in range(2):
+            at_4, at_5 = (next(iter(assembly.batches(config, sources, 0, first, worker, 2))) for first in (4, 5))
+            self.assertAllEqual(at_4, at_5)
 
     def test_another_seed_is_another_order_of_the_same_clips(self):
         config = tiny.config("vgan")

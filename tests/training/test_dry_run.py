@@ -12,7 +12,7 @@ import tensorflow as tf
 from tests.helpers import ROOT, tiny
 from tfvideogan.config import UsageError
 from tfvideogan.models.adversarial import AdversarialModel
-from tfvideogan.runs import run_folder
+from tfvideogan.runs import run_folder, state
 from tfvideogan.training import dry_run
 
 TINY = ("--base_width=2", "--frame_size=16", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1")
@@ -76,7 +76,7 @@ class ReportTest(tf.test.TestCase):
         run.write_config(config)
         model = tiny.model("vgan")
         model.compile()
-        run.save(1, 7, model.training_state(), keep=1)
+        run.save(1, 7, state.for_training(model), keep=1)
         before = {path: path.read_bytes() for path in self.run_dir.rglob("*") if path.is_file()}
         self.assertIn(f"{self.run_dir}: would go on from stage 1, step 7\n", dry_run.describe(config, self.run_dir))
         self.assertEqual(before, {path: path.read_bytes() for path in self.run_dir.rglob("*") if path.is_file()})

@@ -1,14 +1,11 @@
-"""The loop: what it writes, that it resumes as it was, that it stops when asked."""
+"""The loop: what it writes, and that it stops when asked."""
 
 import json
 import logging
 import os
-import shutil
 import signal
 import threading
 import time
-from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -16,27 +13,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers import tiny
-from tfvideogan.config import DamagedError, UsageError
+from tests.training.case import TrainingTest
+from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.files import pictures
-from tfvideogan.runs import loading, run_folder
-from tfvideogan.training import assembly, hosts, loop, runtime, statistics
+from tfvideogan.runs import loading, run_folder, state
+from tfvideogan.training import assembly, loop, runtime, statistics
 
 
-class TrainTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = Path(self.create_tempdir().full_path)
-
-    def train(self, name: str, **options) -> Path:
-        run_dir = self.folder / name
-        defaults = {"model": "vgan", "steps": 4, "log_every": 2, "sample_every": 2, "checkpoint_every": 2}
-        self.assertEqual(loop.train(tiny.config(**(defaults | options)), run_dir), 0)
-        return run_dir
-
-    def digest(self, run_dir: Path) -> str:
-        return loading.weights_sha256(loading.load_model(run_dir)[0])
-
+class LoopTest(TrainingTest):
     def test_every_model_trains_all_its_stages(self):
         for name, stages in tiny.STAGES.items():
             options = {"refine_steps": 3} if name == "mdgan" else {}
@@ -45,154 +30,6 @@ class TrainTest(tf.test.TestCase):
             self.assertEqual((checkpoint.stage, checkpoint.step), (stages[-1], 3 if name == "mdgan" else 4))
             for variable in model.generator.variables:
                 self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
-
-    def test_stage_2_stands_on_stage_1s_frozen_base_net(self):
-        for ema in (0.0, 0.5):
-            run_dir = self.train(f"ema{ema}", model="mdgan", refine_steps=2, ema=ema)
-            first, _ = loading.load_model(run_dir, stage=1)
-            second, _ = loading.load_model(run_dir, stage=2)
-            for a, b in zip(first.sampling_generator.get_weights(), second.base_generator.get_weights(), strict=True):
-                self.assertAllEqual(a, b)
-
-    def test_the_same_command_again_does_nothing_more(self):
-        run_dir = self.train("again", model="mdgan", refine_steps=2)
-        before = self.digest(run_dir)
-        self.train("again", model="mdgan", refine_steps=2)
-        self.assertEqual(self.digest(run_dir), before)
-
-    def test_a_resumed_run_equals_an_undisturbed_one(self):
-        whole = self.train("whole", steps=6, ema=0.9)
-        with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --log_every
-            self.train("parts", steps=6, ema=0.9)
-            # As if killed after the checkpoint of step 4.
-            for checkpoint in run_folder.RunFolder(self.folder / "parts").list():
-                if checkpoint.step > 4:
-                    for file in checkpoint.path.iterdir():
-                        file.unlink()
-                    checkpoint.path.rmdir()
-            self.train("parts", steps=6, ema=0.9, log_every=1)
-        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
-
-    def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
-        whole = self.train("whole", model="mdgan", refine_steps=2)
-        self.train("parts", model="mdgan", refine_steps=0)
-        with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --refine_steps
-            self.train("parts", model="mdgan", refine_steps=2)
-        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
-
-    def test_a_resumed_run_takes_the_new_learning_rate(self):
-        run_dir = self.train("slow", steps=2)
-        with self.assertLogs("tfvideogan", "WARNING"):
-            self.train("slow", steps=3, learning_rate=0.0, discriminator_learning_rate=0.0)
-        kernels = [
-            [v.numpy() for v in self.restored(run_dir, step).trainable_variables if "kernel" in v.path]
-            for step in (2, 3)
-        ]
-        for a, b in zip(*kernels, strict=True):
-            self.assertAllEqual(a, b)
-
-    def restored(self, run_dir: Path, step: int):
-        model = tiny.model("vgan")
-        checkpoint = next(c for c in run_folder.RunFolder(run_dir).list() if c.step == step)
-        loading.restore(checkpoint, {"generator": [v.value for v in model.generator.variables]})
-        return model.generator
-
-    def spoil(self, run_dir: Path, steps: int) -> None:
-        """Lets a run's discriminator be NaN from its last checkpoint on."""
-        run, model = run_folder.RunFolder(run_dir), tiny.model("vgan")
-        model.compile()
-        loading.restore(run.latest(), model.training_state())
-        model.discriminator.trainable_variables[0].assign_add(tf.fill([4, 4, 4, 3, 2], float("nan")))
-        run.save(1, steps, model.training_state(), keep=9)
-
-    def test_a_run_that_is_never_finite_ends_after_three_restores(self):
-        run_dir = self.train("nan", steps=2)
-        self.spoil(run_dir, 3)
-        with self.assertLogs("tfvideogan", "WARNING") as logs:
-            status = loop.train(tiny.config("vgan", steps=99, checkpoint_every=2), run_dir)
-        self.assertEqual(status, loop.NOT_FINITE)
-        said = "\n".join(logs.output)
-        self.assertEqual(said.count("the update is skipped (10 in a row)"), 3)
-        self.assertEqual(said.count("back to step 3 with the data in another order"), 2)
-        self.assertIn("for the third time, so the run ends", logs.output[-1])
-        self.assertEqual(run_folder.RunFolder(run_dir).latest().step, 3)
-
-    def not_finite_at(self, *steps: int, seed: int = 0):
-        """Makes the training's batches of these steps NaN, in the data order of one seed."""
-        make = assembly.batches
-
-        def spoiled(config, sources, order, step=0, *host):
-            batches = make(config, sources, order, step, *host)
-            if not host or order != seed:  # batches to estimate statistics over have no host
-                return batches
-            bad = tf.constant(steps, tf.int64)
-            return batches.enumerate(step).map(
-                lambda number, clips: tf.where(tf.reduce_any(number == bad), float("nan"), clips)
-            )
-
-        return mock.patch.object(assembly, "batches", spoiled)
-
-    def test_a_run_that_a_data_order_spoils_goes_back_once_and_on_to_its_end(self):
-        with self.not_finite_at(*range(3, 99)), self.assertLogs("tfvideogan", "WARNING") as logs:
-            run_dir = self.train("spoiled", steps=16, keep=99, ema=0.5)
-        said = "\n".join(logs.output)
-        self.assertEqual(said.count("the update is skipped"), 10)
-        self.assertIn("stage 1, step 13: a loss or a gradient is not finite, the update is skipped (10 in a row)", said)
-        self.assertEqual(said.count("back to step 2 with the data in another order"), 1)
-        saved = {checkpoint.step for checkpoint in run_folder.RunFolder(run_dir).list()}
-        self.assertContainsSubset({0, 2, 4, 6, 8, 10, 12, 14, 16}, saved)
-        newest = run_folder.RunFolder(run_dir).latest()
-        self.assertEqual((newest.step, newest.provenance.restores), (16, 1))
-        model = loading.load_model(run_dir)[0]
-        for variable in model.sampling_generator.variables:
-            self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
-        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
-        self.assertEqual((lines[-1]["skipped"], lines[-1]["restores"]), (10, 1))  # though their lines are gone
-        self.assertEqual([line["step"] for line in lines], sorted({line["step"] for line in lines}))
-        self.assertNotIn(None, lines[-1].values())
-
-        before = self.variables(newest)
-        shutil.rmtree(newest.path)  # as if killed before it was saved
-        with self.not_finite_at(*range(3, 99)):  # of the first order, which the run has left
-            self.train("spoiled", steps=16, keep=99, ema=0.5)
-        again = run_folder.RunFolder(run_dir).latest()
-        self.assertEqual((again.step, again.provenance.restores), (16, 1))
-        self.assertEqual(before, self.variables(again))
-
-    def variables(self, checkpoint: run_folder.Checkpoint) -> dict[str, bytes]:
-        """All that a checkpoint holds."""
-        reader = tf.train.load_checkpoint(str(checkpoint.path / "variables"))
-        names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
-        self.assertNotEmpty(names)
-        return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
-
-    def trained(self, model) -> list[bytes]:
-        """The weights and optimizers, without the statistics, which are re-estimated as a run ends."""
-        players = (model.generator, model.discriminator)
-        values = [v.value for player in players for v in player.trainable_variables]
-        values += [v for update in model.updates for v in update.variables]
-        return [value.numpy().tobytes() for value in values]
-
-    def test_a_damaged_newest_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bits(self):
-        whole = self.train("whole", steps=6, keep=9)
-        run_dir = self.train("damaged", steps=6, keep=9)
-        newest = run_folder.RunFolder(run_dir).latest().path
-        (newest / "variables.index").write_bytes(b"")
-        with self.assertLogs("tfvideogan") as logs:
-            self.train("damaged", steps=6, keep=9)
-        told = [line for line in logs.output if "is passed over" in line]
-        self.assertLen(told, 1)
-        self.assertIn(f"checkpoint {newest} is passed over: variables.index does not match", told[0])
-        self.assertIn("goes on from step 4 of 6", "\n".join(logs.output))
-        self.assertEqual(self.digest(whole), self.digest(run_dir))
-
-    def test_a_stage_whose_checkpoints_are_all_damaged_is_not_begun_again(self):
-        run_dir = self.train("stages", model="mdgan", refine_steps=2)
-        for checkpoint in run_folder.RunFolder(run_dir).list():
-            if checkpoint.stage == 2:
-                (checkpoint.path / "variables.index").write_bytes(b"")
-        with self.assertLogs("tfvideogan"), self.assertRaisesRegex(DamagedError, "are damaged"):
-            self.train("stages", model="mdgan", refine_steps=2)
 
     def test_a_signal_while_steps_are_skipped_waits_for_one_that_is_finite(self):
         skip = logging.getLogger("tfvideogan.training.stage")
@@ -227,16 +64,6 @@ class TrainTest(tf.test.TestCase):
         self.assertEqual([line["skipped"] for line in lines], [0, 0, 0, 1, 2, 2, 2, 2, 2, 2])
         self.assertEqual([line["step"] for line in lines if line["d_loss"] is None], [4, 5])
 
-    def test_another_replica_count_goes_on_with_a_warning(self):
-        run_dir = self.train("replicas", steps=2, strategy="none")
-        with self.assertLogs("tfvideogan", "WARNING") as logs:
-            self.train("replicas", steps=4, strategy="mirrored")
-        told = [line for line in logs.output if "data order" in line]
-        self.assertLen(told, 1)
-        self.assertIn("the checkpoint is of 1 replica(s) on 1 host(s), now there are 2 on 1", told[0])
-        newest = run_folder.RunFolder(run_dir).latest()
-        self.assertEqual((newest.step, newest.provenance.replicas), (4, 2))
-
     def test_fit_and_the_loop_give_the_same_weights_and_optimizers(self):
         for name in ("vgan", "mdgan"):
             with self.subTest(name):
@@ -246,7 +73,7 @@ class TrainTest(tf.test.TestCase):
                 setup = runtime.open_runtime(config.train, config.data.batch_size)
                 looped, fitted = (assembly.new_model(config, setup, 1) for _ in range(2))
                 untrained = self.trained(looped)
-                loading.restore(run_folder.RunFolder(run_dir).latest(), looped.training_state())
+                loading.restore(run_folder.RunFolder(run_dir).latest(), state.for_training(looped))
                 fitted.fit(
                     assembly.batches(config, assembly.open_data(config), config.train.seed).take(4),
                     shuffle=False,
@@ -289,17 +116,6 @@ class TrainTest(tf.test.TestCase):
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllClose(a, b, atol=1e-6)
 
-    def test_two_replicas_train_both_stages_as_one_does(self):
-        options = {"model": "mdgan", "refine_steps": 2, "steps": 2, "sync_batch_norm": True, "ema": 0.5}
-        models = [
-            loading.load_model(self.train(strategy, strategy=strategy, **options))[0]
-            for strategy in ("none", "mirrored")
-        ]
-        self.assertEqual(models[0].stage, 2)
-        for ours, theirs in zip(*[m.variables for m in models], strict=True):
-            if not ours.path.startswith(("conv", "bn", "logits")):  # the discriminator is not loaded
-                self.assertAllClose(ours, theirs, atol=1e-5, msg=ours.path)
-
     def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_at(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             run_dir = self.folder / f"signal{number}"
@@ -318,35 +134,6 @@ class TrainTest(tf.test.TestCase):
                 self.assertEqual(loop.train(config, run_dir), 128 + number)
             thread.join()
             self.assertGreaterEqual(run_folder.RunFolder(run_dir).latest().step, 10)
-
-    def other_host(self, chiefs: int) -> runtime.Runtime:
-        """The second of two hosts, of which the chief has a checkpoint of stage 1 and this step."""
-
-        class Host(runtime.Runtime):
-            def sum_over_hosts(self, value: int) -> int:
-                return value + 10**12 + chiefs
-
-        return Host(tf.distribute.get_strategy(), xla=False, worker=1, workers=2)
-
-    def test_a_host_takes_the_checkpoint_that_the_chief_takes(self):
-        run = run_folder.RunFolder(self.train("shared", steps=4, keep=9))
-        newest, beside = run.latest(), self.folder / "shown late"
-        seen = hosts.latest_on_all_hosts(run, self.other_host(4))
-        self.assertEqual(seen, newest)
-        newest.path.rename(beside)
-        with mock.patch.object(time, "sleep", lambda _: beside.rename(newest.path)):
-            self.assertEqual(hosts.latest_on_all_hosts(run, self.other_host(4)), newest)
-
-    def test_a_host_that_sees_other_checkpoints_ends(self):
-        run = run_folder.RunFolder(self.train("not shared", steps=4, keep=9))
-        for stage in (None, 1, 2):
-            with (
-                self.subTest(stage=stage),
-                mock.patch.object(hosts, "SECONDS_TO_SEE", 0.01),
-                mock.patch.object(time, "sleep"),
-                self.assertRaisesRegex(UsageError, f"--run_dir must be on a file system .* Received: {run.path}"),
-            ):
-                hosts.latest_on_all_hosts(run, self.other_host(2), stage)
 
     def test_the_first_batches_differ_with_the_seed_only(self):
         runs = [self.train(f"seed{i}", steps=2, seed=seed) for i, seed in enumerate((1, 1, 2))]

@@ -37,12 +37,12 @@ def training_batches(
     num_frames: int,
     batch_size: int,
     seed: int,
-    start_step: int = 0,
+    first: int = 0,
     variation: Variation = Variation(),
     worker: int = 0,
     workers: int = 1,
 ) -> tf.data.Dataset:
-    """Endless shuffled batches [N, T, H, W, 3] in [-1, 1], from `start_step` on.
+    """Endless shuffled batches [N, T, H, W, 3] in [-1, 1], from the clip at position `first` on.
 
     Order and variation follow from seed and position, so that a resumed run goes on where it stopped without any
     saved state.
@@ -50,9 +50,9 @@ def training_batches(
     Args:
         num_frames: T; a window is drawn from clips that have more.
         batch_size: N, the clips a batch of this worker.
+        first: a position in this worker's order of clips.
         worker: the number of this host among `workers` hosts, each of which reads clips of its own.
     """
-    first = start_step * batch_size
     counts = _drawn_before(first, sources, seed, worker)
     decoded = [
         _decoded(weighted.source, weighted.source.shuffled(seed, count, worker, workers))

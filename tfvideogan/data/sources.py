@@ -101,6 +101,13 @@ def split_names(data: str) -> list[tuple[str, float]]:
     return weights
 
 
+def absolute(data: str) -> str:
+    """The value of `--data` with the sources in it named so that they are found from any directory."""
+    if not paths.is_remote(data) and Path(data).exists():
+        return paths.absolute(data)
+    return ",".join(part if part.startswith("synthetic:") else paths.absolute(part) for part in data.split(","))
+
+
 def _open(
     name: str, frame_size: int, num_frames: int, seed: int, max_bad_shards: int = 0, max_clips: int | None = None
 ) -> ClipSource:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfvideogan.config import UsageError
+from tfvideogan.files import optional
 
 _WORKING_SIDE = 256  # Motion is found in frames of this short side, in pixels.
 _CELLS, _KEYPOINTS_A_CELL = 9, 4  # The first counts cells along the short side.
@@ -71,11 +71,7 @@ def background_motion(frames: np.ndarray) -> float:
 
 
 def _opencv():
-    try:
-        import cv2
-    except ImportError as error:
-        raise UsageError("--stabilize needs OpenCV: pip install 'tfvideogan[data]'") from error
-    return cv2
+    return optional.package("cv2", "OpenCV", "data")
 
 
 def _motion(previous: np.ndarray, frame: np.ndarray, skip_holes: bool = True) -> float:

@@ -21,9 +21,10 @@ def check_output(flag: str, path: str | Path, suffixes: tuple[str, ...]) -> None
 
 def check_folder(flag: str, path: str | Path) -> None:
     """Raises UsageError unless files can be written in this folder, which need not exist yet."""
-    if paths.is_remote(paths.path(path)):
+    where = paths.path(path)
+    if paths.is_remote(where):
         return
-    existing = next(folder for folder in [Path(path), *Path(path).absolute().parents] if folder.exists())
+    existing = next(folder for folder in [where, *where.absolute().parents] if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UsageError(f"--{flag} cannot be written: {existing} is no writable folder. Received: {path}")
 

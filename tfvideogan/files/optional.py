@@ -8,34 +8,41 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 from tfvideogan.config import UsageError
 
 _TENSORFLOW_OF_IO = "2.16."
+_ROOT = Path(__file__).parents[2]  # the checkout, or the folder that the package was installed in
 
 
 def package(module: str, name: str, extra: str = "export") -> ModuleType:
-    """The one door to packages that only exporting needs. Raises UsageError with the line that installs them."""
+    """A module of a package that one of the extras installs. Raises UsageError with the line that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(f"{name} is not installed: pip install -c constraints.txt -e '.[{extra}]'") from error
+        raise UsageError(f"{name} is not installed: {how_to_install(extra)}") from error
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds an extra: in a checkout with the versions that it is tested with."""
+    constraints = "constraints-io.txt" if extra == "io" else "constraints.txt"
+    if (_ROOT / constraints).exists():
+        return f"pip install -c {constraints} -e '.[{extra}]'"
+    return f"pip install 'tfvideogan[{extra}]'"
 
 
 @functools.cache
 def tensorflow_io() -> ModuleType:
-    """The one door to tensorflow-io, an optional package. Raises UsageError with the versions that would work."""
+    """The one door to tensorflow-io. Raises UsageError with the versions that would work."""
     tf = importlib.import_module("tensorflow")
     if not tf.__version__.startswith(_TENSORFLOW_OF_IO):
         raise UsageError(
-            f"s3:// needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 only (here: {tf.__version__}): "
-            "`make install-io` makes an environment of its own, or pip install 'tfvideogan[io]' -c constraints-io.txt"
+            f"s3:// needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 only (here: {tf.__version__}); "
+            f"in an environment of its own: {how_to_install('io')}"
         )
-    try:
-        module = importlib.import_module("tensorflow_io")
-    except ImportError as error:
-        raise UsageError("s3:// needs tensorflow-io: pip install 'tfvideogan[io]' -c constraints-io.txt") from error
+    module = package("tensorflow_io", "tensorflow-io", "io")
     atexit.register(_skip_static_destructors)
     return module
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,14 +21,14 @@ Path = epath.Path
 
 
 def path(name: str | os.PathLike[str]) -> epath.Path:
-    """A path, local or remote.
+    """A path, local or remote; `~` stands for the home folder.
 
     Raises:
         UsageError: the scheme is neither gs:// nor s3://, the name is a bucket itself, or s3:// lacks tensorflow-io.
     """
     scheme, separator, rest = os.fspath(name).partition("://")
     if not separator:
-        return epath.Path(name)
+        return epath.Path(name).expanduser()
     if scheme == "s3":
         optional.tensorflow_io()
     elif scheme != "gs":
@@ -42,6 +43,11 @@ def is_remote(where: str | os.PathLike[str]) -> bool:
     return "://" in os.fspath(where)
 
 
+def absolute(name: str) -> str:
+    """The name as an absolute path, which means the same in any directory; remote names are left as they are."""
+    return name if is_remote(name) else os.fspath(pathlib.Path(name).expanduser().absolute())
+
+
 @contextlib.contextmanager
 def local(name: str | os.PathLike[str]) -> Iterator[str]:
     """The name of a local file, or of a temporary copy of a remote one, since decoders seek too often in it.
@@ -50,7 +56,7 @@ def local(name: str | os.PathLike[str]) -> Iterator[str]:
         FileNotFoundError: there is no such remote file.
     """
     if not is_remote(name):
-        yield os.fspath(name)
+        yield os.fspath(path(name))
         return
     source = path(name)
     if not source.is_file():

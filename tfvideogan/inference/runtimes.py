@@ -37,13 +37,11 @@ def _versions(folder: paths.Path) -> list[paths.Path]:
 def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Run, Sequence[int]]:
     import tensorflow as tf
 
-    from tfvideogan.models.vgan import LATENT_DIM
     from tfvideogan.runs import loading
 
     model = loading.load_generator(path, stage)
-    size = model.discriminator.input_shape[2]
     forward = tf.function(lambda inputs: model(inputs, training=False)["clip"], reduce_retracing=True)
-    return lambda inputs: forward(tf.constant(inputs)).numpy(), [size, size, 3] if model.predicts else [LATENT_DIM]
+    return lambda inputs: forward(tf.constant(inputs)).numpy(), model.sampling_input.shape[1:]
 
 
 def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:

@@ -122,7 +122,7 @@ def _real_batches(
     model: AdversarialModel, source: ClipSource, count: int, batch_size: int = 8
 ) -> Iterable[tuple[int, np.ndarray]]:
     """(number of its first clip, clips [n, T, H, W, 3] in [-1, 1]) for each batch."""
-    num_frames = model.discriminator.input_shape[1]
+    num_frames = model.num_frames
     batches = pipeline.evaluation_batches(source, num_frames, batch_size, count).as_numpy_iterator()
     return ((index * batch_size, clips) for index, clips in enumerate(batches))
 

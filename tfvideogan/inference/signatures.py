@@ -45,9 +45,9 @@ class ServedModel(tf.Module):
         else:
             self.tracked = [variable.value for variable in network.variables]
         self._sample = lambda inputs: (network or model)(inputs, training=False)
-        self._num_frames, self._frame_size = model.discriminator.input_shape[1:3]
+        self._num_frames, self._frame_size = model.num_frames, model.frame_size
         self._predicts = model.predicts
-        self._has_mask = isinstance(model, vgan.VGAN) and "mask" in model.generator.output
+        self._has_mask = model.has_mask
         self._max_batch = max_batch
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:

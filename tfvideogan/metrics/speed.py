@@ -1,36 +1,62 @@
-"""How fast a machine is, and how much work a network is: what figures of speed are held against."""
+"""How long a call takes, how fast a machine multiplies, and how many operations a network is."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 
-def median_seconds(run: Callable[[], Any], repeats: int) -> float:
-    """Median wall time of `run`, after one call to warm up."""
+FEWEST = 3  # calls that are timed, however slow they are
+
+
+@dataclasses.dataclass(frozen=True)
+class Timings:
+    """Wall times of repeated calls, in seconds."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile, interpolated between the two repeats that are nearest to it."""
+        return float(np.percentile(self.seconds, 95))
+
+
+def time_repeats(run: Callable[[], Any], repeats: int, longest: float = math.inf) -> Timings:
+    """Times calls of `run`, after one that warms up and is not counted.
+
+    Args:
+        repeats: how many calls are timed.
+        longest: seconds of timing after which no further call begins, so that slow networks are run less often;
+            three calls are timed nevertheless.
+    """
     run()
-    times = []
-    for _ in range(repeats):
+    seconds: list[float] = []
+    while len(seconds) < repeats and (sum(seconds) < longest or len(seconds) < FEWEST):
         start = time.perf_counter()
         run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        seconds.append(time.perf_counter() - start)
+    return Timings(tuple(seconds))
 
 
 def matrix_product_rate(size: int = 3072) -> float:
-    """The machine's yardstick: GFLOP/s of a float32 matrix product, the median of nine."""
+    """GFLOP/s of a float32 matrix product, the median of nine: the yardstick of this machine."""
     import tensorflow as tf
 
     matrix = tf.random.normal([size, size])
     product = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
-    return 2 * size**3 / median_seconds(lambda: product().numpy(), repeats=9) / 1e9
+    return 2 * size**3 / time_repeats(lambda: product().numpy(), repeats=9).median / 1e9
 
 
 def flops_per_clip(network: Any) -> float:
-    """Floating-point operations of a network's convolutions for one clip, a multiply-add counting as two."""
+    """The floating-point operations of a network's convolutions for one clip; a multiply-add counts as two."""
     import keras
 
     transposed = keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose

@@ -6,91 +6,43 @@ A paper supplies how to generate and the losses of its two players, each as
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfvideogan.models import blocks
-from tfvideogan.models.updates import Update, all_finite, per_replica, vote
+from tfvideogan.models import batch_statistics, checks
+from tfvideogan.models.generative import GenerativeModel, Tensors
+from tfvideogan.models.updates import Update, all_finite, training_variable, vote
 
-logger = logging.getLogger(__name__)
 
-
-class AdversarialModel(keras.Model):
+class AdversarialModel(GenerativeModel):
     """A generator and a discriminator trained against each other.
 
-    Subclasses give `predicts`, `loss_names`, `paper_adam` and the methods that raise
-    NotImplementedError here. Make and compile the model inside a strategy's scope to
-    train it on several replicas.
+    A subclass gives `paper_adam` and the methods that raise NotImplementedError here, and
+    what `GenerativeModel` asks for. Make, or load, and compile the model inside a strategy's
+    scope to train it on several replicas.
 
-    Args:
-        generator: the network that is trained to generate; its outputs reach the losses.
-        discriminator: the network that tells real clips from generated ones.
-        seed: of the latents; step k of a training draws the same ones on any replica count.
-        ema: decay of the moving average of the generator that sampling then uses, 0 for none.
+    `save` and `keras.saving.load_model` keep the model with its optimizers, counters and
+    loss scales, so that a loaded one trains on as the saved one would have. The program that
+    loads it must have imported the subclass's module.
     """
 
     paper_adam: ClassVar[dict[str, float]]
-    predicts: bool  # a clip from its first frame, rather than from latents
-
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, seed: int = 0, ema: float = 0.0):
-        super().__init__()
-        self.generator = generator
-        self.discriminator = discriminator
-        self.seed = seed
-        self.ema = ema
-        self.ema_generator = _copy_network(generator) if ema else None
-        self._trackers: dict[str, keras.metrics.Mean] = {}
-        self._pass_through = None
-        self.built = True  # the networks are: Keras must not call the model on a data batch to find out
 
     @property
     def loss_names(self) -> tuple[str, ...]:
         """The names that the two loss methods return."""
         raise NotImplementedError
 
-    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Clips [N, T, H, W, 3] -> what the generator gets beside them at this step: latents or frames."""
-        raise NotImplementedError
-
-    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> dict[str, tf.Tensor]:
-        """What `generator` (the trained one or its average) makes: a dict with `clip` and what else the losses need."""
-        raise NotImplementedError
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        return self.generate(inputs, self.sampling_generator, training)
-
-    def discriminator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         """The terms that the discriminator minimises, by name."""
         raise NotImplementedError
 
-    def generator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         """The terms that the generator minimises, by name."""
         raise NotImplementedError
-
-    @property
-    def sampling_generator(self) -> keras.Model:
-        """The generator to sample from: the moving average when there is one."""
-        return self.ema_generator or self.generator
-
-    def sampling_state(self) -> dict[str, list[tf.Variable]]:
-        """The variables that sampling needs, by network."""
-        name = "ema_generator" if self.ema else "generator"
-        return {name: _variables(self.sampling_generator)}
-
-    def training_state(self) -> dict[str, list[tf.Variable]]:
-        """All that a compiled model must be given back to train on as if it had not stopped."""
-        return {
-            "generator": _variables(self.generator),
-            "discriminator": _variables(self.discriminator),
-            "generator_optimizer": self.generator_update.variables,
-            "discriminator_optimizer": self.discriminator_update.variables,
-            "counters": [self.step, self.skipped],
-        } | self.sampling_state()
 
     def compile(
         self,
@@ -99,25 +51,28 @@ class AdversarialModel(keras.Model):
         xla: bool = False,
         **options: Any,
     ) -> None:
-        """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles networks and losses.
+        """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles the training's losses.
 
-        Losses of float16 networks are scaled by the model itself. Other options, as
-        `run_eagerly`, go to `keras.Model.compile`.
+        Learning rates may be schedules, which do not count updates that are skipped. The model
+        scales the losses of float16 networks by itself. Other options, such as `run_eagerly`,
+        go to `keras.Model.compile`.
         """
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(**self.paper_adam)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(**self.paper_adam)
         with self.distribute_strategy.scope():
             self.generator_update = Update(self.generator, self.generator_optimizer)
             self.discriminator_update = Update(self.discriminator, self.discriminator_optimizer)
-            self.step = per_replica(0, "step")
-            self.skipped = per_replica(0, "skipped")
-            self.skipped_in_a_row = per_replica(0, "skipped_in_a_row")
+            self.step = training_variable(0, "step")
+            self.skipped = training_variable(0, "skipped")
+            self.skipped_in_a_row = training_variable(0, "skipped_in_a_row")
+            self.evaluated = training_variable(0, "evaluated")  # batches, since the metrics were reset
             self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
-        # Only these are compiled: the optimizers' updates cross replicas, which XLA cannot.
+        # XLA compiles these alone, since it cannot compile the optimizers' updates, in which replicas meet.
         wrap = _xla_function if xla else (lambda function: function)
         self._generate = wrap(lambda inputs: self.generate(inputs, self.generator, training=True))
         self._discriminator_losses = wrap(self.discriminator_losses)
         self._generator_losses = wrap(self.generator_losses)
+        self._compile_options = {"xla": xla, **options}
         super().compile(optimizer=self.generator_optimizer, jit_compile=False, auto_scale_loss=False, **options)
 
     @property
@@ -132,15 +87,38 @@ class AdversarialModel(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self._trackers.values())
+        return list(self._trackers.values()) if self.compiled else []
 
-    def train_step(self, clips: tf.Tensor) -> dict[str, tf.Tensor]:
+    def fit(self, x: Any = None, y: None = None, *args: Any, **options: Any) -> keras.callbacks.History:
+        """`keras.Model.fit` on clips [N, T, H, W, 3] in [-1, 1]: an array, a `tf.data.Dataset` of batches, or the like.
+
+        With `validation_data` it reports the losses that `evaluate` gives as `val_d_loss` and so on.
+
+        Raises:
+            ValueError: clips of another shape, dtype or range, or something beside them.
+        """
+        if options.get("validation_data") is not None:
+            options["validation_data"] = checks.check_data(options["validation_data"], self.clip_shape)
+        return super().fit(checks.check_data(x if y is None else (x, y), self.clip_shape), None, *args, **options)
+
+    def evaluate(self, x: Any = None, y: None = None, *args: Any, **options: Any) -> Any:
+        """`keras.Model.evaluate`: the mean of each loss over the clips, as `test_step` takes them.
+
+        Arguments and errors are those of `fit`.
+        """
+        if not options.get("_use_cached_eval_dataset"):  # with it, `fit` asks, and has checked the clips
+            x = checks.check_data(x if y is None else (x, y), self.clip_shape)
+        return super().evaluate(x, None, *args, **options)
+
+    def train_step(self, data: Any) -> Tensors:
         """One generator forward, one discriminator update, one generator update on the same fakes.
 
-        An update that is not finite on some replica is skipped on all, and the generator's
-        is with the discriminator's; `skipped` counts such steps, `skipped_in_a_row` the last ones.
+        An update that is not finite on some replica is skipped on all, and with the
+        discriminator's the generator's is skipped, too. `skipped` counts such steps, and
+        `skipped_in_a_row` those since the last step that was taken.
         """
-        statistics = [v.value for network in (self.generator, self.discriminator) for v in _statistics(network)]
+        clips = checks.training_clips(data, self.clip_shape)
+        statistics = [v.value for n in (self.generator, self.discriminator) for v in batch_statistics.of_network(n)]
         before = [tf.identity(variable) for variable in statistics]
         inputs = self.generator_inputs(clips, self.step)
         with tf.GradientTape(watch_accessed_variables=False) as g_tape:
@@ -157,10 +135,29 @@ class AdversarialModel(keras.Model):
         taken &= vote(all_finite(statistics))
         taken = self.generator_update.apply(g_tape, g_objective, g_losses.values(), allowed=taken)
         for variable, value in zip(statistics, before, strict=True):
-            variable.assign(tf.where(taken, variable, value))  # a forward pass that was not finite has spoiled them
+            variable.assign(tf.where(taken, variable, value))  # a forward pass that is not finite spoils them
         self._count(taken)
         self._update_ema(taken)
-        return self._track(d_losses, g_losses, taken)
+        return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))
+
+    def test_step(self, data: Any) -> Tensors:
+        """The losses of what a user would sample: by `sampling_generator`, all networks with inference statistics.
+
+        Nothing that training needs changes. Batch k of every evaluation meets the same latents, which no
+        training step meets, so that losses can be compared between epochs; a clip weighs the same in any batch.
+        """
+        clips, rows = checks.evaluation_clips(data, self.clip_shape)
+        inputs = self.generator_inputs(clips, -1 - self.evaluated)  # training counts from 0 upwards
+        generated = self.generate(inputs, self.sampling_generator, training=False)
+        d_losses = self.discriminator_losses(clips, generated, training=False)
+        g_losses = self.generator_losses(clips, generated, training=False)
+        self.evaluated.assign_add(1)
+        return self._track(d_losses, g_losses, weight=tf.cast(rows, tf.float32))
+
+    def reset_metrics(self) -> None:
+        super().reset_metrics()
+        if self.compiled:
+            self.evaluated.assign(0)
 
     def _count(self, taken: tf.Tensor) -> None:
         skipped = tf.cast(~taken, tf.int64)
@@ -168,32 +165,12 @@ class AdversarialModel(keras.Model):
         self.skipped.assign_add(skipped)
         self.skipped_in_a_row.assign((self.skipped_in_a_row + 1) * skipped)
 
-    def _track(
-        self, d_losses: dict[str, tf.Tensor], g_losses: dict[str, tf.Tensor], taken: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Means over the steps that were taken."""
+    def _track(self, d_losses: Tensors, g_losses: Tensors, weight: tf.Tensor) -> Tensors:
+        """Means over the steps since the metrics were reset; losses of weight 0 are left out, finite or not."""
         totals = {"d_loss": tf.add_n(list(d_losses.values())), "g_loss": tf.add_n(list(g_losses.values()))}
         for name, value in (totals | d_losses | g_losses).items():
-            self._trackers[name].update_state(tf.where(taken, value, 0.0), sample_weight=tf.cast(taken, tf.float32))
+            self._trackers[name].update_state(tf.where(weight > 0.0, value, 0.0), sample_weight=weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-    def reseed(self, seed: int) -> None:
-        """Draws other latents from here on; functions that hold `train_step` must be traced anew."""
-        self.seed = seed
-        self._pass_through = None
-
-    def draw_latents(self, batch_size: tf.Tensor, latent_dim: int, step: tf.Tensor) -> tf.Tensor:
-        """This replica's rows of the step's latents [N, latent_dim] from N(0, 1).
-
-        They are a function of seed and step: all replicas draw the same global batch and
-        take their rows of it, so replicas change nothing and a resumed run draws on.
-        """
-        context = tf.distribute.get_replica_context()
-        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
-        rows = context.num_replicas_in_sync * batch_size
-        latents = tf.random.stateless_normal([rows, latent_dim], seed)
-        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch_size
-        return latents[first : first + batch_size]
 
     def _update_ema(self, taken: tf.Tensor) -> None:
         if self.ema_generator is None:
@@ -202,61 +179,31 @@ class AdversarialModel(keras.Model):
         for average, current in zip(self.ema_generator.variables, self.generator.variables, strict=True):
             average.value.assign_sub(share * (average.value - current.value))
 
-    def estimate_batch_statistics(self, batches: Iterable[tf.Tensor]) -> None:
-        """Sets the sampling generator's batch normalisation statistics to their mean over `batches`.
+    def save_own_variables(self, store: Any) -> None:
+        """Puts the counters and loss scales into a Keras file, which takes networks and optimizers by itself."""
+        for number, variable in enumerate(self._own_variables()):
+            store[str(number)] = variable.numpy()
 
-        A generator trained with batch statistics and sampled with smoothed ones is off by
-        whatever the smoothing missed; this is the plain average over clips [N, T, H, W, 3].
+    def load_own_variables(self, store: Any) -> None:
+        """Takes them from a file of a compiled model; a model that is not compiled has none."""
+        for number, variable in enumerate(self._own_variables() if store.keys() else []):
+            variable.assign(store[str(number)])
 
-        Raises:
-            ValueError: there are no batches.
-        """
-        layers = blocks.batch_norms(self.sampling_generator)
-        statistics = _statistics(self.sampling_generator)
-        before = [v.numpy() for v in statistics]
-        sums = [np.zeros_like(value) for value in before]
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.momentum = 0.0  # each call then leaves its own batch's statistics
+    def _own_variables(self) -> list[tf.Variable]:
+        if not self.compiled:
+            return []
+        scales = [v for update in self.updates for v in (update.scale, update.finite_updates)]
+        return [self.step, self.skipped, self.skipped_in_a_row, *scales]
 
-        if self._pass_through is None:  # traced once, with momentum 0
+    def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        optimizers = dict(zip(("generator_optimizer", "discriminator_optimizer"), self.optimizers, strict=True))
+        return keras.saving.serialize_keras_object(optimizers | self._compile_options)
 
-            @tf.function
-            def pass_through(clips: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-                inputs = self.generator_inputs(clips, index)
-                return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]
-
-            self._pass_through = pass_through
-        count = 0
-        for clips in batches:
-            self._pass_through(clips, tf.constant(count))
-            sums = [total + v.numpy() for total, v in zip(sums, statistics, strict=True)]
-            count += 1
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-        if not count:
-            raise ValueError("there are no batches to estimate statistics over")
-        finite = all(np.isfinite(total).all() for total in sums)
-        if not finite:
-            logger.warning("batch statistics are not finite over %d batches: they stay as they were", count)
-        for variable, total, value in zip(statistics, sums, before, strict=True):
-            variable.assign(total / count if finite else value)
-
-
-def _variables(part: Any) -> list[tf.Variable]:
-    return [variable.value for variable in part.variables]
-
-
-def _statistics(network: keras.Model) -> list[keras.Variable]:
-    """The moving statistics of batch normalisation."""
-    return [v for layer in blocks.batch_norms(network) for v in (layer.moving_mean, layer.moving_variance)]
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
 
 def _xla_function(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=True)
-
-
-def _copy_network(network: keras.Model) -> keras.Model:
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    return copy

@@ -1,4 +1,4 @@
-"""What both papers' networks are made of: convolutions, batch normalisation, the size ladder.
+"""What both papers' networks are made of: convolutions, batch normalisation, the ladder of sizes.
 
 Functions on symbolic tensors: each adds layers to a functional Keras network.
 4x4x4 convolutions of stride 2 with padding 1 are Keras' "same" on even sizes.
@@ -12,17 +12,17 @@ from typing import Any
 import keras
 
 LEAKY_SLOPE = 0.2
-SMALLEST_MAP = 4  # pixels a side where every ladder ends
+SMALLEST_MAP = 4  # every ladder ends at feature maps of 4x4 pixels
 
 
 def temporal_strides(frame_size: int, num_frames: int, spatial_levels: int = 0) -> list[int]:
     """Temporal stride of each spatial halving from `frame_size` down to 4x4, finest first.
 
-    Time is halved with space for as long as there is more than one frame left.
-    Other sizes than the papers' so drop or add levels at the coarse end.
+    Time is halved with space for as long as there is more than one frame left. Sizes other
+    than the papers' have fewer or more levels at the coarse end.
 
     Args:
-        spatial_levels: how many of the finest levels leave time alone (MD-GAN: 1).
+        spatial_levels: how many of the finest levels leave the number of frames as it is (1 in MD-GAN).
     """
     levels = (frame_size // SMALLEST_MAP).bit_length() - 1
     strides = []
@@ -34,7 +34,7 @@ def temporal_strides(frame_size: int, num_frames: int, spatial_levels: int = 0) 
 
 
 def cube(temporal_stride: int) -> dict[str, Any]:
-    """Kernel and strides of a level: 4x4x4 of stride 2, or 3x4x4 where time is left alone."""
+    """Kernel and strides of a level: 4x4x4 of stride 2, or 3x4x4 where the number of frames stays."""
     return {"kernel": (4 if temporal_stride == 2 else 3, 4, 4), "strides": (temporal_stride, 2, 2)}
 
 
@@ -94,7 +94,7 @@ def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 
 def synchronize(*networks: keras.Model) -> None:
-    """Makes batch normalisation take its statistics over the clips of all replicas."""
+    """Makes batch normalisation take its statistics over the clips of all replicas, not of each by itself."""
     for network in networks:
         for layer in batch_norms(network):
             layer.synchronized = True

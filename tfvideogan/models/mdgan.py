@@ -6,9 +6,9 @@ the layer sizes of the released networks (generators and the stage-2 discriminat
     Y1 = G1(X)   Base-Net: X is the first frame repeated; content, L1
     Y2 = G2(Y1)  Refine-Net: motion, Gram matrices and a ranking loss
 
-Deviations: no training code was released. D1 has the released D2's layers; the
+Deviations: the authors released no training code, so D1 has the layers of their D2, and the
 Base-Net is frozen in stage 2 and runs with inference statistics. Sizes other than
-128x128x32 are ours: levels are dropped or added at the coarse end, and the width
+128x128x32 are ours: they have fewer or more levels at the coarse end, and the width
 stops growing at 16 * base_width.
 """
 
@@ -22,6 +22,7 @@ import tensorflow as tf
 from tfvideogan import config, losses
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.generative import Tensors
 
 SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
 
@@ -71,9 +72,9 @@ def _u_net(
             x = blocks.leaky_relu(blocks.batch_norm(x, name=f"down_bn{level + 1}"))
         skips.append(x)
 
-    seed_shape = x.shape[1:4]  # (2, 4, 4) at the paper's size
+    seed_shape = x.shape[1:4]  # it is (2, 4, 4) at the paper's size
     x = blocks.conv(x, widths[-1], seed_shape, padding="valid", **options, name=f"down_conv{len(strides) + 1}")
-    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # from [N, 1, 1, 1, C]
+    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # x was [N, 1, 1, 1, C]
     x = blocks.batch_norm_relu(x, name="up_bn1")
     for level in reversed(range(len(strides))):  # x is at the resolution of skips[level]
         if level >= finest_skip:
@@ -114,7 +115,7 @@ def discriminator(
 
 
 def _check_and_strides(base_width: int, frame_size: int, num_frames: int) -> list[int]:
-    """Temporal strides of the levels, finest first; conv1 halves space only."""
+    """Temporal strides of the levels, finest first; the first convolution halves space only."""
     config.check_networks(base_width, frame_size, num_frames, SMALLEST_FRAME)
     return blocks.temporal_strides(frame_size, num_frames, spatial_levels=1)
 
@@ -129,6 +130,7 @@ def repeat_frame(frame: tf.Tensor, num_frames: int) -> tf.Tensor:
     return tf.repeat(frame[:, tf.newaxis], num_frames, axis=1)
 
 
+@keras.saving.register_keras_serializable(package="tfvideogan")
 class MDGAN(AdversarialModel):
     """MD-GAN as a Keras model: a frame to a time-lapse, one stage at a time.
 
@@ -156,7 +158,8 @@ class MDGAN(AdversarialModel):
     """
 
     paper_adam: ClassVar = {"learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.9}
-    predicts = True
+    num_stages = 2
+    repeats_frame = True
 
     def __init__(
         self,
@@ -169,65 +172,81 @@ class MDGAN(AdversarialModel):
     ):
         super().__init__(refine_generator or base_generator, discriminator, **options)
         self.base_generator = base_generator
-        self.stage = 1 if refine_generator is None else 2
         self.adversarial_weight = adversarial_weight
         self.ranking_weight = ranking_weight
+
+    @property
+    def stage(self) -> int:
+        return 1 if self.generator is self.base_generator else 2
+
+    @property
+    def predicts(self) -> bool:
+        return True
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        return super().networks if self.stage == 1 else {"base": self.base_generator, **super().networks}
 
     @property
     def loss_names(self) -> tuple[str, ...]:
         names = ("d_real", "d_fake", "g_adversarial", "g_content")
         return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
 
-    def sampling_state(self) -> dict[str, list[tf.Variable]]:
-        state = super().sampling_state()
-        return state if self.stage == 1 else state | {"base": [v.value for v in self.base_generator.variables]}
-
-    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - of noise only
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - the step is for latents
         return clips[:, 0]
 
     def generate(
         self, inputs: tf.Tensor, generator: keras.Model, training: bool, base_training: bool = False
-    ) -> dict[str, tf.Tensor]:
-        """X -> Y1 -> Y2, `generator` being the network of the last stage.
+    ) -> Tensors:
+        """X -> Y1 -> Y2, where `generator` is the network of the model's own stage.
 
-        The frozen Base-Net takes inference statistics in stage 2, unless `base_training`.
+        In stage 2 the frozen Base-Net takes inference statistics, unless `base_training` is set.
         """
-        repeated = repeat_frame(inputs, self.base_generator.input_shape[1])
+        repeated = repeat_frame(inputs, self.num_frames)
         if self.stage == 1:
             return {"clip": generator(repeated, training=training)}
         base = self.base_generator(repeated, training=base_training)
         return {"clip": generator(base, training=training), "base": base}
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> Tensors:
         return self.generate(inputs, self.sampling_generator, training, base_training=training)
 
-    def discriminator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        real = self.discriminator(clips, training=True)
-        fake = self.discriminator(generated["clip"], training=True)
+    def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
+        real = self.discriminator(clips, training=training)
+        fake = self.discriminator(generated["clip"], training=training)
         terms = {
             "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
             "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
         }
-        if self.stage == 2:  # D2 maximises what G2 minimises
-            base = self.discriminator(generated["base"], training=True)
+        if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises
+            base = self.discriminator(generated["base"], training=training)
             terms["d_ranking"] = -self.ranking_weight * _ranking(fake, real, base)
         return terms
 
-    def generator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        fake = self.discriminator(generated["clip"], training=True)
+    def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
+        fake = self.discriminator(generated["clip"], training=training)
         adversarial = losses.sigmoid_adversarial(fake["logits"], losses.REAL)
         terms = {
             "g_adversarial": self.adversarial_weight * adversarial,
             "g_content": losses.content_l1(generated["clip"], clips),
         }
         if self.stage == 2:
-            real = self.discriminator(clips, training=True)
-            base = self.discriminator(generated["base"], training=True)
+            real = self.discriminator(clips, training=training)
+            base = self.discriminator(generated["base"], training=training)
             terms["g_ranking"] = self.ranking_weight * _ranking(fake, real, base)
         return terms
 
+    def get_config(self) -> dict[str, Any]:
+        refine_generator = self.generator if self.stage == 2 else None
+        return super().get_config() | {
+            "base_generator": keras.saving.serialize_keras_object(self.base_generator),
+            "refine_generator": keras.saving.serialize_keras_object(refine_generator),
+            "adversarial_weight": self.adversarial_weight,
+            "ranking_weight": self.ranking_weight,
+        }
 
-def _ranking(refined: dict[str, tf.Tensor], real: dict[str, tf.Tensor], base: dict[str, tf.Tensor]) -> tf.Tensor:
+
+def _ranking(refined: Tensors, real: Tensors, base: Tensors) -> tf.Tensor:
     """The ranking loss over the discriminator's conv1 and conv3, its three branches sharing weights."""
     layers = [[branch["conv1"], branch["conv3"]] for branch in (refined, real, base)]
     return losses.ranking_loss(*layers)

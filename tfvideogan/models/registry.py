@@ -1,4 +1,4 @@
-"""The one registry: which networks make a run's model, stage by stage, and what tests need of each network."""
+"""The one registry: of which networks a run's model is made, stage by stage, and what tests know of each network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Network:
     parameters: int | None = None
 
 
-# The one-stream baseline's count is not in the specification; it is the video trunk and one head.
+# No source gives the one-stream baseline's count, since it is the video trunk with one of its two heads.
 NETWORKS = {
     "vgan_two_stream": Network(vgan.two_stream_generator, 64, 64, 16_245_383),
     "vgan_one_stream": Network(vgan.one_stream_generator, 64, 64),
@@ -43,7 +43,7 @@ NETWORKS = {
 
 def num_stages(model: str) -> int:
     """How many stages a run of this model has."""
-    return 2 if model == "mdgan" else 1
+    return (mdgan.MDGAN if model == "mdgan" else vgan.VGAN).num_stages
 
 
 def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float = 0.0) -> AdversarialModel:

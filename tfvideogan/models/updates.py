@@ -1,7 +1,7 @@
-"""A player's update: taken by all replicas or by none, with the loss scale that float16 needs.
+"""A player's update, which all replicas take or none, with the loss scale that float16 needs.
 
-Keras' LossScaleOptimizer looks at replica 0 only, so that an overflow elsewhere reaches
-the weights; here every replica votes.
+Keras' LossScaleOptimizer looks at replica 0 only, so that an overflow on another replica
+reaches the weights. Here every replica votes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 INITIAL_SCALE = 2.0**15
 SMALLEST_SCALE, LARGEST_SCALE = 2.0, 2.0**24
-NO_SCALE = 1.0  # of networks that are not of float16
-GROW_AFTER = 2000  # finite updates, after which the scale is doubled
+NO_SCALE = 1.0  # the scale of networks in other precisions than float16
+GROW_AFTER = 2000  # the scale is doubled after so many finite updates in a row
 
 
 class Update:
@@ -23,8 +23,8 @@ class Update:
     Make it in the strategy's scope.
 
     Args:
-        network: whose trainable variables are updated; under float16 its losses are scaled.
-        optimizer: built here, since Keras would build it inside the first step, which fails on two replicas.
+        network: its trainable variables are updated; if it computes in float16, its losses are scaled.
+        optimizer: it is built here, since Keras would build it inside the first step, which fails on two replicas.
 
     Raises:
         ValueError: an optimizer that scales losses itself.
@@ -34,24 +34,20 @@ class Update:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor:
             raise ValueError(f"losses are scaled here, not by the optimizer. Received: {optimizer.name}")
         self.network, self.optimizer = network, optimizer
-        self.scales = network.compute_dtype == "float16"
+        # The layers are asked: Keras keeps their precision in a file, but gives the network that of the program.
+        self.scales = any(layer.compute_dtype == "float16" for layer in network.layers)
         optimizer.build(network.trainable_variables)
-        self.scale = per_replica(INITIAL_SCALE if self.scales else NO_SCALE, "loss_scale")
-        self.finite_updates = per_replica(0, "finite_updates")  # since the scale last changed
+        self.scale = training_variable(INITIAL_SCALE if self.scales else NO_SCALE, "loss_scale")
+        self.finite_updates = training_variable(0, "finite_updates")  # how many there were since the scale last changed
 
     def keep_scale(self, scale: float) -> None:
-        """Goes on with a loss scale, or with the initial one if `scale` is that of another precision's run."""
+        """Goes on with this loss scale, or with the initial one if the scale comes from a run in another precision."""
         if self.scales:
             self.scale.assign(INITIAL_SCALE if scale == NO_SCALE else scale)
             self.finite_updates.assign(0)
 
-    @property
-    def variables(self) -> list[tf.Variable]:
-        """The optimizer's, and the scale's."""
-        return [*(variable.value for variable in self.optimizer.variables), self.scale, self.finite_updates]
-
     def objective(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
-        """The sum to differentiate, divided by the replicas (whose gradients are summed), and scaled."""
+        """The scaled sum of the losses, divided by the number of replicas, whose gradients are summed."""
         total = tf.add_n(list(losses.values())) / tf.distribute.get_replica_context().num_replicas_in_sync
         return total * self.scale if self.scales else total
 
@@ -61,9 +57,9 @@ class Update:
         """Updates the network if the gradients and `losses` of all replicas are finite.
 
         Args:
-            tape: holds the network's trainable variables and the `objective`.
-            losses: and what else must be finite.
-            allowed: a vote on something else, equal on all replicas.
+            tape: it has recorded how the `objective` comes from the network's trainable variables.
+            losses: they must be finite beside the gradients.
+            allowed: a vote on something else, equal on all replicas, without which the update is not taken.
 
         Returns:
             Whether the update was taken, equal on all replicas.
@@ -83,30 +79,31 @@ class Update:
 
             tf.cond(strategy.experimental_local_results(taken)[0], update, lambda: tf.constant(False))
 
-        # A condition around an update that crosses replicas cannot stand within one replica.
+        # All replicas take part in an update, and TensorFlow refuses a condition around such an operation in the code
+        # of a single one. `merge_call` lets the replicas wait while the condition is evaluated once for all of them.
         tf.distribute.get_replica_context().merge_call(on_all_replicas, args=(taken, gradients))
         return taken
 
     def _adapt_scale(self, finite: tf.Tensor) -> None:
-        """Halved at an overflow, doubled after `GROW_AFTER` updates without one."""
+        """Halves the scale at an overflow, and doubles it after `GROW_AFTER` updates without one."""
         grow = self.finite_updates + 1 >= GROW_AFTER
         doubled = tf.where(grow, tf.minimum(self.scale * 2.0, LARGEST_SCALE), self.scale)
         self.scale.assign(tf.where(finite, doubled, tf.maximum(self.scale / 2.0, SMALLEST_SCALE)))
         self.finite_updates.assign((self.finite_updates + 1) * tf.cast(finite & ~grow, tf.int64))
 
 
-def per_replica(value: float, name: str) -> tf.Variable:
-    """A variable of training that every replica keeps for itself: an int64, or a float32 for a float."""
+def training_variable(value: float, name: str) -> tf.Variable:
+    """A variable of which each replica has, and changes, its own copy: a count (int64), or a scale if it is a float."""
     dtype = tf.float32 if isinstance(value, float) else tf.int64
     return tf.Variable(value, dtype=dtype, trainable=False, name=name)
 
 
 def all_finite(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
-    """Whether all of these are, on this replica."""
+    """Whether all values of these tensors are finite on this replica."""
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
 def vote(yes: tf.Tensor) -> tf.Tensor:
-    """Whether all replicas say yes."""
+    """Whether all replicas say yes, which each of them must be asked at the same time."""
     against = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~yes, tf.int32))
     return tf.equal(against, 0)

@@ -9,9 +9,9 @@ A 3D stream makes a moving foreground f and its mask m, a 2D stream a still
 background b. With an encoder in place of the noise the same network predicts the
 future of a frame.
 
-Deviations: the paper's conditional network has a code of 100 values, the released
-code has none; this follows the code. Sizes other than 64x64x32 are ours: levels are
-dropped or added at the coarse end, and the width stops growing at 8 * base_width.
+Deviations: the paper's conditional network has a bottleneck of 100 values, which the
+released program lacks, and so does this one. Sizes other than 64x64x32 are ours: they have
+fewer or more levels at the coarse end, and the width stops growing at 8 * base_width.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import tensorflow as tf
 from tfvideogan import config, losses
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.generative import Tensors
 
 LATENT_DIM = 100
 SMALLEST_FRAME = config.SMALLEST_FRAME["vgan"]
@@ -55,14 +56,14 @@ def two_stream_generator(
     noise_map = keras.layers.Reshape([1, 1, LATENT_DIM])(latents)
     widths = _widths(base_width, frame_size)
     x = blocks.deconv(noise_map, widths[0], blocks.SMALLEST_MAP, padding="valid", stddev=init_stddev, name="b_conv1")
-    background = _background_stream(blocks.batch_norm_relu(x), widths[1:], init_stddev)
+    background = _background_stream(blocks.batch_norm_relu(x, name="b_bn1"), widths[1:], init_stddev)
     return keras.Model(latents, _fuse(trunk, background, init_stddev), name="two_stream_generator")
 
 
 def one_stream_generator(
     base_width: int = 64, frame_size: int = 64, num_frames: int = 32, init_stddev: float = 0.01
 ) -> keras.Model:
-    """The paper's baseline: the foreground trunk with one head, no mask, no background.
+    """The paper's baseline: the foreground trunk with one head, without mask and background.
 
     Arguments and errors are those of `two_stream_generator`.
 
@@ -95,7 +96,7 @@ def conditional_generator(
     seed_frames = num_frames // 2 ** strides.count(2)
     x = keras.layers.Reshape([1, *code.shape[1:]])(code)
     x = blocks.deconv(x, widths[0], (seed_frames, 1, 1), padding="valid", stddev=init_stddev, name="f_conv1")
-    trunk = _video_trunk(blocks.batch_norm_relu(x), widths[1:], strides, init_stddev)
+    trunk = _video_trunk(blocks.batch_norm_relu(x, name="f_bn1"), widths[1:], strides, init_stddev)
     return keras.Model(frame, _fuse(trunk, background, init_stddev), name="conditional_generator")
 
 
@@ -115,7 +116,7 @@ def discriminator(
     for level, (width, stride) in enumerate(zip(_widths(base_width, frame_size)[::-1], strides, strict=True)):
         x = blocks.conv(x, width, **blocks.cube(stride), stddev=init_stddev, name=f"conv{level + 1}")
         if level > 0:
-            x = blocks.batch_norm(x, epsilon=1e-3)
+            x = blocks.batch_norm(x, epsilon=1e-3, name=f"bn{level + 1}")
         x = blocks.leaky_relu(x)
     x = blocks.conv(x, 2, x.shape[1:4], padding="valid", stddev=init_stddev, name="logits_conv")
     return keras.Model(clip, keras.layers.Reshape([2], dtype="float32", name="logits")(x), name="discriminator")
@@ -128,20 +129,20 @@ def _widths(base_width: int, frame_size: int) -> list[int]:
 
 
 def _video_trunk_from_latents(latents: Any, base_width: int, frame_size: int, num_frames: int, stddev: float) -> Any:
-    """Latents [N, 100] -> [N, T/2, H/2, W/2, base_width], from one 2x4x4 seed."""
+    """Latents [N, 100] -> [N, T/2, H/2, W/2, base_width]; the coarsest map is 2x4x4 at the paper's size."""
     widths = _widths(base_width, frame_size)
     strides = blocks.temporal_strides(frame_size, num_frames)
     seed_shape = (num_frames // 2 ** strides.count(2), blocks.SMALLEST_MAP, blocks.SMALLEST_MAP)
     x = keras.layers.Reshape([1, 1, 1, LATENT_DIM])(latents)
     x = blocks.deconv(x, widths[0], seed_shape, padding="valid", stddev=stddev, name="f_conv1")
-    return _video_trunk(blocks.batch_norm_relu(x), widths[1:], strides, stddev)
+    return _video_trunk(blocks.batch_norm_relu(x, name="f_bn1"), widths[1:], strides, stddev)
 
 
 def _video_trunk(x: Any, widths: Sequence[int], strides: Sequence[int], stddev: float) -> Any:
-    """3D transposed convolutions up to half the size; the heads make the last step (of stride `strides[0]`)."""
+    """3D transposed convolutions up to half the frame's size; the heads make the last doubling."""
     for level, (width, stride) in enumerate(zip(widths, strides[:0:-1], strict=True)):
         x = blocks.deconv(x, width, **blocks.cube(stride), stddev=stddev, name=f"f_conv{level + 2}")
-        x = blocks.batch_norm_relu(x)
+        x = blocks.batch_norm_relu(x, name=f"f_bn{level + 2}")
     return x
 
 
@@ -149,7 +150,7 @@ def _background_stream(x: Any, widths: Sequence[int], stddev: float) -> Any:
     """[N, 4, 4, C] -> background [N, 1, H, W, 3] in [-1, 1]."""
     for level, width in enumerate(widths):
         x = blocks.deconv(x, width, 4, strides=2, stddev=stddev, name=f"b_conv{level + 2}")
-        x = blocks.batch_norm_relu(x)
+        x = blocks.batch_norm_relu(x, name=f"b_bn{level + 2}")
     x = blocks.head(blocks.deconv(x, 3, 4, strides=2, stddev=stddev, name="b_head"), "tanh", "background_frame")
     return keras.layers.Reshape([1, *x.shape[1:]], dtype="float32", name="background")(x)
 
@@ -159,13 +160,13 @@ def _frame_encoder(x: Any, widths: Sequence[int], stddev: float) -> Any:
     for level, width in enumerate(widths):
         x = blocks.conv(x, width, 4, strides=2, stddev=stddev, name=f"e_conv{level + 1}")
         if level > 0:
-            x = blocks.batch_norm(x, epsilon=1e-3)
+            x = blocks.batch_norm(x, epsilon=1e-3, name=f"e_bn{level + 1}")
         x = keras.layers.ReLU()(x)
     return x
 
 
 def _fuse(trunk: Any, background: Any, stddev: float) -> dict[str, Any]:
-    """Both heads on the trunk, and eq. 2: the mask is replicated over colour, the background over time."""
+    """Both heads on the trunk, and eq. 2, in which the mask is repeated over colour and the background over time."""
     f = blocks.deconv(trunk, 3, 4, strides=2, stddev=stddev, name="f_head")
     m = blocks.deconv(trunk, 1, 4, strides=2, stddev=stddev, name="m_head")
     foreground, mask = blocks.head(f, "tanh", "foreground"), blocks.head(m, "sigmoid", "mask")
@@ -178,6 +179,7 @@ def latents(seed: int, count: int) -> tf.Tensor:
     return tf.stack([tf.random.stateless_normal([LATENT_DIM], [seed, row]) for row in range(count)])
 
 
+@keras.saving.register_keras_serializable(package="tfvideogan")
 class VGAN(AdversarialModel):
     """Video-GAN as a Keras model: noise, or a frame, to a clip.
 
@@ -211,9 +213,16 @@ class VGAN(AdversarialModel):
         **options: Any,
     ):
         super().__init__(generator, discriminator, **options)
-        self.predicts = len(generator.inputs[0].shape) == 4
-        self.mask_prior = 0.0 if self.predicts or "mask" not in generator.output else mask_prior
+        self.mask_prior = mask_prior if self.has_mask and not self.predicts else 0.0
         self.first_frame_weight = first_frame_weight if self.predicts else 0.0
+
+    @property
+    def predicts(self) -> bool:
+        return len(self.generator.input_shape) == 4
+
+    @property
+    def has_mask(self) -> bool:
+        return "mask" in self.generator.output
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -224,21 +233,21 @@ class VGAN(AdversarialModel):
     def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return clips[:, 0] if self.predicts else self.draw_latents(tf.shape(clips)[0], LATENT_DIM, step)
 
-    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> dict[str, tf.Tensor]:
+    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
         return generator(inputs, training=training)
 
-    def discriminator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        # Real and fake pass separately: each has batch statistics of its own.
-        real_logits = self.discriminator(clips, training=True)
-        fake_logits = self.discriminator(generated["clip"], training=True)
+    def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
+        # Real and fake clips pass separately, so that each have batch statistics of their own.
+        real_logits = self.discriminator(clips, training=training)
+        fake_logits = self.discriminator(generated["clip"], training=training)
         return {
             "d_real": losses.softmax_adversarial(real_logits, losses.REAL),
             "d_fake": losses.softmax_adversarial(fake_logits, losses.FAKE),
         }
 
-    def generator_losses(self, clips: tf.Tensor, generated: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        # Non-saturating: the fake is labelled as real.
-        fake_logits = self.discriminator(generated["clip"], training=True)
+    def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
+        # This is the non-saturating form: fakes are labelled as real.
+        fake_logits = self.discriminator(generated["clip"], training=training)
         terms = {"g_adversarial": losses.softmax_adversarial(fake_logits, losses.REAL)}
         if self.mask_prior:
             terms["g_mask_prior"] = self.mask_prior * losses.mask_prior(generated["mask"])
@@ -246,3 +255,10 @@ class VGAN(AdversarialModel):
             first_frame = losses.content_l1(generated["clip"][:, 0], clips[:, 0])
             terms["g_first_frame"] = self.first_frame_weight * first_frame
         return terms
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "mask_prior": self.mask_prior,
+            "first_frame_weight": self.first_frame_weight,
+        }

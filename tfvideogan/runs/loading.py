@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import tensorflow as tf
 
@@ -10,22 +11,51 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import paths
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.registry import build_model, num_stages
-from tfvideogan.runs.run_folder import Checkpoint, RunFolder, State
+from tfvideogan.runs import state
+from tfvideogan.runs.run_folder import Checkpoint, RunFolder
+from tfvideogan.runs.state import State
+
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow puts behind the name of each variable
 
 
-def restore(checkpoint: Checkpoint, state: State) -> None:
-    """Fills every variable of `state` from a checkpoint, which may hold more.
+def restore(checkpoint: Checkpoint, variables: State) -> None:
+    """Fills variables from a checkpoint, which may hold other parts beside theirs.
 
     Raises:
-        UsageError: the checkpoint is of another model.
+        UsageError: the checkpoint is damaged, or of another model: a part does not have the same names and shapes.
     """
+    prefix = str(checkpoint.path / "variables")
+    parts = variables
     try:
-        status = tf.train.Checkpoint(**state).read(str(checkpoint.path / "variables"))
+        if checkpoint.format[0] == 1:  # Its variables are known by their places.
+            parts = {part: list(named.values()) for part, named in variables.items()}
+        else:
+            _check_names(tf.train.load_checkpoint(prefix), variables)
+        status = tf.train.Checkpoint(**parts).read(prefix)
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {paths.first_line(error)}") from error
     except tf.errors.OpError as error:
         raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
+
+
+def _check_names(reader: tf.train.CheckpointReader, variables: State) -> None:
+    """Raises ValueError unless the checkpoint has exactly these variables in each of these parts."""
+    keys = [key.removesuffix(_VALUE) for key in reader.get_variable_to_shape_map() if key.endswith(_VALUE)]
+    stored = {_unescaped(key) for key in keys if key.partition("/")[0] in variables}
+    wanted = {f"{part}/{name}" for part, named in variables.items() for name in named}
+    if stored != wanted:
+        raise ValueError(f"it lacks {_first_of(wanted - stored)}, and the model lacks {_first_of(stored - wanted)}")
+
+
+def _unescaped(key: str) -> str:
+    """TensorFlow writes `.S` for a slash within a name, and doubles the dot."""
+    return re.sub(r"\.([.S])", lambda match: "." if match[1] == "." else "/", key)
+
+
+def _first_of(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:3]) or "nothing"
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
 def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
@@ -46,10 +76,10 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
         of_stage = f" of stage {stage}" if stage else ""
         raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
     model = build_model(config.model, checkpoint.stage)
-    state = model.sampling_state()
+    variables = state.for_sampling(model)
     if config.train.ema:  # what samples is the average, and the model has no other generator
-        state["ema_generator"] = state.pop("generator")
-    restore(checkpoint, state)
+        variables["ema_generator"] = variables.pop("generator")
+    restore(checkpoint, variables)
     return model, checkpoint
 
 

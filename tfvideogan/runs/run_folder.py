@@ -1,11 +1,13 @@
 """A run folder: what the run is, its checkpoints, and models loaded from it.
 
-    config.json                              the resolved options
-    checkpoints/stage1-step00000500/         variables, and a manifest with their SHA-256
+    config.json                              the resolved options, local data by absolute paths
+    checkpoints/stage1-step00000500/         variables by name, and a manifest with the SHA-256 of their files
     log.jsonl  samples/  tensorboard/        what the run shows while it trains
+    .lock                                    while it trains: by which process
 
 A checkpoint is written under a temporary name and renamed when complete; the manifest
 is written last and seals itself, too. A folder whose files do not match its manifest is never loaded.
+`versions.py` tells what formats there are.
 """
 
 from __future__ import annotations
@@ -17,11 +19,10 @@ import re
 import tensorflow as tf
 
 from tfvideogan.config import Config, DamagedError, UsageError
-from tfvideogan.files import atomic, checksums, paths
-from tfvideogan.runs import manifest
+from tfvideogan.files import atomic, paths
+from tfvideogan.runs import config_file, lock, manifest, versions
 from tfvideogan.runs.manifest import Provenance
-
-State = dict[str, list[tf.Variable]]
+from tfvideogan.runs.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +32,13 @@ _FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folde
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Checkpoint:
-    """A complete checkpoint; the newest is the largest. `provenance` is that of a verified one."""
+    """A complete checkpoint; the newest is the largest. `provenance` and `format` are those of a verified one."""
 
     stage: int
     step: int
     path: paths.Path
     provenance: Provenance = dataclasses.field(default=Provenance(), compare=False)
+    format: versions.Format = dataclasses.field(default=versions.CURRENT, compare=False)
 
 
 class RunFolder:
@@ -57,25 +59,21 @@ class RunFolder:
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
             raise UsageError(f"--run_dir must be a folder. Received: {path}, which is a file")
-        if (run.path / "config.json").exists():
+        if (run.path / config_file.NAME).exists():
             run._check_same_model(config)
-        elif run.path.exists() and not all(file.match(".*.part") for file in run.path.iterdir()):  # of a killed run
+        elif run.path.exists() and not all(_is_of_killed_run(file) for file in run.path.iterdir()):
             raise UsageError(f"--run_dir must be new, empty or a run folder. Received: {path}, which holds other files")
         return run
 
     def write_config(self, config: Config) -> None:
         """Makes these the run's options. Raises UsageError if the folder cannot be written."""
-        try:
-            if not (self.path / "config.json").exists() or self.config() != config:
-                atomic.write_bytes(self.path / "config.json", config.to_json().encode())
-        except OSError as error:
-            raise UsageError(f"--run_dir cannot be written: {error}") from error
+        config_file.write(self.path, config)
 
     @classmethod
     def open(cls, path: str | paths.Path) -> RunFolder:
         """An existing run folder. Raises UsageError if it is none."""
         run = cls(path)
-        if not (run.path / "config.json").is_file():
+        if not (run.path / config_file.NAME).is_file():
             what = "which holds no run" if run.path.exists() else "no such folder"
             raise UsageError(f"--run_dir must be a folder made by tfvideogan.train. Received: {str(path)!r}, {what}")
         run.config()
@@ -83,13 +81,10 @@ class RunFolder:
 
     def config(self) -> Config:
         """The run's options. Raises UsageError if they cannot be read."""
-        try:
-            return Config.from_json((self.path / "config.json").read_text(encoding="utf-8"))
-        except (ValueError, OSError, tf.errors.OpError) as error:
-            raise UsageError(f"--run_dir: {self.path / 'config.json'}: {error}") from error
+        return config_file.read(self.path)
 
     def _check_same_model(self, config: Config) -> None:
-        earlier, now = self.config().flat(), config.flat()
+        earlier, now = (config_file.recorded(options).flat() for options in (self.config(), config))
         different = [name for name in _FIXED if earlier[name] != now[name]]
         if bool(earlier["ema"]) != bool(now["ema"]):
             different.append("ema")
@@ -116,12 +111,7 @@ class RunFolder:
                 paths.remove_folder(unfinished)
         try:
             tf.train.Checkpoint(**state).write(str(beside / "variables"))
-            files = {
-                path.name: checksums.sha256(path) for path in sorted(beside.iterdir()) if path.name != manifest.MANIFEST
-            }
-            (beside / manifest.MANIFEST).write_text(
-                manifest.sealed({"stage": stage, "step": step, **vars(provenance), "files": files})
-            )
+            (beside / manifest.MANIFEST).write_text(manifest.of_folder(beside, stage, step, provenance))
             if beside != final:
                 self._rename(beside, final)
         except (OSError, tf.errors.OpError) as error:
@@ -157,12 +147,15 @@ class RunFolder:
         """The newest checkpoint (of `stage`) whose files match its manifest, or None if there is none at all.
 
         Raises:
+            UsageError: it is of a newer major format.
             DamagedError: there are checkpoints, and every one is damaged.
         """
         candidates = [c for c in self.list() if stage in (None, c.stage)]
         for checkpoint in reversed(candidates):
             try:
-                return dataclasses.replace(checkpoint, provenance=manifest.verified(checkpoint.path))
+                return self._verified(checkpoint)
+            except UsageError:
+                raise
             except (OSError, ValueError, tf.errors.OpError) as error:
                 told = f"checkpoint {checkpoint.path} is passed over: {paths.first_line(error)}"
                 if told not in self._told:  # a run asks for its latest more than once
@@ -174,3 +167,17 @@ class RunFolder:
                 "remove them, or the folder, to begin again"
             )
         return None
+
+    def _verified(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint with what its manifest says; its errors are those of `manifest.verified`."""
+        provenance, version = manifest.verified(checkpoint.path, checkpoint.stage, checkpoint.step)
+        if version[0] == 1:  # The data then stood where the run's batch size put them.
+            batch_size = self.config().data.batch_size
+            clips = checkpoint.step * batch_size
+            provenance = dataclasses.replace(provenance, clips=clips, batch_size=batch_size)
+        return dataclasses.replace(checkpoint, provenance=provenance, format=version)
+
+
+def _is_of_killed_run(file: paths.Path) -> bool:
+    """Whether a file is what a run leaves that was killed before it had written its options."""
+    return file.name == lock.NAME or file.match(".*.part")

@@ -28,12 +28,17 @@ def open_data(config: Config) -> list[Weighted]:
 
 
 def batches(
-    config: Config, sources: Sequence[Weighted], seed: int, step: int = 0, worker: int = 0, workers: int = 1
+    config: Config, sources: Sequence[Weighted], seed: int, first: int = 0, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """A run's batches [N, T, H, W, 3] in [-1, 1] from a step on; each of several workers gets its part of each."""
-    size = config.data.batch_size // workers
+    """A run's batches [N, T, H, W, 3] in [-1, 1], of which each of several workers gets its part.
+
+    Args:
+        first: the number of clips that all workers together have taken. Each takes the same number, so where it does
+            not divide by them (as after another number of workers), fewer clips than workers come a second time.
+    """
+    size, own = config.data.batch_size // workers, first // workers
     return pipeline.training_batches(
-        sources, config.model.num_frames, size, seed, step, _variation(config), worker, workers
+        sources, config.model.num_frames, size, seed, own, _variation(config), worker, workers
     )
 
 

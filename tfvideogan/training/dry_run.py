@@ -66,8 +66,8 @@ def memory(model: AdversarialModel, rows: int, precision: str) -> float:
     discriminator for two branches at a time (real and fake), or three with the ranking loss.
     """
     parameters = model.generator.count_params() * (5 if model.ema else 4) + model.discriminator.count_params() * 4
-    if getattr(model, "stage", 1) == 2:
-        parameters += model.base_generator.count_params()
+    if "base" in model.networks:
+        parameters += model.networks["base"].count_params()
     branches = 3 if "d_ranking" in model.loss_names else 2
     activations = _activations(model.generator) + branches * _activations(model.discriminator)
     return parameters * 4.0 + activations * rows * BYTES_OF_ACTIVATION[precision] * WORKSPACE

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tfvideogan.config import Config, UsageError
 from tfvideogan.models import registry
+from tfvideogan.runs import lock
 from tfvideogan.runs.journal import Journal, tolerated
 from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 from tfvideogan.training import assembly, statistics
@@ -42,13 +43,15 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
         `NOT_FINITE` if going back to a checkpoint did not help.
 
     Raises:
-        UsageError: options, data or a run folder that cannot be used; the folder is then as it was, but for
-            data that cannot be read on, whose last checkpoint stays.
+        UsageError: options, data or a run folder that cannot be used, or another process that trains in it; the
+            folder is then as it was, but for data that cannot be read on, whose last checkpoint stays.
         OSError: the last checkpoint cannot be written.
     """
     runtime = open_runtime(config.train, config.data.batch_size)
     with runtime.telling_lost_hosts(), contextlib.ExitStack() as until_trained:
         folder = RunFolder.for_training(run_dir, config)
+        if runtime.is_chief:
+            until_trained.enter_context(lock.held(folder.path))
         latest = latest_on_all_hosts(folder, runtime)
         sources = assembly.open_data(config)
         stop = until_trained.enter_context(StopSignals())
@@ -131,7 +134,7 @@ class StageLoop:
             if stage.step == profile.start < profile.stop:
                 self.journal.start_profile()
             stop = train_step(next(batches), bool(self.stop.signal_number))
-            stage.step += 1
+            stage.count_step()
             bar.update()
             if stage.step == profile.stop:
                 self.journal.stop_profile()

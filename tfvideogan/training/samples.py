@@ -24,7 +24,7 @@ class Samples:
     def __init__(self, model: AdversarialModel, source: ClipSource, seed: int):
         self._model = model
         if model.predicts:
-            batches = pipeline.evaluation_batches(source, model.discriminator.input_shape[1], COUNT, COUNT)
+            batches = pipeline.evaluation_batches(source, model.num_frames, COUNT, COUNT)
             self._real = next(iter(batches)).numpy()
             self._inputs = self._real[:, 0]
         else:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfvideogan.config import Config
 from tfvideogan.data.sources import Weighted
 from tfvideogan.models.updates import NO_SCALE
-from tfvideogan.runs import loading
+from tfvideogan.runs import loading, state
 from tfvideogan.runs.manifest import Provenance
 from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 from tfvideogan.training import assembly
@@ -30,7 +30,8 @@ class Stage:
 
     Attributes:
         model: compiled for the run's replicas.
-        step: how many steps were taken.
+        step: the number of steps that were taken.
+        clips: the number of clips that they took, which is where the data go on.
         provenance: what its next checkpoint says of where it was trained.
     """
 
@@ -46,8 +47,10 @@ class Stage:
         self.config, self.folder, self.runtime, self.sources = config, folder, runtime, sources
         self.number, self.steps = number, steps
         self.model = assembly.new_model(config, runtime, number)
-        self.provenance = Provenance(replicas=runtime.replicas, hosts=runtime.workers)
-        self.step = 0
+        self.provenance = Provenance(
+            batch_size=config.data.batch_size, replicas=runtime.replicas, hosts=runtime.workers
+        )
+        self.step = self.clips = 0
         newest = latest_on_all_hosts(folder, runtime, number)
         if newest:
             self._resume(newest)
@@ -55,7 +58,7 @@ class Stage:
             self._start()
 
     def _resume(self, newest: Checkpoint) -> None:
-        loading.restore(newest, self.model.training_state())
+        loading.restore(newest, state.for_training(self.model))
         for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.config.train), strict=True):
             optimizer.learning_rate = rate  # The run's options may have changed since the checkpoint.
         for update in self.model.updates:
@@ -64,7 +67,8 @@ class Stage:
         logger.info("stage %d goes on from step %d of %d (%s)", self.number, newest.step, self.steps, newest.path.name)
         _warn_of_other_replicas(newest.provenance, self.provenance)
         self._take_order(newest.provenance.restores)
-        self.step = newest.step
+        self.step, self.clips = newest.step, newest.provenance.clips
+        _warn_of_other_batch_size(newest, self.provenance)
 
     def _start(self) -> None:
         if self.number == 2:
@@ -78,12 +82,18 @@ class Stage:
     def batches(self) -> Iterator[tf.Tensor]:
         """This host's part of the batches from the present step on."""
         host = self.runtime.worker, self.runtime.workers
-        return iter(assembly.batches(self.config, self.sources, self.model.seed, self.step, *host))
+        return iter(assembly.batches(self.config, self.sources, self.model.seed, self.clips, *host))
+
+    def count_step(self) -> None:
+        """Counts a step that the model has taken, and the clips of its batch."""
+        self.step += 1
+        self.clips += self.config.data.batch_size
 
     def save(self) -> None:
         """Writes a checkpoint of this step. Raises OSError if it cannot be written."""
-        state, keep = self.model.training_state(), self.config.train.keep
-        self.folder.save(self.number, self.step, state, keep, self.provenance)
+        variables, keep = state.for_training(self.model), self.config.train.keep
+        provenance = dataclasses.replace(self.provenance, clips=self.clips)
+        self.folder.save(self.number, self.step, variables, keep, provenance)
 
     def has_checkpoints(self) -> bool:
         """Whether the run folder holds a checkpoint of this stage, good or damaged."""
@@ -104,12 +114,12 @@ class Stage:
         """Restores the stage's newest good checkpoint and takes another order of the data; returns that checkpoint."""
         good = latest_on_all_hosts(self.folder, self.runtime, self.number)
         scales, skipped = [update.scale.numpy() for update in self.model.updates], self.model.skipped.numpy()
-        loading.restore(good, self.model.training_state())
+        loading.restore(good, state.for_training(self.model))
         for update, scale in zip(self.model.updates, scales, strict=True):
             update.keep_scale(scale)  # The checkpoint's scale would overflow again.
         self.model.skipped.assign(skipped)  # The checkpoint does not know of the steps that were skipped since.
         self._take_order(self.provenance.restores + 1)
-        self.step = good.step
+        self.step, self.clips = good.step, good.provenance.clips
         return good
 
     def _take_order(self, restores: int) -> None:
@@ -118,6 +128,15 @@ class Stage:
         self.model.reseed((self.config.train.seed + restores * 1_000_003) % 2**31)
         self.model.skipped_in_a_row.assign(0)
         self.model.reset_metrics()
+
+
+def _warn_of_other_batch_size(newest: Checkpoint, now: Provenance) -> None:
+    then = newest.provenance
+    if then.batch_size != now.batch_size:
+        logger.warning(
+            "batch_size was %d, now %d: going on from clip %d, step %d",
+            *(then.batch_size, now.batch_size, then.clips, newest.step),
+        )
 
 
 def _warn_of_other_replicas(then: Provenance, now: Provenance) -> None:

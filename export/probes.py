@@ -42,7 +42,7 @@ def probe_inputs(
         raise UsageError(f"{flag} is for predictors, and this run generates from latents. Received: {clips!r}")
     if not model.predicts:
         return vgan.latents(seed, count).numpy()
-    num_frames, size = model.discriminator.input_shape[1:3]
+    num_frames, size = model.num_frames, model.frame_size
     try:
         source = open_source(clips or SKIES, size, num_frames, max_clips=skip + count)
     except UsageError as error:

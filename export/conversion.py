@@ -74,7 +74,7 @@ def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> np.nda
     Raises:
         UsageError: no such clips, clips of another size, or too few.
     """
-    from export.inputs import probe_inputs
+    from export.probes import probe_inputs
 
     if not model.predicts:
         return probe_inputs(model, CALIBRATION_INPUTS, clips, CALIBRATION_SEED)

@@ -1,0 +1,47 @@
+"""A test case that trains tiny runs in a folder of its own."""
+
+from pathlib import Path
+from unittest import mock
+
+import tensorflow as tf
+
+from tests.helpers import tiny
+from tfvideogan.runs import loading
+from tfvideogan.training import assembly, loop
+
+
+class TrainingTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+
+    def train(self, name: str, **options) -> Path:
+        run_dir = self.folder / name
+        defaults = {"model": "vgan", "steps": 4, "log_every": 2, "sample_every": 2, "checkpoint_every": 2}
+        self.assertEqual(loop.train(tiny.config(**(defaults | options)), run_dir), 0)
+        return run_dir
+
+    def digest(self, run_dir: Path) -> str:
+        return loading.weights_sha256(loading.load_model(run_dir)[0])
+
+    def not_finite_at(self, *steps: int, seed: int = 0):
+        """Makes the training's batches of these steps NaN, in the data order of one seed."""
+        make = assembly.batches
+
+        def spoiled(config, sources, order, first=0, *host):
+            batches = make(config, sources, order, first, *host)
+            if not host or order != seed:  # batches to estimate statistics over have no host
+                return batches
+            bad = tf.constant(steps, tf.int64)
+            return batches.enumerate(first // config.data.batch_size).map(
+                lambda number, clips: tf.where(tf.reduce_any(number == bad), float("nan"), clips)
+            )
+
+        return mock.patch.object(assembly, "batches", spoiled)
+
+    def trained(self, model) -> list[bytes]:
+        """The weights and optimizers, without the statistics, which are re-estimated as a run ends."""
+        players = (model.generator, model.discriminator)
+        values = [v.value for player in players for v in player.trainable_variables]
+        values += [v.value for optimizer in model.optimizers for v in optimizer.variables]
+        return [value.numpy().tobytes() for value in values]

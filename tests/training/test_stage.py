@@ -1,0 +1,189 @@
+"""A stage: it goes on as if it had not stopped, and goes back where steps are not finite."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tests.helpers import tiny
+from tests.training.case import TrainingTest
+from tfvideogan.config import DamagedError
+from tfvideogan.runs import loading, run_folder, state
+from tfvideogan.training import assembly, loop, runtime
+from tfvideogan.training.stage import Stage
+
+
+class StageTest(TrainingTest):
+    def test_stage_2_stands_on_stage_1s_frozen_base_net(self):
+        for ema in (0.0, 0.5):
+            run_dir = self.train(f"ema{ema}", model="mdgan", refine_steps=2, ema=ema)
+            first, _ = loading.load_model(run_dir, stage=1)
+            second, _ = loading.load_model(run_dir, stage=2)
+            for a, b in zip(first.sampling_generator.get_weights(), second.base_generator.get_weights(), strict=True):
+                self.assertAllEqual(a, b)
+
+    def test_the_same_command_again_does_nothing_more(self):
+        run_dir = self.train("again", model="mdgan", refine_steps=2)
+        before = self.digest(run_dir)
+        self.train("again", model="mdgan", refine_steps=2)
+        self.assertEqual(self.digest(run_dir), before)
+
+    def test_a_resumed_run_equals_an_undisturbed_one(self):
+        whole = self.train("whole", steps=6, ema=0.9)
+        with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --log_every
+            self.train("parts", steps=6, ema=0.9)
+            # As if killed after the checkpoint of step 4.
+            for checkpoint in run_folder.RunFolder(self.folder / "parts").list():
+                if checkpoint.step > 4:
+                    for file in checkpoint.path.iterdir():
+                        file.unlink()
+                    checkpoint.path.rmdir()
+            self.train("parts", steps=6, ema=0.9, log_every=1)
+        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+
+    def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
+        whole = self.train("whole", model="mdgan", refine_steps=2)
+        self.train("parts", model="mdgan", refine_steps=0)
+        with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --refine_steps
+            self.train("parts", model="mdgan", refine_steps=2)
+        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+
+    def test_a_resumed_run_takes_the_new_learning_rate(self):
+        run_dir = self.train("slow", steps=2)
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.train("slow", steps=3, learning_rate=0.0, discriminator_learning_rate=0.0)
+        kernels = [
+            [v.numpy() for v in self.restored(run_dir, step).trainable_variables if "kernel" in v.path]
+            for step in (2, 3)
+        ]
+        for a, b in zip(*kernels, strict=True):
+            self.assertAllEqual(a, b)
+
+    def restored(self, run_dir: Path, step: int):
+        model = tiny.model("vgan")
+        checkpoint = next(c for c in run_folder.RunFolder(run_dir).list() if c.step == step)
+        loading.restore(checkpoint, state.for_sampling(model))
+        return model.generator
+
+    def spoil(self, run_dir: Path, steps: int) -> None:
+        """Lets a run's discriminator be NaN from its last checkpoint on."""
+        run, model = run_folder.RunFolder(run_dir), tiny.model("vgan")
+        model.compile()
+        latest = run.latest()
+        loading.restore(latest, state.for_training(model))
+        model.discriminator.trainable_variables[0].assign_add(tf.fill([4, 4, 4, 3, 2], float("nan")))
+        provenance = dataclasses.replace(latest.provenance, clips=4 * steps)
+        run.save(1, steps, state.for_training(model), 9, provenance)
+
+    def test_a_run_that_is_never_finite_ends_after_three_restores(self):
+        run_dir = self.train("nan", steps=2)
+        self.spoil(run_dir, 3)
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            status = loop.train(tiny.config("vgan", steps=99, checkpoint_every=2), run_dir)
+        self.assertEqual(status, loop.NOT_FINITE)
+        said = "\n".join(logs.output)
+        self.assertEqual(said.count("the update is skipped (10 in a row)"), 3)
+        self.assertEqual(said.count("back to step 3 with the data in another order"), 2)
+        self.assertIn("for the third time, so the run ends", logs.output[-1])
+        self.assertEqual(run_folder.RunFolder(run_dir).latest().step, 3)
+
+    def test_a_run_that_a_data_order_spoils_goes_back_once_and_on_to_its_end(self):
+        with self.not_finite_at(*range(3, 99)), self.assertLogs("tfvideogan", "WARNING") as logs:
+            run_dir = self.train("spoiled", steps=16, keep=99, ema=0.5)
+        said = "\n".join(logs.output)
+        self.assertEqual(said.count("the update is skipped"), 10)
+        self.assertIn("stage 1, step 13: a loss or a gradient is not finite, the update is skipped (10 in a row)", said)
+        self.assertEqual(said.count("back to step 2 with the data in another order"), 1)
+        saved = {checkpoint.step for checkpoint in run_folder.RunFolder(run_dir).list()}
+        self.assertContainsSubset({0, 2, 4, 6, 8, 10, 12, 14, 16}, saved)
+        newest = run_folder.RunFolder(run_dir).latest()
+        self.assertEqual((newest.step, newest.provenance.restores), (16, 1))
+        model = loading.load_model(run_dir)[0]
+        for variable in model.sampling_generator.variables:
+            self.assertAllEqual(tf.math.is_finite(variable.value), tf.ones(variable.shape, bool))
+        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+        self.assertEqual((lines[-1]["skipped"], lines[-1]["restores"]), (10, 1))  # though their lines are gone
+        self.assertEqual([line["step"] for line in lines], sorted({line["step"] for line in lines}))
+        self.assertNotIn(None, lines[-1].values())
+
+        before = self.variables(newest)
+        shutil.rmtree(newest.path)  # as if killed before it was saved
+        with self.not_finite_at(*range(3, 99)):  # of the first order, which the run has left
+            self.train("spoiled", steps=16, keep=99, ema=0.5)
+        again = run_folder.RunFolder(run_dir).latest()
+        self.assertEqual((again.step, again.provenance.restores), (16, 1))
+        self.assertEqual(before, self.variables(again))
+
+    def variables(self, checkpoint: run_folder.Checkpoint) -> dict[str, bytes]:
+        """All that a checkpoint holds."""
+        reader = tf.train.load_checkpoint(str(checkpoint.path / "variables"))
+        names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE")]
+        self.assertNotEmpty(names)
+        return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
+
+    def test_a_damaged_newest_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bits(self):
+        whole = self.train("whole", steps=6, keep=9)
+        run_dir = self.train("damaged", steps=6, keep=9)
+        newest = run_folder.RunFolder(run_dir).latest().path
+        (newest / "variables.index").write_bytes(b"")
+        with self.assertLogs("tfvideogan") as logs:
+            self.train("damaged", steps=6, keep=9)
+        told = [line for line in logs.output if "is passed over" in line]
+        self.assertLen(told, 1)
+        self.assertIn(f"checkpoint {newest} is passed over: variables.index does not match", told[0])
+        self.assertIn("goes on from step 4 of 6", "\n".join(logs.output))
+        self.assertEqual(self.digest(whole), self.digest(run_dir))
+
+    def test_a_stage_whose_checkpoints_are_all_damaged_is_not_begun_again(self):
+        run_dir = self.train("stages", model="mdgan", refine_steps=2)
+        for checkpoint in run_folder.RunFolder(run_dir).list():
+            if checkpoint.stage == 2:
+                (checkpoint.path / "variables.index").write_bytes(b"")
+        with self.assertLogs("tfvideogan"), self.assertRaisesRegex(DamagedError, "are damaged"):
+            self.train("stages", model="mdgan", refine_steps=2)
+
+    def test_another_replica_count_goes_on_with_a_warning(self):
+        run_dir = self.train("replicas", steps=2, strategy="none")
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            self.train("replicas", steps=4, strategy="mirrored")
+        told = [line for line in logs.output if "data order" in line]
+        self.assertLen(told, 1)
+        self.assertIn("the checkpoint is of 1 replica(s) on 1 host(s), now there are 2 on 1", told[0])
+        newest = run_folder.RunFolder(run_dir).latest()
+        self.assertEqual((newest.step, newest.provenance.replicas), (4, 2))
+
+    def test_two_replicas_train_both_stages_as_one_does(self):
+        options = {"model": "mdgan", "refine_steps": 2, "steps": 2, "sync_batch_norm": True, "ema": 0.5}
+        models = [
+            loading.load_model(self.train(strategy, strategy=strategy, **options))[0]
+            for strategy in ("none", "mirrored")
+        ]
+        self.assertEqual(models[0].stage, 2)
+        for ours, theirs in zip(*[m.variables for m in models], strict=True):
+            if not ours.path.startswith(("conv", "bn", "logits")):  # the discriminator is not loaded
+                self.assertAllClose(ours, theirs, atol=1e-5, msg=ours.path)
+
+    def test_another_batch_size_goes_on_from_the_next_clip(self):
+        run_dir = self.train("size", steps=2, batch_size=4)
+        config = tiny.config("vgan", steps=4, batch_size=2)
+        sources, on_one_device = assembly.open_data(config), runtime.Runtime(tf.distribute.get_strategy(), xla=False)
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            batches = Stage(config, run_folder.RunFolder(run_dir), on_one_device, sources, 1, 4).batches()
+        self.assertEqual(
+            [line.partition("batch_size")[2] for line in logs.output], [" was 4, now 2: going on from clip 8, step 2"]
+        )
+        one_by_one = assembly.batches(tiny.config("vgan", batch_size=1), sources, config.train.seed)
+        expected = np.concatenate([clip.numpy() for clip in one_by_one.skip(8).take(4)])
+        self.assertAllEqual(np.concatenate([next(batches).numpy() for _ in range(2)]), expected)
+
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.train("size", steps=4, batch_size=2)
+        provenance = run_folder.RunFolder(run_dir).latest().provenance
+        self.assertEqual((provenance.clips, provenance.batch_size), (2 * 4 + 2 * 2, 2))
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,103 @@
+"""What `fit` and `evaluate` are given: clips [N, T, H, W, 3] in [-1, 1] and nothing beside them, or a ValueError."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3  # by which a value may pass the range's ends, as resizing's rounding makes it
+SAMPLE = 64  # clips of an array that are looked at
+
+
+def check_data(data: Any, clip_shape: Sequence[int]) -> Any:
+    """Returns what Keras is to iterate over, once it is known to hold clips.
+
+    Of an array or tensor, shape, dtype and the range of up to 64 clips are checked; of a `tf.data.Dataset`, its
+    element spec and the range of its first batch, which is read once more for this. Other iterables cannot be read
+    twice: of these, the steps check shape and dtype as the first batch comes.
+
+    Args:
+        data: clips, a data set of batches of clips, or a tuple or list of one of them alone.
+        clip_shape: (T, H, W, 3).
+
+    Raises:
+        ValueError: they are of another shape, dtype or range, or there is something beside them.
+    """
+    data = _alone(data)
+    if isinstance(data, tf.data.Dataset):
+        _check_shape_and_dtype(_alone(data.element_spec), clip_shape)
+        for batch in data.take(1):
+            check_data(batch, clip_shape)
+    elif hasattr(data, "shape") or isinstance(data, list | tuple | dict | None):
+        _check_shape_and_dtype(data, clip_shape)
+        _check_range(np.asarray(data[:: -(-len(data) // SAMPLE)]), data, clip_shape)
+    return data
+
+
+def training_clips(data: Any, clip_shape: Sequence[int]) -> tf.Tensor:
+    """The clips, in float32, of what Keras hands to a training step: clips, (clips,) or (clips, None, None).
+
+    Raises:
+        ValueError: as the step is traced, clips of another shape or dtype, or something beside them.
+        tf.errors.InvalidArgumentError: as it runs, a batch with fewer clips than replicas.
+    """
+    clips = _clips_of_step(data, clip_shape)
+    message = "every replica needs a clip of every batch: let the data set drop a smaller remainder"
+    with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(clips)[0], message)]):
+        return tf.identity(clips)
+
+
+def evaluation_clips(data: Any, clip_shape: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same for an evaluation, and how many clips count: 0, beside a black one, where a replica has none."""
+    clips = _clips_of_step(data, clip_shape)
+    rows = tf.shape(clips)[0]
+    missing = tf.fill([tf.maximum(1 - rows, 0), *clip_shape], -1.0)  # convolutions on a CPU take no empty batch
+    return tf.concat([clips, missing], axis=0), rows
+
+
+def _clips_of_step(data: Any, clip_shape: Sequence[int]) -> tf.Tensor:
+    clips = _alone(data)
+    _check_shape_and_dtype(clips, clip_shape)
+    return tf.ensure_shape(tf.cast(clips, tf.float32), [None, *clip_shape])
+
+
+def _alone(data: Any) -> Any:
+    """(clips,) or (clips, None, None), as Keras packs clips that come without targets -> clips."""
+    packed = isinstance(data, list | tuple) and data and all(part is None for part in data[1:])
+    return data[0] if packed else data
+
+
+def _check_shape_and_dtype(clips: Any, clip_shape: Sequence[int]) -> None:
+    if not hasattr(clips, "shape"):
+        count = f" of {len(clips)}" if isinstance(clips, list | tuple | dict) else ""
+        raise _error(clip_shape, f"{type(clips).__name__}{count}", hint=", without targets or sample weights")
+    shape = tf.TensorShape(clips.shape)
+    if "float" not in str(clips.dtype):
+        raise _error(clip_shape, _described(clips), hint=" (from uint8: tf.cast(clips, tf.float32) / 127.5 - 1.0)")
+    if not shape.is_compatible_with([None, *clip_shape]) or shape.num_elements() == 0:
+        raise _error(clip_shape, _described(clips))
+
+
+def _check_range(sample: np.ndarray, clips: Any, clip_shape: Sequence[int]) -> None:
+    low, high = float(sample.min()), float(sample.max())
+    if not (low >= -1.0 - TOLERANCE and high <= 1.0 + TOLERANCE):  # nor is NaN within it
+        raise _error(clip_shape, f"{_described(clips)} in [{low:g}, {high:g}]")
+    if low >= 0.0:
+        logger.warning("the clips have no value below 0: they must be in [-1, 1], and may be in [0, 1]")
+
+
+def _described(clips: Any) -> str:
+    return f"{getattr(clips.dtype, 'name', clips.dtype)} {tf.TensorShape(clips.shape)}"
+
+
+def _error(clip_shape: Sequence[int], received: str, hint: str = "") -> ValueError:
+    wanted = ", ".join(map(str, clip_shape))
+    return ValueError(
+        f"clips must be floats [N, T, H, W, 3] in [-1, 1], here [N, {wanted}]{hint}. Received: {received}"
+    )

@@ -1,0 +1,177 @@
+"""What a model of this package is: its networks, its clips, what it samples from, and what Keras saves of it.
+
+How a model trains is in `adversarial.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+
+from tfvideogan.models import batch_statistics
+
+Tensors = dict[str, tf.Tensor]
+
+
+class GenerativeModel(keras.Model):
+    """A generator of clips, and the discriminator that it is trained against.
+
+    A subclass gives `predicts` and `generate`, and overrides what its paper has otherwise.
+
+    Args:
+        generator: the network that is trained to generate; its outputs reach the losses.
+        discriminator: the network that tells real clips from generated ones.
+        seed: of the latents; step k of a training draws the same ones on any replica count.
+        ema: decay of the moving average of the generator that sampling then uses, 0 for none.
+        options: `name`, `dtype` and `trainable`, as `keras.Model` takes them.
+    """
+
+    num_stages: ClassVar[int] = 1  # how many trainings, one after the other, the paper's model takes
+    repeats_frame: ClassVar[bool] = False  # whether its networks see the frame as a clip of equal frames
+
+    def __init__(
+        self, generator: keras.Model, discriminator: keras.Model, seed: int = 0, ema: float = 0.0, **options: Any
+    ):
+        super().__init__(**options)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.seed = seed
+        self.ema = ema
+        self.ema_generator = _copy_network(generator) if ema else None
+        self._pass_through: Callable[..., tf.Tensor] | None = None
+        self.built = True  # the networks are built, and Keras must not call the model on clips to find that out
+
+    @property
+    def stage(self) -> int:
+        """Which of the `num_stages` this model is of, counted from 1."""
+        return 1
+
+    @property
+    def predicts(self) -> bool:
+        """Whether a clip is made from its first frame, rather than from latents."""
+        raise NotImplementedError
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether a sample comes with `mask`, `foreground` and `background`."""
+        return False
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """(T, H, W, 3), of every clip that the model takes or makes."""
+        return self.discriminator.input_shape[1:]
+
+    @property
+    def num_frames(self) -> int:
+        return self.clip_shape[0]
+
+    @property
+    def frame_size(self) -> int:
+        """Height and width in pixels."""
+        return self.clip_shape[1]
+
+    @property
+    def sampling_input(self) -> tf.TensorSpec:
+        """What the model is called on: float32 `latents` [None, 100], or `frame` [None, H, W, 3] in [-1, 1]."""
+        if self.predicts:
+            return tf.TensorSpec([None, *self.clip_shape[1:]], tf.float32, name="frame")
+        return tf.TensorSpec([None, *self.generator.input_shape[1:]], tf.float32, name="latents")
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """All networks, each once, in the order in which data passes them, by the names that checkpoints have."""
+        average = {"ema_generator": self.ema_generator} if self.ema else {}
+        return {"generator": self.generator, **average, "discriminator": self.discriminator}
+
+    @property
+    def sampling_networks(self) -> dict[str, keras.Model]:
+        """Those of `networks` that a sample passes, in this order."""
+        others = {"discriminator", "generator"} if self.ema else {"discriminator"}
+        return {name: network for name, network in self.networks.items() if name not in others}
+
+    @property
+    def sampling_generator(self) -> keras.Model:
+        """The last network that a sample passes: the moving average of the generator when there is one."""
+        return self.ema_generator or self.generator
+
+    def sampling_state(self) -> dict[str, list[tf.Variable]]:
+        """The variables that sampling needs, by network."""
+        return {name: variables(network) for name, network in self.sampling_networks.items()}
+
+    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
+        """What `generator` (the trained one or its average) makes: a dict with `clip` and what else the losses need."""
+        raise NotImplementedError
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> Tensors:
+        return self.generate(inputs, self.sampling_generator, training)
+
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Clips [N, T, H, W, 3] -> what the model is called on at this step: latents or frames."""
+        raise NotImplementedError
+
+    def draw_latents(self, batch_size: tf.Tensor, latent_dim: int, step: tf.Tensor) -> tf.Tensor:
+        """This replica's rows of the step's latents [N, latent_dim] from N(0, 1).
+
+        They are a function of seed and step. All replicas draw the same global batch and take
+        their rows of it, so that their number changes nothing (if it divides the batch), and a
+        resumed run goes on as if it had not stopped.
+        """
+        context = tf.distribute.get_replica_context()
+        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
+        rows = context.num_replicas_in_sync * batch_size
+        latents = tf.random.stateless_normal([rows, latent_dim], seed)
+        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch_size
+        return latents[first : first + batch_size]
+
+    def reseed(self, seed: int) -> None:
+        """Draws other latents from here on; functions that have traced `train_step` must be made anew."""
+        self.seed = seed
+        self._pass_through = None
+
+    def estimate_batch_statistics(self, batches: Iterable[tf.Tensor]) -> None:
+        """Sets the sampling generator's batch normalisation statistics to their mean over `batches`.
+
+        A generator that was trained with batch statistics is sampled with moving averages,
+        which lag behind its weights. These are plain averages over clips [N, T, H, W, 3].
+        After an exception, or where the average is not finite, the statistics are as they were.
+
+        Raises:
+            ValueError: there are no batches.
+        """
+        batch_statistics.set_to_mean(self.sampling_generator, self._passes(batches))
+
+    def _passes(self, batches: Iterable[tf.Tensor]) -> Iterator[None]:
+        """Calls the sampling generator on each batch in training mode."""
+        if self._pass_through is None:  # it is traced in the first estimation only, whose momentum of 0 it keeps
+
+            @tf.function
+            def pass_through(clips: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+                inputs = self.generator_inputs(clips, index)
+                return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]
+
+            self._pass_through = pass_through
+        for index, clips in enumerate(batches):
+            yield self._pass_through(clips, tf.constant(index))
+
+    def get_config(self) -> dict[str, Any]:
+        """All constructor arguments but the networks that only a subclass knows the names of."""
+        discriminator = keras.saving.serialize_keras_object(self.discriminator)
+        return super().get_config() | {"discriminator": discriminator, "seed": self.seed, "ema": self.ema}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> GenerativeModel:
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+def variables(part: Any) -> list[tf.Variable]:
+    """TensorFlow's own variables of a network or an optimizer, which checkpoints and `tf.Module`s can hold."""
+    return [variable.value for variable in part.variables]
+
+
+def _copy_network(network: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    return copy
