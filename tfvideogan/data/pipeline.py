@@ -1,4 +1,4 @@
-"""One tf.data chain: keys in a seeded order, decoded, varied, batched, as floats."""
+"""The tf.data chain from sources to batches: keys in a seeded order are decoded, varied, batched and scaled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfvideogan.data import clips
 from tfvideogan.data.sources import ClipSource, Weighted
 
-_DRAWN_TOGETHER = 4096  # choices between sources that are drawn with one seed
-_CHOICE, _VARIATION = 1, 2  # so that the two draw from streams of their own
+_DRAWN_TOGETHER = 4096  # So many choices between sources are drawn with one seed.
+_CHOICE, _VARIATION = 1, 2  # Choices and variations are drawn from separate streams of random numbers.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Variation:
     """How a training varies the clips that it draws.
 
     Attributes:
-        max_temporal_stride: every s-th frame is taken, s drawn from 1 to this.
-        flip: mirror a clip left to right in every second draw.
+        max_temporal_stride: every s-th frame is taken, with s drawn from 1 to this number.
+        flip: a clip is mirrored left to right with probability 1/2.
     """
 
     max_temporal_stride: int = 1
     flip: bool = False
 
     def frames_needed(self, num_frames: int) -> int:
-        """Of a source, for clips of `num_frames` at the largest stride."""
+        """How many frames a source's clips need for clips of `num_frames` at the largest stride."""
         return (num_frames - 1) * self.max_temporal_stride + 1
 
 
@@ -44,14 +44,14 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless shuffled batches [N, T, H, W, 3] in [-1, 1], from the clip at position `first` on.
 
-    Order and variation are functions of seed and position, so a resumed run goes on where
-    it stopped without any saved state.
+    Order and variation follow from seed and position, so that a resumed run goes on where it stopped without any
+    saved state.
 
     Args:
-        num_frames: T; of a clip that has more, a window is drawn.
-        batch_size: N, of this worker.
+        num_frames: T; a window is drawn from clips that have more.
+        batch_size: N, the clips a batch of this worker.
         first: a position in this worker's order of clips.
-        worker: of `workers` hosts, each of which reads clips of its own.
+        worker: the number of this host among `workers` hosts, each of which reads clips of its own.
     """
     counts = _drawn_before(first, sources, seed, worker)
     decoded = [
@@ -81,7 +81,7 @@ def evaluation_batches(source: ClipSource, num_frames: int, batch_size: int, num
 
 
 def clips_in_order(source: ClipSource, num_frames: int) -> tf.data.Dataset:
-    """Every clip, once: its first `num_frames` frames, uint8 [T, H, W, 3]."""
+    """The first `num_frames` frames of every clip, once, uint8 [T, H, W, 3]."""
     return _decoded(source, source.in_order()).map(lambda clip: clip[:num_frames])
 
 
@@ -90,7 +90,7 @@ def _decoded(source: ClipSource, keys: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _varied(clip: tf.Tensor, num_frames: int, variation: Variation, seed: tf.Tensor) -> tf.Tensor:
-    """A window of the clip at a drawn stride, perhaps mirrored; [T, H, W, 3]."""
+    """A window [T, H, W, 3] of the clip at a drawn stride, and mirrored if so drawn."""
     if variation.max_temporal_stride > 1 or clip.shape[0] != num_frames:
         stride = tf.random.stateless_uniform([], seed, 1, variation.max_temporal_stride + 1, tf.int32)
         last = tf.shape(clip)[0] - (num_frames - 1) * stride
@@ -98,24 +98,25 @@ def _varied(clip: tf.Tensor, num_frames: int, variation: Variation, seed: tf.Ten
         clip = tf.gather(clip, first + stride * tf.range(num_frames))
     if variation.flip:
         mirrored = tf.random.stateless_uniform([], _next(seed, 2)) < 0.5
-        clip = tf.cond(mirrored, lambda: tf.reverse(clip, [2]), lambda: clip)  # a slice with -1 is slower than decoding
+        # `tf.reverse` is used since a slice with step -1 takes longer than decoding the clip.
+        clip = tf.cond(mirrored, lambda: tf.reverse(clip, [2]), lambda: clip)
     return clip
 
 
 def _next(seed: tf.Tensor, number: int) -> tf.Tensor:
-    """A seed of its own for another draw of the same clip."""
+    """The seed of another draw for the same clip."""
     return seed + tf.constant([0, number], seed.dtype)
 
 
 def _choices(first: int, sources: Sequence[Weighted], seed: int, worker: int) -> tf.data.Dataset:
-    """Which source each clip comes from, from position `first` on; a function of seed and position."""
+    """The number of the source of each clip, from position `first` on."""
     block, within = divmod(first, _DRAWN_TOGETHER)
     blocks = tf.data.Dataset.counter(block).map(lambda number: _draw(number, sources, seed, worker))
     return blocks.unbatch().skip(within)
 
 
 def _draw(block: int | tf.Tensor, sources: Sequence[Weighted], seed: int, worker: int) -> tf.Tensor:
-    """One block of choices, int64."""
+    """One block of choices between the sources, int64 [_DRAWN_TOGETHER], which follow from seed and block alone."""
     shares = np.cumsum([weighted.weight for weighted in sources])
     own = tf.random.experimental.stateless_fold_in(_seeds(seed, _CHOICE + 16 * worker), tf.cast(block, tf.int64))
     drawn = tf.random.stateless_uniform([_DRAWN_TOGETHER], own, 0.0, shares[-1], tf.float64)

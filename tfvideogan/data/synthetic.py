@@ -1,9 +1,8 @@
 """Built-in clips, made on the fly from a seed: `sky` and `sprites`.
 
-Each source is a sequence of clips, uint8 [T, H, W, 3]; clip i is a function of
-(kind, split, seed, i) alone, so a run is repeatable and a held-out split ("test")
-never meets a training clip. All lengths are fractions of the frame, so that the same
-clip is seen at every `frame_size`.
+Each kind is a sequence of clips, uint8 [T, H, W, 3]. Clip i follows from (kind, split, seed, i) alone, so that a run is
+repeatable and the held-out split ("test") has no clip of the training split. All lengths are fractions of the frame, so
+that the same clip is seen at every `frame_size`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ KEPT_BYTES = 2 * 2**30
 
 
 class _Synthetic:
-    """The common part: length, indexing, one random generator a clip."""
+    """What both kinds share: length, indexing, and a random generator for each clip."""
 
     kind: int
 
@@ -29,20 +28,20 @@ class _Synthetic:
         self.split = split
         self._key = (self.kind, SPLITS.index(split), seed)
         self._num_clips = num_clips
-        self._made: dict[int, np.ndarray] = {}
-        self._may_keep = num_clips * num_frames * frame_size**2 * 3 <= KEPT_BYTES
+        self._kept: dict[int, np.ndarray] = {}
+        self._keeps_all = num_clips * num_frames * frame_size**2 * 3 <= KEPT_BYTES
 
     def __len__(self) -> int:
         return self._num_clips
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Clip `index`, uint8 [T, H, W, 3], made once while all of them fit in memory."""
-        if index not in self._made:
+        """Clip `index`, uint8 [T, H, W, 3]; it is made once if all clips together fit in memory."""
+        if index not in self._kept:
             clip = self._make(index)
-            if not self._may_keep:
+            if not self._keeps_all:
                 return clip
-            self._made[index] = clip
-        return self._made[index]
+            self._kept[index] = clip
+        return self._kept[index]
 
     def _make(self, index: int) -> np.ndarray:
         raise NotImplementedError
@@ -56,12 +55,12 @@ class _Synthetic:
 class Sky(_Synthetic):
     """Drifting multi-octave clouds over a gradient, with a still horizon.
 
-    One wind blows in all clips, from left to right: which way the clouds will go, and
-    how fast, can be told from one frame, so a predictor can beat copying it.
+    The same wind blows in all clips, from left to right, so that a predictor can learn where the clouds go from one
+    frame on, and do better than to repeat it.
     """
 
     kind = 1
-    WIND = 0.012  # frame widths a frame, at 32 frames a clip
+    WIND = 0.012  # In frame widths a frame, for clips of 32 frames.
 
     def _make(self, index: int) -> np.ndarray:
         rng, size = self._rng(index), self.frame_size
@@ -88,7 +87,7 @@ class Sky(_Synthetic):
 
 
 class Sprites(_Synthetic):
-    """A textured shape moving over a textured still background, with the true mask at hand."""
+    """A textured shape that moves over a textured still background; its true mask is known."""
 
     kind = 2
 
@@ -102,7 +101,7 @@ class Sprites(_Synthetic):
         background = self._background(rng, grid)  # [H, W, 3]
 
         radius, angle = rng.uniform(0.11, 0.15), rng.uniform(0, 2 * np.pi)
-        # So far that hardly any pixel is covered for half of the clip: the median is background.
+        # The shape moves so far that it covers hardly any pixel for half of the clip, and the median is background.
         step = np.array([np.sin(angle), np.cos(angle)]) * rng.uniform(0.33, 0.36)
         centre = rng.uniform(0.42, 0.58, 2)
         path = centre + np.linspace(-1.0, 1.0, self.num_frames)[:, None] * step  # [T, 2] (y, x)
@@ -128,7 +127,7 @@ class Sprites(_Synthetic):
 
 
 def _distance(rng: np.random.Generator, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
-    """Distance from the centre in the norm whose ball is a disc, a square or a diamond."""
+    """Distances from the centre in a norm that is drawn: its ball is a disc, a square or a diamond."""
     norms = (
         lambda: np.hypot(dy, dx),
         lambda: np.maximum(np.abs(dy), np.abs(dx)) * 1.12,
@@ -143,8 +142,8 @@ def _fractal(
     """Multi-octave value noise, about 0.5 on average, sampled at rows y [H] and, frame by frame, columns x [T, W].
 
     Args:
-        scale: lattice cells a frame width of the coarsest octave; each next one has twice as many.
-        span: no coordinate is larger. The lattice depends on it, not on the pixels asked for.
+        scale: lattice cells a frame width in the coarsest octave; each next octave has twice as many.
+        span: the largest coordinate. The lattice depends on it and not on the pixels, so every size has the same one.
     """
     total = np.zeros([x.shape[0], y.size, x.shape[1]])
     amplitudes = 0.5 ** np.arange(octaves)
@@ -164,6 +163,7 @@ def _smooth_lookup(lattice: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndar
 
 
 def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cell of each position, and the smoothed fraction of the way through it."""
     cell = np.floor(position).astype(int)
     fraction = position - cell
     return cell, fraction * fraction * (3 - 2 * fraction)

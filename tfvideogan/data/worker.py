@@ -1,11 +1,11 @@
-"""Decodes inputs in a process of its own, with a time and a memory limit: one evil file cannot take a job down.
+"""Decodes inputs in a separate process with limits on time and memory, so that one evil file cannot take a job down.
 
     with Worker(cutting, encoding, limits) as worker:
-        for clip in worker.clips(item):  # EncodedClip, or the UsageError that says what was wrong
+        for clip in worker.clips(item):  # an EncodedClip, or a UsageError that says what is wrong
             ...
 
-The process is kept from input to input and replaced when one killed it; it runs `main`:
-pickled requests in, pickled answers out.
+The process serves one input after the other, and is replaced when an input has killed it. It runs `main`, which reads
+pickled requests and writes pickled answers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MEGABYTE = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one input may take: wall time, and memory beyond the idle process's."""
+    """What one input may take: wall time, and memory beyond that of the idle process."""
 
     seconds: float
     megabytes: int
@@ -42,14 +42,14 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class EncodedClip:
-    """A clip as one compressed film-strip, its frames under each other; `start` is its first frame's number."""
+    """A clip as a compressed film-strip, its frames under each other, and the number of its first frame."""
 
     strip: bytes
     start: int
 
 
 class Worker:
-    """The process that makes clips of inputs, one input at a time."""
+    """A process that makes clips of inputs, one input at a time."""
 
     def __init__(self, cutting: Cutting, encoding: pictures.StripEncoding, limits: Limits):
         self._setting = (cutting, encoding, limits.megabytes)
@@ -65,13 +65,14 @@ class Worker:
         self.close()
 
     def close(self) -> None:
+        """Ends the process; the next input starts another one."""
         if self._process:
             self._process.kill()
             self._process.communicate()
             self._process = None
 
     def clips(self, item: Input) -> Iterator[EncodedClip | UsageError]:
-        """The clips of one input; errors of `clips_of`, and one if a limit was passed or the process died."""
+        """The clips of one input and the errors of `clips_of`, or an error if it broke a limit or the process."""
         process = self._running()
         overdue = threading.Event()
 
@@ -88,7 +89,7 @@ class Worker:
             while (answer := pickle.load(process.stdout)) is not None:
                 full = full or (isinstance(answer, UsageError) and "--memory_limit" in str(answer))
                 yield answer
-            finished = not full  # what a process still holds then would be missing for the next input
+            finished = not full  # A process that ran out of memory may still hold some that the next input needs.
         except (EOFError, OSError, pickle.UnpicklingError):
             self.close()
             finished = True
@@ -98,26 +99,26 @@ class Worker:
                 yield UsageError(f"{item.name}: crashed the decoder ({_ending(process.returncode)})")
         finally:
             timer.cancel()
-            timer.join()  # it may be just about to kill
-            # If the caller wants no more, the rest of the answers must not meet the next input.
+            timer.join()  # It may be about to kill the process.
+            # If the caller wants no more clips, the remaining answers must not be taken for those of the next input.
             if overdue.is_set() or not finished:
                 self.close()
 
     def _running(self) -> subprocess.Popen:
-        if self._process and self._process.poll() is not None:  # it died between inputs, which is no input's fault
+        if self._process and self._process.poll() is not None:  # It died between two inputs, and neither is to blame.
             self.close()
         if self._process is None:
-            # Not -m: what it pickles would be of a module called __main__.
+            # With -m, the classes that it pickles would belong to a module called __main__.
             command = [sys.executable, "-c", "from tfvideogan.data import worker; worker.main()"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             pickle.dump(self._setting, self._process.stdin)
             self._process.stdin.flush()
-            pickle.load(self._process.stdout)  # it is up: starting does not count for an input
+            pickle.load(self._process.stdout)  # It is ready; the time that it took to start counts for no input.
         return self._process
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers requests until there are no more."""
+    """Answers each request with clips and errors and then None, until there are no more requests."""
 
     def answer(content: object) -> None:
         pickle.dump(content, answers)
@@ -137,21 +138,21 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
                     answer(EncodedClip(pictures.encode_strip(clip.frames, encoding), clip.start))
                 else:
                     answer(_outcome(item, clip, megabytes))
-        except Exception as error:  # whatever a decoder makes of an evil file is that file's outcome
+        except Exception as error:  # Decoders raise anything on evil files, and it is reported for that file.
             answer(_outcome(item, error, megabytes))
         answer(None)
 
 
 def _outcome(item: Input, error: Exception, megabytes: int) -> UsageError:
-    """The error to report; a memory that is full shows in many ways, a thread that cannot start among them."""
-    full = ("allocate memory", "nsufficient memory", "[Errno 11]", "[Errno 12]", "can't start new thread")
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in full):
+    """The error to report. Memory that is used up shows in many ways, such as a thread that cannot start."""
+    signs = ("allocate memory", "nsufficient memory", "[Errno 11]", "[Errno 12]", "can't start new thread")
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in signs):
         return UsageError(f"{item.name}: needs more than the {megabytes} MB of --memory_limit")
     return error if isinstance(error, UsageError) else UsageError(f"{item.name}: {type(error).__name__}: {error}")
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Of this process's own data; what libraries map of files does not count."""
+    """Limits the data of this process to what it has now and so much more; mapped files do not count."""
     with Path("/proc/self/status").open(encoding="ascii") as status:
         used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
     resource.setrlimit(resource.RLIMIT_DATA, (used + megabytes * _MEGABYTE,) * 2)
@@ -162,7 +163,7 @@ def _ending(status: int | None) -> str:
 
 
 def main() -> None:
-    """The process: nothing that a library prints may get between the answers, and Ctrl-C is its parent's."""
+    """Runs the process: what libraries print must not get between the answers, and Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.ERROR)
     answers = os.fdopen(os.dup(1), "wb")

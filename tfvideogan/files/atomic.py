@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, and the checks of where a command may write."""
+"""Writes files completely or not at all, and checks where a command may write."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def check_folder(flag: str, path: str | Path) -> None:
         return
     existing = next(folder for folder in [where, *where.absolute().parents] if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UsageError(f"--{flag} cannot be written: {existing} is no folder that one can write to. Received: {path}")
+        raise UsageError(f"--{flag} cannot be written: {existing} is no writable folder. Received: {path}")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes beside `path`, then renames: readers never see half a file."""
+    """Writes a file beside `path` and renames it, so that no reader sees half a file."""
     path = paths.path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if paths.is_remote(path):  # an object appears when it is complete
+    if paths.is_remote(path):  # An object store shows an object only when it is complete.
         path.write_bytes(content)
         return
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -41,7 +41,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # before the new name: a power cut must not leave an empty file
+            os.fsync(file.fileno())  # Otherwise a power cut after the renaming could leave an empty file.
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""SHA-256 of files and of folders."""
+"""SHA-256 checksums of files and folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfvideogan.files import paths
 
 
 def sha256(file: str | os.PathLike[str]) -> str:
-    """The checksum of a file's content, in hexadecimal digits."""
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
     with paths.path(file).open("rb") as opened:
         while block := opened.read(2**20):
@@ -19,7 +19,7 @@ def sha256(file: str | os.PathLike[str]) -> str:
 
 
 def sha256_of_tree(where: Path) -> str:
-    """The checksum of a local file, or of a folder: then over the names and checksums of all files in it."""
+    """The SHA-256 of a local file, or of the names and checksums of all files in a local folder."""
     if where.is_file():
         return sha256(where)
     lines = [f"{sha256(file)}  {file.relative_to(where)}\n" for file in files_of_tree(where)]

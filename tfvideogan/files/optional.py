@@ -49,14 +49,14 @@ def tensorflow_io() -> ModuleType:
 
 @functools.cache
 def has_tensorflow_io() -> bool:
-    """Whether that door would open; TensorFlow is not loaded to find out."""
+    """Whether `tensorflow_io` would succeed; TensorFlow is not loaded to find out."""
     if importlib.util.find_spec("tensorflow_io") is None:
         return False
     return importlib.metadata.version("tensorflow").startswith(_TENSORFLOW_OF_IO)
 
 
 def _skip_static_destructors() -> None:
-    """Ends the process with its own status: tensorflow-io's S3 client aborts when C++ takes it down at exit."""
+    """Ends the process with its own status before C++ destroys tensorflow-io's S3 client, which then aborts."""
     libc = ctypes.CDLL(None)
     libc.fflush(None)
-    libc.on_exit(libc._exit, None)  # glibc hands the status over, and calls this before the destructors
+    libc.on_exit(libc._exit, None)  # glibc calls this with the exit status, before the destructors.

@@ -1,4 +1,4 @@
-"""Where files lie: on this machine, or at gs:// and s3://, which go through `tf.io.gfile` (by etils.epath).
+"""Paths on this machine, and at gs:// and s3://, which go through `tf.io.gfile` (by etils.epath).
 
 gs:// needs no more than TensorFlow. s3:// needs tensorflow-io, whose last release loads with TensorFlow 2.16 only.
 """
@@ -24,16 +24,16 @@ def path(name: str | os.PathLike[str]) -> epath.Path:
     """A path, local or remote; `~` stands for the home folder.
 
     Raises:
-        UsageError: a scheme that cannot be read here, with what it needs.
+        UsageError: the scheme is neither gs:// nor s3://, the name is a bucket itself, or s3:// lacks tensorflow-io.
     """
-    scheme, found, rest = os.fspath(name).partition("://")
-    if not found:
+    scheme, separator, rest = os.fspath(name).partition("://")
+    if not separator:
         return epath.Path(name).expanduser()
     if scheme == "s3":
         optional.tensorflow_io()
     elif scheme != "gs":
         raise UsageError(f"paths are local, gs:// or s3://. Received: {os.fspath(name)!r}")
-    if not rest.strip("/").count("/"):  # object stores have no such folder, and answer strangely
+    if not rest.strip("/").count("/"):  # A bucket is no folder, and object stores answer with misleading errors.
         raise UsageError(f"a remote path must name a folder or a file in a bucket. Received: {os.fspath(name)!r}")
     return epath.Path(name)
 
@@ -44,16 +44,16 @@ def is_remote(where: str | os.PathLike[str]) -> bool:
 
 
 def absolute(name: str) -> str:
-    """A name that means the same in any directory; remote ones do already."""
+    """The name as an absolute path, which means the same in any directory; remote names are left as they are."""
     return name if is_remote(name) else os.fspath(pathlib.Path(name).expanduser().absolute())
 
 
 @contextlib.contextmanager
 def local(name: str | os.PathLike[str]) -> Iterator[str]:
-    """The file itself, or a temporary copy of a remote one: decoders seek more than object stores bear.
+    """The name of a local file, or of a temporary copy of a remote one, since decoders seek too often in it.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such remote file.
     """
     if not is_remote(name):
         yield os.fspath(path(name))
@@ -67,7 +67,7 @@ def local(name: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def move(source: epath.Path, target: epath.Path) -> None:
-    """Renames a file. On object stores, where renaming goes by prefix, copies it and removes the old one."""
+    """Renames a file. Object stores rename whatever has this prefix, so there the file is copied and removed."""
     if is_remote(source):
         source.copy(target, overwrite=True)
         source.unlink()
@@ -75,18 +75,21 @@ def move(source: epath.Path, target: epath.Path) -> None:
         source.replace(target)
 
 
-def publish(made: str | os.PathLike[str], final: epath.Path) -> None:
-    """Gives a complete local folder its final name; copies it to object stores, the files of the top level last."""
+def publish(complete: str | os.PathLike[str], final: epath.Path) -> None:
+    """Gives a complete local folder its final name, or copies it to an object store.
+
+    There the files of the top level, which readers look for, come last.
+    """
     if not is_remote(final):
-        epath.Path(made).rename(final)
+        epath.Path(complete).rename(final)
         return
-    files = [folder / name for folder, _, names in epath.Path(made).walk() for name in names]
+    files = [folder / name for folder, _, names in epath.Path(complete).walk() for name in names]
     for file in sorted(files, key=lambda file: -len(file.parts)):
-        file.copy(final / str(file.relative_to(made)))
+        file.copy(final / str(file.relative_to(complete)))
 
 
 def remove_folder(folder: epath.Path) -> None:
-    """With all that is in it."""
+    """Removes a folder with all that is in it."""
     if is_remote(folder):
         folder.rmtree()
     else:
@@ -94,5 +97,5 @@ def remove_folder(folder: epath.Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """The first line of an error's message, or its class if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Pictures on disk, and film-strips: the one door to Pillow. Frames are uint8 RGB."""
+"""Pictures on disk and film-strips, by Pillow. Frames are uint8 RGB."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import atomic, optional, paths
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # not EPS, a program
-MAX_PIXELS = 64_000_000  # of one picture; a larger one is refused from its header
+_IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # EPS is left out, as it is a program.
+MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
 
-
-# (width, height) of a frame -> those it is scaled to
+# A Fit maps the (width, height) of a frame to those that it is scaled to.
 Fit = Callable[[int, int], tuple[int, int]]
 
 
 def squash(size: int) -> Fit:
-    """To `size` x `size` whatever the shape was, as MD-GAN's data are."""
+    """Scales to `size` x `size` pixels whatever the shape was, as MD-GAN's data are."""
     return lambda width, height: (size, size)  # noqa: ARG005
 
 
 def short_side(size: int) -> Fit:
-    """To a short side of `size` pixels, the shape kept, as Video-GAN's data are before they are cropped."""
+    """Scales to a short side of `size` pixels and keeps the shape, as Video-GAN's data are before they are cropped."""
 
     def fit(width: int, height: int) -> tuple[int, int]:
         scale = size / min(width, height)
@@ -49,14 +48,14 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
     """A picture as uint8 [H, W, 3], scaled if `fit` is given.
 
     Raises:
-        UsageError: the file is missing, no picture, truncated, or declares over 64 million pixels.
+        UsageError: the file is missing, no picture or truncated, or declares more than `MAX_PIXELS`.
     """
     try:
         with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
             check_pixels(path, image.width, image.height)
             if image.format == "WEBP" and optional.has_tensorflow_io():
-                upright, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
-                image.info["exif"] = upright.tobytes()
+                exif, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
+                image.info["exif"] = exif.tobytes()
             frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
             return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
     except Image.DecompressionBombError as error:
@@ -70,12 +69,12 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
 
 
 def _decode_webp(content: bytes) -> np.ndarray:
-    """uint8 [H, W, 3], by tensorflow-io where it is installed."""
+    """A WebP picture as uint8 [H, W, 3], by tensorflow-io."""
     return optional.tensorflow_io().image.decode_webp(content).numpy()[..., :3]
 
 
 def is_strip(path: str | Path) -> bool | None:
-    """Whether a picture is, by its header, four or more square frames under each other; None if unreadable."""
+    """Whether a picture is four or more square frames under each other by its header; None if it cannot be read."""
     try:
         with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
             return image.height % image.width == 0 and image.height >= 4 * image.width
@@ -84,24 +83,25 @@ def is_strip(path: str | Path) -> bool | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits; Pillow's own conversion would cut it off at 255."""
+    """The picture with 16-bit grey scaled to 8 bits, where Pillow's own conversion would clip it at 255."""
     return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)) if image.mode.startswith("I") else image
 
 
 def check_pixels(path: str | Path, width: int, height: int) -> None:
+    """Raises UsageError for more than `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
         raise UsageError(f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}")
 
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> [height, width, 3], without a crop, antialiased."""
+    """Scales uint8 [H, W, 3] to [height, width, 3], antialiased and without a crop."""
     if frame.shape[:2] == (height, width):
         return frame
     return np.asarray(Image.fromarray(frame).resize([width, height], Image.Resampling.BILINEAR))
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """uint8 [H, W, 3] -> a PNG; complete or not at all."""
+    """Writes uint8 [H, W, 3] as a PNG, completely or not at all."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     atomic.write_bytes(path, buffer.getvalue())
@@ -109,16 +109,16 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class StripEncoding:
-    """How film-strips are compressed: `jpeg` of a quality up to 100, or lossless `png`."""
+    """How film-strips are compressed: as `jpeg` of a quality from 1 to 100, or as lossless `png`."""
 
     name: str = "jpeg"
     quality: int = 95
 
 
 def encode_strip(frames: np.ndarray, encoding: StripEncoding) -> bytes:
-    """Frames uint8 [T, H, W, 3] -> one picture of them under each other.
+    """Encodes frames uint8 [T, H, W, 3] as one picture of them under each other.
 
-    Full colour resolution: no frame bleeds into its neighbour if H is a multiple of 8.
+    JPEGs have the full colour resolution, so that no frame bleeds into its neighbour if H is a multiple of 8.
     """
     buffer = io.BytesIO()
     image = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
