@@ -149,7 +149,7 @@ class TorchStep:
         self._update(1, self.discriminator, sum(d_terms.values()))
         g_terms = self._generator_terms(real, generated)
         self._update(0, self.generator, sum(g_terms.values()))
-        return {name: float(value) for name, value in (d_terms | g_terms).items()}
+        return {name: value.detach().item() for name, value in (d_terms | g_terms).items()}
 
     def _update(self, number: int, network: TorchNetwork, objective: Any) -> None:
         gradients = self._torch.autograd.grad(objective, network.parameters)
