@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
+from tests.helpers.commands import run
 from tests.inference import test_signatures
 from tests.inference.test_decoding import picture
-from tests.test_commands import run, start
+from tests.test_commands import start
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.runs import loading
 
