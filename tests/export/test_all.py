@@ -20,7 +20,7 @@ from export import model_card, processes
 from export.probes import probe_inputs
 from export.report import Row
 from tests.helpers import ROOT, tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tests.helpers.made_files import write_shard
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
@@ -37,10 +37,7 @@ class ExportAllTest(tf.test.TestCase):
 
     def export(self, *arguments: str, search: Path = ROOT) -> subprocess.CompletedProcess:
         """Runs the command in a folder other than the repository's."""
-        return subprocess.run(
-            [sys.executable, "-m", "export.all", *map(str, arguments)], cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": f"{search}:{ROOT}"}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        return run("all", *arguments, package="export", folder=self.folder, search=search)
 
     def report(self) -> dict:
         return json.loads((self.output / "export_report.json").read_text())

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tests.helpers.commands import run, start
+from tests.helpers.commands import start
+from tests.helpers.forked import run
 from tests.helpers.made_files import picture
 from tests.inference import test_signatures
 from tfvideogan.data.clips import to_float, to_uint8

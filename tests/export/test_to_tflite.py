@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export import conversion, to_tflite
 from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import videos
 
@@ -108,12 +108,14 @@ class ToTFLiteTest(tf.test.TestCase):
 
     def test_every_form_of_transposed_convolution(self):
         with tiny.all_forms() as model:
-            whole, half = (to_tflite.convert(model, precision) for precision in ("float32", "float16"))
+            folder = self.create_tempdir().full_path
+            to_tflite.save(model, lowering=True, folder=folder)
+            whole, half = (to_tflite.of_saved_model(folder, precision) for precision in ("float32", "float16"))
             self.check(model, whole, 1e-4)
             self.check_operators(whole)
             self.assertBetween(len(half) / len(whole), 0.45, 0.65)
             inputs = probe_inputs(model, 12)
-            content = to_tflite.convert(model, "int8", calibration=inputs[4:])
+            content = to_tflite.of_saved_model(folder, "int8", calibration=inputs[4:])
             self.assertGreater(psnr(predict(content, "latents", inputs[:4]), model(inputs[:4])["clip"].numpy()), 38.0)
             self.check_operators(content)
             self.check_integers(content)
