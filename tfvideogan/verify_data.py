@@ -74,6 +74,8 @@ def verify(shard: str, expected: dict[str, Any]) -> tuple[str, list[str]]:
             problems.append(f"{shard}: does not match its SHA-256 in {records.DATASET}")
         if count != expected.get("records", count):
             problems.append(f"{shard}: {counted(count, 'record')}, {expected['records']} expected")
+    except (FileNotFoundError, tf.errors.NotFoundError):
+        problems.append(f"{shard}: no such file")
     except (OSError, tf.errors.OpError) as error:
         problems.append(f"{shard}: cannot be read: {' '.join(str(error).split())}")
     shown = ", ".join(f"{frames} x {side}px" for frames, side in sorted(shapes)) or "-"

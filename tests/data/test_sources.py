@@ -1,236 +1,58 @@
-"""Folders of every layout, healthy and damaged, with real files."""
+"""What `--data` may name."""
 
-from pathlib import Path
-
-import numpy as np
 import tensorflow as tf
 
-from tests.helpers import REAL_CLIPS
-from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
+from tests.data.case import FolderTest
 from tfvideogan.config import UsageError
-from tfvideogan.data import sources
-from tfvideogan.data.folder import ClipFolder
-from tfvideogan.data.sources import open_source
-
-TWO_CLIPS = [[0, 1, 2, 3], [4, 5, 6, 7]]
+from tfvideogan.data import synthetic
+from tfvideogan.data.sources import open_source, open_sources, split_names
 
 
-class SourcesTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.root = Path(self.create_tempdir().full_path)
+class NamesTest(FolderTest):
+    def test_sources_and_their_weights(self):
+        for data, expected in {
+            "A": [("A", 1.0)],
+            "A,B": [("A", 1.0), ("B", 1.0)],
+            "A@0.7,B@3": [("A", 0.7), ("B", 3.0)],
+            "A@home,B@.5": [("A@home", 1.0), ("B", 0.5)],
+        }.items():
+            with self.subTest(data):
+                self.assertEqual(split_names(data), expected)
+        sources = open_sources("synthetic:sky@2,synthetic:sprites", 16, 4)
+        self.assertEqual([weighted.weight for weighted in sources], [2.0, 1.0])
 
-    def opened(self) -> ClipFolder:
-        return ClipFolder(self.root, frame_size=16, num_frames=4)
+    def test_what_exists_under_the_whole_name_is_one_source(self):
+        folder = self.root / "A@0.7,B"
+        folder.mkdir()
+        self.assertEqual(split_names(str(folder)), [(str(folder), 1.0)])
 
-    def assert_clips(self, expected: list[list[int]], unusable: tuple[str, ...] = ()):
-        """These frames are in the clips, in this order, and these inputs are named and counted."""
-        logger = "tfvideogan.data.folder"
-        with self.assertLogs(logger, "WARNING") if unusable else self.assertNoLogs(logger, "WARNING") as logs:
-            source = self.opened()
-        self.assertEqual([numbers(clip) for clip in source], expected)
-        self.assertEqual({(clip.shape, clip.dtype) for clip in source}, {((4, 16, 16, 3), np.dtype(np.uint8))})
-        self.assertLen(source.skipped, len(unusable))
-        for name in unusable:
-            self.assertLen([reason for reason in source.skipped if name in reason], 1, name)
-            self.assertLen([line for line in logs.output if name in line], 1, name)
+    def test_names_without_a_source_are_refused(self):
+        for data in ("A,", ",A", "A,,B", "A@0", "A@0.0,B"):
+            with self.subTest(data), self.assertRaisesRegex(UsageError, f"a weight above 0. Received: '{data}'"):
+                split_names(data)
+        with self.assertRaisesRegex(UsageError, "Received: ''"):
+            split_names("")
+        with self.assertRaisesRegex(UsageError, "must name one source here"):
+            open_source("synthetic:sky,synthetic:sprites", 16, 4)
 
-
-class LayoutTest(SourcesTest):
-    def test_every_container(self):
-        codecs = {
-            "mp4": "libx264",
-            "mkv": "libx264",
-            "webm": "libvpx-vp9",
-            "avi": "mpeg4",
-            "mov": "mjpeg",
-            "gif": "gif",
-        }
-        for suffix, codec in codecs.items():
-            with self.subTest(suffix):
-                self.root = Path(self.create_tempdir(suffix).full_path)
-                write_video(self.root / f"clip.{suffix}", numbered(range(11)), codec)
-                self.assert_clips(TWO_CLIPS)  # the last three frames are dropped
-
-    def test_frame_folders_of_any_depth(self):
-        for folder in (".", "video", "id/id_1"):
-            for suffix in ("jpg", "JPEG", "png", "webp", "bmp", "tif"):
-                with self.subTest(folder=folder, suffix=suffix):
-                    self.root = Path(self.create_tempdir().full_path)
-                    write_pictures(self.root / folder, numbered(range(10)), "frame_{:04d}." + suffix)
-                    self.assert_clips(TWO_CLIPS)
-
-    def test_frames_in_natural_order(self):
-        write_pictures(self.root / "video", numbered(range(8)), "id_frames_{}.png", start=96)  # 96 to 103
-        self.assert_clips(TWO_CLIPS)
-
-    def test_clips_never_join_two_sequences(self):
-        write_pictures(self.root / "a" / "a_1", numbered(range(6)))
-        write_pictures(self.root / "a" / "a_2", numbered(range(6, 12)))
-        write_video(self.root / "b.mp4", numbered(range(1, 7)))
-        self.assert_clips([[1, 2, 3, 4], [0, 1, 2, 3], [6, 7, 8, 9]])
-
-    def test_listed_strips(self):
-        for name, count in (("long", 6), ("short one", 3), ("not listed", 5)):
-            write_strip(self.root / "train" / f"{name}.jpg", numbered(range(count)))
-        (self.root / "train.txt").write_text("train/short one.jpg 17\r\ntrain/long.jpg\n\n")
-        self.assert_clips([[0, 1, 2, 2], [0, 1, 2, 3]])
-
-    def test_pictures_that_are_no_strips(self):
-        write_strip(self.root / "good.png", numbered(range(4)))
-        write_strip(self.root / "square.png", numbered(range(1)))
-        write_strip(self.root / "uneven.png", numbered(range(4), height=15))
-        (self.root / "list.txt").write_text("square.png 0\nuneven.png 0\ngone.png 0\ngood.png 0\n")
-        self.assert_clips([[0, 1, 2, 3]], unusable=("square.png", "uneven.png", "gone.png"))
-
-    def test_one_video_is_a_source(self):
-        self.root = write_video(self.root / "alone.mp4", numbered(range(8)))
-        self.assert_clips(TWO_CLIPS)
-
-    def test_frames_are_squashed(self):
-        wide = np.zeros([4, 32, 96, 3], np.uint8)
-        wide[:, :, 48:] = 255
-        write_pictures(self.root / "frames", wide)
-        write_video(self.root / "video.mp4", wide)
-        halves = np.repeat([0, 255], 7)  # the two columns in the middle may be mixed
-        self.assertLen(self.opened(), 2)
-        for clip in self.opened():
-            self.assertAllClose(np.delete(clip[3, 5, :, 0].astype(int), [7, 8]), halves, atol=12)
-
-    def test_names_with_spaces_and_letters_of_any_alphabet(self):
-        for name in ("two words", "Größe été", "небо 天空", "a1²2", "100%d"):
-            with self.subTest(name):
-                self.root = Path(self.create_tempdir().full_path) / name
-                write_pictures(self.root / name, numbered(range(4)), name + " {}.png")
-                write_video(self.root / f"{name}.mp4", numbered(range(4, 8)))
-                self.assert_clips(TWO_CLIPS[::-1])
-
-    def test_one_of_several_lists_must_be_named(self):
-        for index, name in enumerate(("train", "test")):
-            write_strip(self.root / f"{name}.png", numbered(range(4 * index, 4 * index + 4)))
-            (self.root / f"{name}.txt").write_text(f"\ufeff{name}.png,{index}\n", encoding="utf-8")
-        with self.assertRaisesRegex(UsageError, r"several lists.*test\.txt.*train\.txt"):
-            self.opened()
-        self.root = self.root / "test.txt"
-        self.assert_clips([[4, 5, 6, 7]])
-
-    def test_a_folder_of_strips_needs_no_list(self):
-        for index in range(2):
-            write_strip(self.root / f"{index}.png", numbered(range(4 * index, 4 * index + 4)))
-        self.assert_clips(TWO_CLIPS)
-
-
-class DamageTest(SourcesTest):
-    def test_unusable_files_are_named_and_the_rest_is_used(self):
-        write_video(self.root / "good.mp4", numbered(range(8)))
-        write_video(self.root / "short.mp4", numbered(range(3)))
-        cut(write_video(self.root / "cut.mp4", numbered(range(8))), 0.6)
-        (self.root / "empty.mp4").touch()
-        (self.root / "renamed.mp4").write_text("Once upon a time.\n" * 50)
-        write_pictures(self.root, numbered(range(1)), "still.png")
-        (self.root / "still.png").rename(self.root / "picture.avi")
-        write_pictures(self.root / "pair", numbered(range(2)))
-        names = ("short.mp4", "cut.mp4", "empty.mp4", "renamed.mp4", "picture.avi", "pair")
-        self.assert_clips(TWO_CLIPS, unusable=names)
-
-    def test_a_cut_off_video_is_named_and_its_start_is_used(self):
-        for name in ("cut.mkv", "cut.mp4"):  # with the index in front, FFmpeg opens it all the same
-            with self.subTest(name):
-                self.root = Path(self.create_tempdir().full_path)
-                noise = np.random.default_rng(0).integers(-6, 7, [12, 64, 64, 1])  # so that frames have a size
-                frames = (numbered(range(12), 64, 64) + noise).astype(np.uint8)
-                cut(write_video(self.root / name, frames, index_first=name.endswith("mp4")), 0.7)
-                self.assert_clips([[0, 1, 2, 3]], unusable=(name,))
-
-    def test_no_clip_spans_a_damaged_frame(self):
-        for damage in (
-            lambda path: path.write_bytes(b""),
-            lambda path: cut(path, 0.5),
-            lambda path: path.write_text("?"),
-        ):
-            self.root = Path(self.create_tempdir().full_path)
-            write_pictures(self.root / "video", numbered(range(10)), "{}.jpg")
-            damage(self.root / "video" / "5.jpg")
-            self.assert_clips([[0, 1, 2, 3], [6, 7, 8, 9]], unusable=("5.jpg",))
-
-    def test_damaged_strips(self):
-        for name in ("good", "cut", "empty"):
-            write_strip(self.root / f"{name}.jpg", numbered(range(4)))
-        cut(self.root / "cut.jpg", 0.5)
-        cut(self.root / "empty.jpg", 0)
-        (self.root / "list.txt").write_text("cut.jpg\nempty.jpg\ngood.jpg\n")
-        self.assert_clips([[0, 1, 2, 3]], unusable=("cut.jpg", "empty.jpg"))
-
-    def test_nothing_usable_says_what_was_looked_for(self):
-        (self.root / "notes.md").touch()
-        with self.assertRaisesRegex(
-            UsageError, r"(?s)nothing usable.*videos.*\.jpg.*\*\.txt.*strips.*4 frames.*0 inputs"
-        ):
-            self.opened()
-        (self.root / "bad.mp4").touch()
-        with self.assertRaisesRegex(UsageError, "1 inputs"):
-            self.opened()
-
-    def test_a_missing_folder(self):
+    def test_what_is_missing_or_unusable_is_named(self):
         (self.root / "file.mp4").touch()
         for name in ("gone", "file.mp4"):
-            with self.assertRaisesRegex(UsageError, f"--data.*{name}"):
+            with self.subTest(name), self.assertRaisesRegex(UsageError, f"--data.*{name}"):
                 open_source(str(self.root / name), 16, 4)
-
-
-class NeighboursTest(SourcesTest):
-    """What lies beside the data and is none."""
-
-    def setUp(self):
-        super().setUp()
-        write_pictures(self.root / "video", numbered(range(8)))
-
-    def test_texts_and_hidden_files_are_passed_over(self):
-        for name in ("README.md", "notes.txt", "labels.csv", "video/info.json", ".DS_Store", "._a.mp4", ".cache/a.mp4"):
-            (self.root / name).parent.mkdir(exist_ok=True)
-            (self.root / name).write_text("Once upon a time\n")
-        self.assert_clips(TWO_CLIPS)
-
-    def test_a_text_that_mentions_a_picture_is_no_list_of_strips(self):
-        (self.root / "README.txt").write_text("Frames of a sunset.\nFor a preview see http://example.org/cover.jpg\n")
-        self.assert_clips(TWO_CLIPS)
-
-    def test_a_folder_named_as_a_text(self):
-        (self.root / "old.txt").mkdir()
-        self.assert_clips(TWO_CLIPS)
 
 
 class SyntheticNamesTest(tf.test.TestCase):
     def test_names_and_splits(self):
-        for name, kind in (("sky", sources.synthetic.Sky), ("sprites", sources.synthetic.Sprites)):
+        for name, kind in (("sky", synthetic.Sky), ("sprites", synthetic.Sprites)):
             for suffix, split in (("", "train"), (":train", "train"), (":test", "test")):
                 source = open_source(f"synthetic:{name}{suffix}", 16, 4, seed=5)
                 self.assertAllEqual(source.clips[1], kind(16, 4, split, seed=5)[1])
 
     def test_other_names_are_refused_with_those_there_are(self):
-        for data in (
-            "synthetic:",
-            "synthetic:clouds",
-            "synthetic:Sky",
-            "synthetic:sky:",
-            "synthetic:sky:val",
-            "synthetic:sky:test:1",
-        ):
+        names = ("", "clouds", "Sky", "sky:", "sky:val", "sky:test:1")
+        for data in (f"synthetic:{name}" for name in names):
             with self.subTest(data), self.assertRaisesRegex(UsageError, f"synthetic:sky.*synthetic:sprites.*'{data}'"):
                 open_source(data, 16, 4)
         with self.assertRaisesRegex(UsageError, "--data: 'synthetic': no such folder"):
             open_source("synthetic", 16, 4)
-
-
-class RealClipsTest(tf.test.TestCase):
-    def test_every_readable_folder(self):
-        # Frames counted with PyAV and Pillow by themselves; 32 a clip, the rest of each sequence dropped.
-        counts = {"sky_clips": 36, "sky_sequences": 11 + 1 + 1 + 1, "strips": 136, "static_videos": 123}
-        for name, count in counts.items():
-            with self.subTest(name):
-                if not (REAL_CLIPS / name).is_dir():
-                    self.skipTest(f"{REAL_CLIPS / name} is absent")
-                source = ClipFolder(REAL_CLIPS / name, 32, 32)
-                self.assertEqual((len(source), source.skipped), (count, []))
-                self.assertEqual({clip.shape for clip in source}, {(32, 32, 32, 3)})
-                self.assertGreater(min(clip.std() for clip in source), 5)  # pictures, not blanks

@@ -204,7 +204,7 @@ class LimitsTest(WorkerTest):
         enough = self.worker(Limits(seconds=60.0, megabytes=1024))
         (clip,) = enough.clips(self.item(strip))
         self.assertAllEqual(frames_of(clip), np.zeros([4, 16, 16, 3]))
-        self.assertEqual(self.told(enough, self.item(video)), ["large.avi: 1 frames, fewer than 4"])
+        self.assertEqual(self.told(enough, self.item(video)), ["large.avi: 1 frame, fewer than 4"])
 
     def test_memory_is_that_of_one_input_and_not_of_all(self):
         """Twelve strips of 7 MB, decoded, are more than the limit if any is kept."""

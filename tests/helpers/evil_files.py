@@ -250,7 +250,7 @@ EVIL: dict[str, Evil] = {
     "random.mp4": Evil(lambda p: write(p, np.random.default_rng(1).bytes(20_000)), _CANNOT_OPEN),
     "zeros.mp4": Evil(lambda p: write(p, bytes(20_000)), _CANNOT_OPEN),
     "gzip.mkv": Evil(lambda p: write(p, gzip.compress(bytes(9_999))), _CANNOT_OPEN),
-    "picture.mp4": Evil(lambda p: renamed(p, "picture.jpg", picture), "1 frames, fewer than 4"),
+    "picture.mp4": Evil(lambda p: renamed(p, "picture.jpg", picture), "1 frame, fewer than 4"),
     "video_as_jpg": Evil(
         lambda p: renamed(p, "a.mp4", video), "0.jpg: not a picture", path="video_as_jpg/0.jpg"
     ),
@@ -263,7 +263,7 @@ EVIL: dict[str, Evil] = {
     "sound_wav.mp4": Evil(wav, "no video in it"),
     "sound_m4a.mp4": Evil(m4a, "no video in it"),
     "no frames.mp4": Evil(empty_container, "0 frames, fewer than 4|no video in it"),
-    "one frame.mp4": Evil(lambda p: video(p, 1), "1 frames, fewer than 4"),
+    "one frame.mp4": Evil(lambda p: video(p, 1), "1 frame, fewer than 4"),
     "three frames.mp4": Evil(lambda p: video(p, 3), "3 frames, fewer than 4"),
     "odd size.mkv": Evil(lambda p: write_video(p, numbered(FIRST, 17, 31), "ffv1"), clips=[FIRST]),
     "tiny.mkv": Evil(lambda p: write_video(p, numbered(FIRST, 2, 2), "ffv1"), clips=[FIRST]),
@@ -309,6 +309,7 @@ EVIL: dict[str, Evil] = {
     "link up": Evil(lambda p: link(p, ".."), "a link to a folder"),
     "link inside.mp4": Evil(lambda p: link(p, "good0.mp4"), clips=[FIRST, SECOND]),
     "pipe.mp4": Evil(os.mkfifo, "no file, but a pipe"),
+    "pipe.txt": Evil(os.mkfifo, "no file, but a pipe"),
     "pipe_jpg/0.jpg": Evil(os.mkfifo, "no file, but a pipe"),
     # Names.
     "two  words.mp4": Evil(video, clips=[FIRST, SECOND]),

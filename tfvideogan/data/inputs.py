@@ -153,11 +153,11 @@ def _add_listed(strips: list[str], where: paths.Path, contents: Contents) -> Non
 def _listed_strips(where: paths.Path) -> list[str]:
     """The strips of the one list file; a text that names no existing picture is no list."""
     if where.is_dir():
-        texts = sorted(path for path in where.iterdir() if path.suffix.lower() == ".txt" and path.is_file())
+        texts = sorted(path for path in where.iterdir() if path.suffix.lower() == ".txt" and paths.is_file(path))
     else:
         texts = [where] if where.suffix.lower() == ".txt" else []
     lists = {text: _strips_named_in(text) for text in texts}
-    lists = {text: names for text, names in lists.items() if any(paths.path(name).is_file() for name in names)}
+    lists = {text: names for text, names in lists.items() if any(map(paths.is_file, names))}
     if len(lists) > 1:
         names = ", ".join(map(str, lists))
         raise UsageError(f"{where} holds several lists of strips, name one of them: {names}")

@@ -148,7 +148,7 @@ def find_shards(data: str) -> list[str] | None:
         matches = sorted(name for name in tf.io.gfile.glob(data) if name.endswith(SUFFIX))
         if matches:
             return matches
-    if where.suffix == SUFFIX and where.is_file():
+    if where.suffix == SUFFIX and paths.is_file(where):
         return [str(where)]
     for folder, split in ((where, None), (where.parent, where.name)):
         if (folder / DATASET).is_file() and not (split and (where.exists() or _is_glob(split))):

@@ -82,7 +82,7 @@ def _without_root(message: str, item: Input) -> str:
 def _checksum(item: Input) -> dict[str, Any]:
     """Size and SHA-256 of a file, or of a sequence of frames over the list of their names and checksums."""
     try:
-        if not all(paths.path(file).is_file() for file in item.files):  # To read a pipe would never end.
+        if not all(map(paths.is_file, item.files)):  # To read a pipe would never end.
             raise FileNotFoundError(item.name)
         sizes = [paths.path(file).stat().length for file in item.files]
         sums = [checksums.sha256(file) for file in item.files]

@@ -43,6 +43,11 @@ def is_remote(where: str | os.PathLike[str]) -> bool:
     return "://" in os.fspath(where)
 
 
+def is_file(where: str | os.PathLike[str]) -> bool:
+    """Whether this is a file, remote or local. Unlike epath's own `is_file`, it does not take a pipe for one."""
+    return path(where).is_file() if is_remote(where) else pathlib.Path(path(where)).is_file()
+
+
 def absolute(name: str) -> str:
     """The name as an absolute path, which means the same in any directory; remote names are left as they are."""
     return name if is_remote(name) else os.fspath(pathlib.Path(name).expanduser().absolute())

@@ -1,0 +1,191 @@
+"""Clips drawn from records for training, and shards that are damaged."""
+
+import collections
+import itertools
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tests.data.case import FolderTest, a_record, marked, noise
+from tests.helpers.made_files import flip, numbered, numbers, offsets, write_dataset, write_shard
+from tfvideogan.config import UsageError
+from tfvideogan.data import records
+from tfvideogan.data.record_source import Records
+from tfvideogan.data.sources import open_source, open_sources
+
+
+class TrainingTest(FolderTest):
+    """Ten clips in three shards; clip i holds the value i."""
+
+    PARTS = ([0, 1, 2, 3], [4, 5, 6], [7, 8, 9])
+
+    def source(self, parts=PARTS) -> Records:
+        self.shards = write_dataset(self.root / "set", {"train": [[marked(i) for i in part] for part in parts]})
+        return open_source(str(self.root / "set"), 16, 4)
+
+    def drawn(self, source: Records, count: int, seed: int = 0, first: int = 0, worker: int = 0, workers: int = 1):
+        keys = source.shuffled(seed, first, worker, workers).take(count)
+        return [int(clip[0, 0, 0, 0]) for clip in keys.map(source.load)]
+
+    def test_the_pixels_are_those_that_were_written(self):
+        write_dataset(self.root / "set", {"train": [[noise(0), noise(1)]]})
+        source = open_source(str(self.root / "set"), 16, 4)
+        clips = list(source.in_order().map(source.load))
+        self.assertAllEqual(clips, [noise(0), noise(1)])
+        self.assertEqual((clips[0].dtype, clips[0].shape), (tf.uint8, (4, 16, 16, 3)))
+
+    def test_every_clip_once_an_epoch(self):
+        source = self.source()
+        self.assertLen(source, 10)
+        self.assertEqual([int(clip[0, 0, 0, 0]) for clip in source.in_order().map(source.load)], list(range(10)))
+        drawn = self.drawn(source, 40)
+        epochs = [tuple(drawn[i : i + 10]) for i in range(0, 40, 10)]
+        for epoch in epochs:
+            self.assertCountEqual(epoch, range(10))
+        self.assertLen({*epochs, tuple(range(10))}, 5)
+
+    def test_a_seed_settles_the_order(self):
+        source = self.source()
+        self.assertEqual(self.drawn(source, 20, seed=3), self.drawn(source, 20, seed=3))
+        self.assertNotEqual(self.drawn(source, 20, seed=3), self.drawn(source, 20, seed=4))
+
+    def test_it_goes_on_from_any_position(self):
+        source = self.source()
+        whole = self.drawn(source, 35, seed=5)
+        for first in (1, 4, 9, 10, 11, 20, 27):
+            self.assertEqual(self.drawn(source, 35 - first, seed=5, first=first), whole[first:], first)
+
+    def test_workers_have_parts_of_their_own_and_together_all(self):
+        source = self.source()
+        for workers in (2, 3, 5):  # five are more than there are shards
+            with self.subTest(workers=workers):
+                sizes = [sum(len(part) for part in self.PARTS[worker::workers]) for worker in range(workers)]
+                if workers > 3:
+                    sizes = [2] * 5
+                parts = [self.drawn(source, size, worker=w, workers=workers) for w, size in enumerate(sizes)]
+                self.assertCountEqual(itertools.chain(*parts), range(10))
+                again = self.drawn(source, sizes[1], first=sizes[1] * 2, worker=1, workers=workers)
+                whole = self.drawn(source, sizes[1] * 3, worker=1, workers=workers)
+                self.assertEqual(again, whole[sizes[1] * 2 :])
+
+    def test_more_records_than_are_shuffled_together(self):
+        """1,100 records are three blocks; a block is a permutation, and so is the epoch."""
+        shard = self.root / "many.tfrecord"
+        with tf.io.TFRecordWriter(str(shard)) as writer:
+            for i in range(1100):
+                writer.write(a_record(marked(i % 256, 4, 16), start=i))
+        source = open_source(str(shard), 16, 4)
+        starts = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 0).take(1100)]
+        self.assertEqual([sorted(starts[:512]), sorted(starts[512:1024]), sorted(starts[1024:])],
+                         [list(range(512)), list(range(512, 1024)), list(range(1024, 1100))])  # fmt: skip
+        self.assertNotEqual(starts[:512], [start - 512 for start in starts[512:1024]])
+        resumed = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 1050).take(50)]
+        self.assertEqual(resumed, starts[1050:])
+
+    def test_larger_records_are_averaged(self):
+        """Each 2 x 2 pixels of 10, 20, 30 and 41 make one of 25.25, that is 25."""
+        clip = np.tile(np.array([[10, 20], [30, 41]], np.uint8)[None, :, :, None], [4, 16, 16, 3])
+        shard = str(write_shard(self.root / "a.tfrecord", [clip]))
+        for size, expected in ((32, clip), (16, np.full([4, 16, 16, 3], 25))):
+            source = open_source(shard, size, 4)
+            (loaded,) = source.in_order().map(source.load)
+            self.assertAllEqual(loaded, expected)
+
+    def test_sizes_that_do_not_fit_are_refused(self):
+        shard = str(write_shard(self.root / "a.tfrecord", [marked(0, frames=6, size=32)]))
+        for size, frames in ((48, 4), (64, 4), (24, 4), (32, 7)):
+            with self.subTest(size=size, frames=frames):
+                message = f"6 frames of 32 pixels, which do not give {frames} frames of {size}"
+                with self.assertRaisesRegex(UsageError, message):
+                    open_source(shard, size, frames)
+        self.assertLen(open_source(shard, 16, 6), 1)
+
+    def test_a_record_of_another_size_ends_the_training_with_an_error(self):
+        shard = str(write_shard(self.root / "a.tfrecord", [marked(0), marked(1, size=32)]))
+        source = open_source(shard, 16, 4)
+        with self.assertRaises(tf.errors.InvalidArgumentError):
+            list(source.in_order().map(source.load))
+
+    def test_a_data_set_is_named_by_split_or_shard(self):
+        write_dataset(self.root / "set", {"train": [[marked(1)]], "test": [[marked(2)], [marked(3)]]})
+        for name, expected in {"set": [1], "set/test": [2, 3], "set/test-00001*": [3], "set/*": [2, 3, 1]}.items():
+            source = open_source(str(self.root / name), 16, 4)
+            self.assertEqual([int(clip[0, 0, 0, 0]) for clip in source.in_order().map(source.load)], expected)
+
+
+class BadShardsTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        clips = [[numbered(range(4)), numbered(range(4, 8))] for _ in range(4)]
+        self.shards = write_dataset(self.root / "set", {"train": clips})
+
+    def opened(self, max_bad_shards: int) -> Records:
+        (weighted,) = open_sources(str(self.root / "set"), 16, 4, max_bad_shards=max_bad_shards)
+        return weighted.source
+
+    def damages(self):
+        """(the reason in the message, how to damage a shard so)"""
+        second = offsets(self.shards[1])[1]
+        return (
+            ("record 1: its data do not match", lambda path: flip(path, second + 20)),
+            ("record 1: its length", lambda path: flip(path, second)),
+            ("record 1: cut off", lambda path: path.write_bytes(path.read_bytes()[:-3])),
+            ("1 record, 2 expected", lambda path: path.write_bytes(path.read_bytes()[:second])),
+            ("0 records, 2 expected", lambda path: path.write_bytes(b"")),
+            ("cannot be read", Path.unlink),
+        )
+
+    def test_a_bad_shard_stops_or_is_left_out_and_logged(self):
+        whole, path = self.shards[1].read_bytes(), self.shards[1]
+        self.assertLen(self.opened(0), 8)
+        for message, damage in self.damages():
+            with self.subTest(message):
+                path.write_bytes(whole)
+                damage(path)
+                with self.assertRaisesRegex(UsageError, f"1 bad shard, --max_bad_shards=0: .*{path.name}: {message}"):
+                    self.opened(0)
+                with self.assertLogs("tfvideogan.data.record_source", "INFO") as logs:
+                    source = self.opened(1)
+                self.assertLen(
+                    [
+                        x
+                        for x in logs.output
+                        if f"WARNING:tfvideogan.data.record_source:shard left out: {path}: {message}" in x
+                    ],
+                    1,
+                )
+                self.assertIn("6 clips in 3 shards, 1 left out", logs.output[-1])
+                clips = [numbers(clip.numpy()) for clip in source.in_order().map(source.load)]
+                self.assertEqual(clips, [[0, 1, 2, 3], [4, 5, 6, 7]] * 3)
+                self.assertLen(source, 6)
+                drawn = collections.Counter(
+                    numbers(clip.numpy())[0] for clip in source.shuffled(0, 0).take(12).map(source.load)
+                )
+                self.assertEqual(drawn, {0: 6, 4: 6})
+
+    def test_more_than_are_allowed(self):
+        for path in self.shards[:2]:
+            path.write_bytes(path.read_bytes()[:-1])
+        with self.assertRaisesRegex(UsageError, "2 bad shards, --max_bad_shards=1: .*00000-of.*; .*00001-of"):
+            self.opened(1)
+        self.assertLen(self.opened(2), 4)
+
+    def test_nothing_is_left(self):
+        for path in self.shards:
+            path.unlink()
+        with self.assertRaisesRegex(UsageError, "no records"):
+            self.opened(4)
+
+    def test_an_empty_shard_without_a_description_is_bad_too(self):
+        empty = self.root / "empty.tfrecord"
+        empty.touch()
+        with self.assertRaisesRegex(UsageError, "empty.tfrecord: 0 records, some expected"):
+            open_source(str(empty), 16, 4)
+
+    def test_another_programs_records(self):
+        other = self.root / "other.tfrecord"
+        with tf.io.TFRecordWriter(str(other)) as writer:
+            writer.write(b"something else")
+        with self.assertRaisesRegex(UsageError, "other.tfrecord.*schema 1"):
+            open_source(str(other), 16, 4)

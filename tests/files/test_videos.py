@@ -1,0 +1,101 @@
+"""Videos and clips on disk, through the real FFmpeg and Pillow."""
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tests.helpers import made_files
+from tfvideogan.config import UsageError
+from tfvideogan.data.synthetic import Sprites
+from tfvideogan.files import pictures, videos
+
+
+def gif_frames(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        frames = []
+        for i in range(image.n_frames):
+            image.seek(i)
+            frames.append(np.asarray(image.convert("RGB")))
+    return np.stack(frames)
+
+
+class WriteTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+
+    def test_clips_survive_the_round_trip(self):
+        frames = Sprites(32, 6)[0]
+        for name in ("clip.gif", "clip.mp4", "CLIP.MP4"):
+            with self.subTest(name):
+                path = self.folder / name
+                videos.write_clip(path, frames, fps=10)
+                back = (
+                    gif_frames(path)
+                    if name.endswith("gif")
+                    else np.stack(list(videos.read_video(path, pictures.squash(32))))
+                )
+                self.assertEqual(back.shape, frames.shape)
+                self.assertLess(np.abs(back.astype(int) - frames).mean(), 4)
+                order = [np.abs(frames.astype(int) - frame).mean((1, 2, 3)).argmin() for frame in back]
+                self.assertEqual(order, list(range(6)))
+
+    def test_gif_keeps_every_frame_of_a_still_clip(self):
+        for numbers in ([3] * 8, [0, 0, 5, 5, 5, 1]):
+            with self.subTest(numbers=numbers):
+                videos.write_clip(self.folder / "still.gif", made_files.numbered(numbers))
+                self.assertEqual(made_files.numbers(gif_frames(self.folder / "still.gif")), numbers)
+
+    def test_gif_of_a_still_background_does_not_flicker(self):
+        frames = np.repeat(Sprites(32, 2)[0][:1], 4, axis=0)
+        frames[1:3, :4, :4] = 255
+        videos.write_clip(self.folder / "clip.gif", frames)
+        self.assertEqual(np.ptp(gif_frames(self.folder / "clip.gif").astype(int)[:, 4:], axis=0).max(), 0)
+
+    def test_odd_sides_of_an_mp4_repeat_the_last_line(self):
+        frames = made_files.numbered(range(4), height=17, width=19).copy()
+        frames[:, -1], frames[:, :, -1] = 250, 250
+        videos.write_clip(self.folder / "odd.mp4", frames)
+        with av.open(str(self.folder / "odd.mp4")) as container:
+            back = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        self.assertEqual(back.shape, (4, 18, 20, 3))
+        self.assertAllClose(back[:, 17, 19].astype(int), np.full([4, 3], 250), atol=12)
+
+
+class ReadTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+
+    def test_what_is_missing_or_of_another_kind(self):
+        for name, content in (("text.mp4", b"Once upon a time.\n" * 50), ("empty.mp4", b"")):
+            (self.folder / name).write_bytes(content)
+        for name, message in (("gone.mp4", "no such file"), ("text.mp4", ""), ("empty.mp4", "")):
+            with self.subTest(name), self.assertRaisesRegex(UsageError, f"{name}.*{message}"):
+                list(videos.read_video(self.folder / name, pictures.squash(16)))
+
+    def test_a_video_is_turned_as_its_camera_says(self):
+        frames = np.zeros([4, 32, 32, 3], np.uint8)
+        frames[:, :, :16] = 255  # white on the left
+        path = made_files.write_video(self.folder / "phone.mp4", frames)
+        content = path.read_bytes()
+        matrix = content.index(b"tkhd") + 44  # a quarter to the right: (x, y) -> (-y, x)
+        one = 1 << 16
+        turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 32 * one, 0, 1 << 30)
+        path.write_bytes(content[:matrix] + turned + content[matrix + 36 :])
+        for frame in videos.read_video(path, pictures.squash(32)):
+            self.assertAllClose([frame[:14].mean(), frame[18:].mean()], [255, 0], atol=3)  # white on top
+
+    def test_frames_are_squashed_without_a_crop(self):
+        frame = np.zeros([16, 48, 3], np.uint8)
+        frame[:, 24:] = 255
+        path = made_files.write_video(self.folder / "video.mp4", np.stack([frame] * 2))
+        squashed = list(videos.read_video(path, pictures.squash(8)))
+        self.assertLen(squashed, 2)
+        for image in squashed:
+            self.assertEqual((image.shape, image.dtype), ((8, 8, 3), np.uint8))
+            self.assertAllClose(image[:, [0, 1, 2, 5, 6, 7], 0].astype(int), [[0, 0, 0, 255, 255, 255]] * 8, atol=12)
