@@ -30,7 +30,7 @@ class DamagedError(UsageError):
 
 
 def flag(default: Any, text: str, choices: Sequence[str] = (), low: float = 0, high: float = 2**31 - 1) -> Any:
-    """A field of a config with what its flag needs: help with the unit, and the values allowed."""
+    """A field of a config, with what its flag needs: the default, the help text, and which values are allowed."""
     return dataclasses.field(
         default=default, metadata={"help": text, "choices": tuple(choices), "low": low, "high": high}
     )
@@ -43,7 +43,7 @@ LARGEST_FRAME = 512
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which networks, and the weights of their losses. None means the paper's value."""
+    """Which networks are trained, and the weights of their losses. None stands for the paper's value."""
 
     model: str = flag("vgan", "paper and variant to train", choices=MODELS)
     base_width: int | None = flag(
@@ -72,22 +72,25 @@ class DataConfig:
         "folder of videos, frames or strips, a video, a list of strips, or synthetic:sky (default of mdgan and "
         "vgan_conditional) or synthetic:sprites (of the others); several as A@0.7,B@0.3 with their weights",
     )
-    max_bad_shards: int = flag(0, "damaged shards of a source to leave out, counted and logged; with more a run stops")
-    flip: bool = flag(False, "mirror every second clip left to right")
+    max_bad_shards: int = flag(
+        0, "leave out so many damaged shards of a source, with a warning; with more the run stops"
+    )
+    flip: bool = flag(False, "mirror half of the clips, drawn at random, left to right")
     max_temporal_stride: int = flag(
         1,
-        "take every s-th frame of a clip, s drawn from 1 to this; records must have (num_frames - 1) * s + 1 frames",
+        "largest stride: of a clip every s-th frame is taken, s drawn from 1 to this; clips of records must have "
+        "(num_frames - 1) * max_temporal_stride + 1 frames or more",
         low=1,
         high=64,
     )
     batch_size: int | None = flag(
-        None, "clips a step, over all replicas (paper: 64; conditional 32; mdgan 16)", low=1, high=65536
+        None, "clips in a step, over all replicas (paper: 64; conditional 32; mdgan 16)", low=1, high=65536
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long, how fast, on what, and what to write meanwhile."""
+    """How long a run trains, by which optimizers, on which devices, and what it writes meanwhile."""
 
     steps: int | None = flag(None, "training steps, of stage 1 for mdgan (default 100000; mdgan 66000)", low=1)
     refine_steps: int | None = flag(None, "mdgan: training steps of stage 2, 0 to stop after stage 1 (default 148000)")
@@ -101,22 +104,22 @@ class TrainConfig:
     seed: int = flag(0, "seed of weights, latents and the order of clips")
     strategy: str = flag(
         "auto",
-        "replicas: mirrored takes all GPUs (or logical CPUs), auto does with several GPUs, none takes one device, "
-        "multi_worker all hosts of TF_CONFIG",
+        "where to train: none on one device, mirrored on all GPUs (or logical CPUs) of this host, multi_worker on "
+        "all hosts of TF_CONFIG; auto: mirrored if there are several GPUs, else none",
         choices=("auto", "none", "mirrored", "multi_worker"),
     )
-    sync_batch_norm: bool = flag(False, "batch normalisation over the clips of all replicas (not with XLA)")
+    sync_batch_norm: bool = flag(False, "normalise over the clips of all replicas (not with XLA)")
     xla: str = flag(
-        "auto", "XLA compilation of networks and losses; auto: on for GPU, off for CPU", choices=("auto", "on", "off")
+        "auto", "compile networks and losses by XLA; auto: on with a GPU, off without", choices=("auto", "on", "off")
     )
     precision: str = flag(
         "float32",
         "arithmetic of the networks; losses are always float32",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
-    deterministic: bool = flag(False, "ops whose results are equal bit for bit from run to run, slower (not with XLA)")
+    deterministic: bool = flag(False, "use slower operations that give the same bits in every run (not with XLA)")
     checkpoint_every: int = flag(1000, "steps between checkpoints", low=1)
-    keep: int = flag(3, "newest checkpoints of each stage to keep", low=1)
+    keep: int = flag(3, "how many checkpoints of each stage are kept", low=1)
     sample_every: int = flag(500, "steps between moving-picture samples", low=1)
     log_every: int = flag(20, "steps between logged losses", low=1)
 
@@ -150,10 +153,10 @@ class Config:
 
     @classmethod
     def create(cls, **options: Any) -> Config:
-        """A checked config from flat options, those left out or None taking the paper's values.
+        """A checked config from options by name. Options that are left out or None take the paper's values.
 
         Raises:
-            UsageError: an option that is unknown, out of range or without meaning for the model.
+            UsageError: an option is unknown, out of range or without meaning for the model.
         """
         unknown = set(options) - {field.name for field in fields()}
         if unknown:
@@ -194,7 +197,10 @@ def fields() -> list[dataclasses.Field]:
 
 
 def check_networks(base_width: int, frame_size: int, num_frames: int, smallest: int) -> None:
-    """Raises UsageError unless networks made of halvings can be built of this width for this clip size."""
+    """Raises UsageError unless networks can be built of this width for clips of this size.
+
+    Each of their layers halves or doubles a clip, so sizes are powers of two.
+    """
     if not isinstance(base_width, int) or base_width < 1:
         raise UsageError(f"--base_width must be a positive number of channels. Received: {base_width!r}")
     if not _is_power_of_two(frame_size) or not smallest <= frame_size <= LARGEST_FRAME:
@@ -210,7 +216,7 @@ def _is_power_of_two(value: Any) -> bool:
 
 
 def _refuse_meaningless(model: str, given: dict[str, Any]) -> None:
-    """A flag that would do nothing is an error, not a surprise."""
+    """Raises UsageError for an option that the model has no use for: a flag that did nothing would mislead."""
     general = {f.name for f in fields() if f.default is not None} | {"discriminator_learning_rate"}
     for name in given:
         if name not in general and name not in PAPER[model]:

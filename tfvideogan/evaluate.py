@@ -1,4 +1,6 @@
-"""Scores a trained run, each predictor beside copying the first frame: one JSON line with its provenance.
+"""Scores a trained run, and prints one JSON line: the scores, and all they depend on.
+
+A predictor's scores stand beside those of copying the first frame, a generator's beside those of real clips.
 
 python -m tfvideogan.evaluate --run_dir=runs/mdgan --data=synthetic:sky:test
 """
@@ -9,27 +11,31 @@ import json
 import logging
 import math
 import platform
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
-from tfvideogan.config import UsageError
+from tfvideogan.config import Config, UsageError
+
+if TYPE_CHECKING:
+    from tfvideogan.data.sources import ClipSource
 
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
-    flags.DEFINE_string("data", None, "real clips (default: those of the run; of built-in clips, the test split)")
-    flags.DEFINE_integer("num_clips", 64, "clips to score, at most as many as the data have", lower_bound=1)
-    flags.DEFINE_integer("seed", None, "seed of the latents, for generators from noise (default 0)", lower_bound=0,
+    flags.DEFINE_string("run_dir", None, "required: folder of a trained run")
+    flags.DEFINE_string("data", None, "real clips, named as for tfvideogan.train (default: the test split of the run's "
+                        "own data, or all of them if they have none)")  # fmt: skip
+    flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer", lower_bound=1)
+    flags.DEFINE_integer("seed", None, "vgan, vgan_one_stream: seed of the latents (default 0)", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
-    flags.DEFINE_bool("batch_statistics", False, "batch normalisation in training mode, over batches of 8 clips")
+    flags.DEFINE_bool("batch_statistics", False, "mdgan, vgan_conditional: normalise with the statistics of each batch "
+                      "of 8 clips, and not with those of the training")  # fmt: skip
 
 
 def main() -> None:
     cli.require("run_dir")
     args = cli.flags.FLAGS
     cli.load_tensorflow()
-    from tfvideogan.data.sources import Records, open_source
     from tfvideogan.inference import scoring
     from tfvideogan.runs import loading, run_folder
 
@@ -39,15 +45,7 @@ def main() -> None:
     if args.seed is not None and model.predicts:
         raise UsageError("--seed is for generators from noise; this run is a predictor")
     config = run_folder.RunFolder.open(args.run_dir).config()
-    data = held_out(config.data.data) if args.data is None else args.data
-    frame_size, num_frames = config.model.frame_size, config.model.num_frames
-    try:
-        source = open_source(data, frame_size, num_frames, config.train.seed, max_clips=args.num_clips)
-    except UsageError as error:
-        flag = "--data" if args.data else "--data (not given: the run's own clips)"
-        raise UsageError(str(error).replace("--data", flag, 1)) from error
-    if args.data is None and data == config.data.data:
-        logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", data)
+    source, described = open_data(config, args.data, args.num_clips)
     count = min(args.num_clips, len(source))
     if model.predicts:
         scores = scoring.score_predictions(model, source, count, args.batch_statistics)
@@ -59,22 +57,54 @@ def main() -> None:
         "stage": checkpoint.stage,
         "step": checkpoint.step,
         "weights_sha256": loading.weights_sha256(model),
-        "data": data,
-        "split": "test" if data.endswith((":test", "/test")) else "train" if data == config.data.data else "other data",
-        "data_seed": config.train.seed,
+        **described,
         "num_clips": count,
         "seed": None if model.predicts else args.seed or 0,
-        "frame_size": frame_size,
-        "num_frames": num_frames,
-        "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
         "versions": versions(),
     }
-    print(json.dumps(finite(line | scores)))
+    print(json.dumps(without_nan(line | scores)))
+
+
+def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSource, dict[str, Any]]:
+    """The clips to score a run on, and what the JSON line tells of them.
+
+    Args:
+        config: the options of the run.
+        data: the value of `--data`; None for the run's own data, as `held_out` names them.
+        num_clips: no more clips of a folder are decoded than this.
+
+    Raises:
+        UsageError: there is no such data, or nothing in it is usable.
+    """
+    from tfvideogan.data.sources import Records, open_source
+
+    trained_on, frame_size, num_frames = config.data.data, config.model.frame_size, config.model.num_frames
+    name = held_out(trained_on) if data is None else data
+    try:
+        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips)
+    except UsageError as error:
+        flag = "--data" if data else "--data (not given: the run's own clips)"
+        raise UsageError(str(error).replace("--data", flag, 1)) from error
+    if data is None and name == trained_on:
+        logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", name)
+    is_test = name.endswith((":test", "/test"))
+    return source, {
+        "data": name,
+        "split": "test" if is_test else "train" if name == trained_on else "other data",
+        "data_seed": config.train.seed,
+        "frame_size": frame_size,
+        "num_frames": num_frames,
+        "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
+    }
 
 
 def held_out(data: str) -> str:
-    """The data to evaluate on by default: the test split, of built-in clips and of a data set that has one."""
+    """The test split of data that a run was trained on, or the same data if they have none.
+
+    Raises:
+        UsageError: the data are several sources.
+    """
     from tfvideogan.data import records
     from tfvideogan.data.sources import split_names
     from tfvideogan.files import paths
@@ -88,15 +118,15 @@ def held_out(data: str) -> str:
     return f"{data.rstrip('/')}/test" if has_split else data
 
 
-def finite(value: Any) -> Any:
-    """The same structure with null for the numbers that JSON has no word for."""
+def without_nan(value: Any) -> Any:
+    """The same dicts with None for the floats that JSON cannot write: NaN and the infinities."""
     if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: without_nan(part) for name, part in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, Any]:
-    """What computed a result."""
+    """The versions of what computed a result."""
     import keras
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Makes clips from noise with a trained Video-GAN: a grid, and its streams one by one.
+"""Makes clips from noise with a trained Video-GAN: one grid of them, and one of each stream.
 
 python -m tfvideogan.generate --run_dir=runs/vgan --num_clips=16 --seed=1
 """
@@ -15,12 +15,12 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    flags.DEFINE_string("run_dir", None, "required: folder of a trained run")
     flags.DEFINE_integer("num_clips", 16, "clips to make", lower_bound=1, upper_bound=1024)
-    flags.DEFINE_integer("seed", 0, "seed of the latents; a clip depends on it and on its number only", lower_bound=0,
+    flags.DEFINE_integer("seed", 0, "seed of the latents; a clip follows from it and the clip's number", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
     flags.DEFINE_string("output", None, "folder to write to (default: generated/seed-SEED in the run folder)")
-    flags.DEFINE_enum("format", "gif", ["gif", "mp4"], "format of the moving pictures")
+    flags.DEFINE_enum("format", "gif", ["gif", "mp4"], "format of the moving pictures; a background is a PNG")
     flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
 
 

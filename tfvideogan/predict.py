@@ -15,16 +15,16 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
-    flags.DEFINE_string("image", None, "the still picture, of any size; it is squashed to the model's frame")
-    flags.DEFINE_string("output", None, "the clip to write, .mp4 or .gif")
+    flags.DEFINE_string("run_dir", None, "required: folder of a trained run")
+    flags.DEFINE_string("image", None, "required: still picture, of any size; it is squashed to the model's frame")
+    flags.DEFINE_string("output", None, "required: clip to write, .mp4 or .gif")
     cli.define_stage()
-    flags.DEFINE_string("sheet", None, "mdgan: comparison sheet to write, .png: input, stage 1, stage 2, over time")
-    flags.DEFINE_string("real", None, "the real clip (a video) for the sheet's last row")
-    flags.DEFINE_bool("batch_statistics", False, "batch normalisation in training mode, as in the authors' test script")
-    flags.DEFINE_integer(
-        "scale", 1, "enlarge the clip: each pixel so many times both ways", lower_bound=1, upper_bound=16
-    )
+    flags.DEFINE_string("sheet", None, "mdgan: comparison sheet to write, .png: the input and both stages over time")
+    flags.DEFINE_string("real", None, "video of what really followed, for the last row of --sheet")
+    flags.DEFINE_bool("batch_statistics", False, "normalise with the statistics of this picture, as the test script of "
+                      "MD-GAN's authors does, and not with those of the training")  # fmt: skip
+    flags.DEFINE_integer("scale", 1, "repeat each pixel of the clip so many times both ways", lower_bound=1,
+                         upper_bound=16)  # fmt: skip
     flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
 
 
@@ -62,6 +62,7 @@ def main() -> None:
 
 
 def _read_real(path: str, count: int, size: int) -> np.ndarray:
+    """The first `count` frames of the video of `--real`, squashed: uint8 [count, size, size, 3]."""
     from tfvideogan.files import pictures, videos
 
     with cli.naming("real"):

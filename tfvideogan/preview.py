@@ -1,4 +1,4 @@
-"""Shows the clips that training would get: a moving grid, or their first frames as a picture.
+"""Shows the clips that a training would get, as a moving grid or as a picture of their first frames.
 
 python -m tfvideogan.preview --data=my_videos --frame_size=64 --output=preview.gif
 """
@@ -13,15 +13,14 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string(
-        "data", "synthetic:sky", "data set, folder of videos, frames or strips; or synthetic:NAME[:test]"
-    )
-    flags.DEFINE_string("output", None, "file to write: .gif or .mp4 for moving clips, .png for their first frames")
+    flags.DEFINE_string("data", "synthetic:sky", "clips to show, one source named as for tfvideogan.train")
+    flags.DEFINE_string("output", None, "required: file to write, .gif or .mp4 for moving clips, .png for their first "
+                        "frames")  # fmt: skip
     flags.DEFINE_integer("frame_size", 64, "height and width of a frame, pixels", lower_bound=1, upper_bound=1024)
     flags.DEFINE_integer("num_frames", 32, "frames in a clip", lower_bound=1, upper_bound=1024)
     flags.DEFINE_integer("num_clips", 16, "clips to show", lower_bound=1, upper_bound=1024)
-    flags.DEFINE_integer("first_clip", 0, "number of the first one", lower_bound=0)
-    flags.DEFINE_integer("seed", 0, "seed of built-in clips", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_integer("first_clip", 0, "number of the first clip to show, from 0", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "seed of the built-in clips", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
 
 

@@ -5,8 +5,8 @@
     clips = load_exported("vgan.onnx").generate(seed=[1, 2])        # uint8 [2, T, H, W, 3]
     clip = load_exported("exported/mdgan").predict("photo.jpg")     # uint8 [1, T, H, W, 3]
 
-The same seed gives the same clip in every format, up to its precision. Of TFLite and ONNX files, `predict`
-and `run` do without TensorFlow; `generate` loads it, to draw the latents of the seeds.
+The same seed gives the same clip in every format, up to the format's precision. With a TFLite or ONNX file
+`predict` and `run` need no TensorFlow, while `generate` loads it to draw the latents of the seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class Exported:
     Args:
         path: where the artefact lies, for messages.
         run: its function, from one batch to videos.
-        input_shape: of one row: [100] for latents, [H, W, 3] for a frame.
+        input_shape: the shape of one row of a batch: [100] for latents, [H, W, 3] for a frame.
+
+    Attributes:
+        predicts: whether a clip is made from a picture, rather than from a seed.
     """
 
     def __init__(self, path: str | os.PathLike[str], run: runtimes.Run, input_shape: Sequence[int]):
@@ -38,12 +41,12 @@ class Exported:
         self._run = run
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """A batch as it is: latents [N, 100], or frames [N, H, W, 3] in [-1, 1] -> video float32 [N, T, H, W, 3].
+        """Latents [N, 100], or frames [N, H, W, 3] in [-1, 1] -> video float32 [N, T, H, W, 3] in [-1, 1].
 
-        SavedModels take frames as uint8, to which they are rounded here.
+        A SavedModel takes frames as uint8, so they are rounded for it.
 
         Raises:
-            UsageError: inputs of another shape, or that the artefact's own checks refuse.
+            UsageError: the inputs have another shape, or the artefact's own checks refuse them.
         """
         inputs = np.asarray(inputs, np.float32)
         if inputs.shape[1:] != self.input_shape or not inputs.size:
@@ -55,7 +58,7 @@ class Exported:
         """A clip of each seed, uint8 [N, T, H, W, 3]; seed s gives the first clip of `tfvideogan.generate --seed=s`.
 
         Raises:
-            UsageError: the artefact predicts from a picture, or a seed is no integer of 64 bits.
+            UsageError: the artefact predicts from a picture, or a seed is not a signed integer of 64 bits.
         """
         if self.predicts:
             raise UsageError(f"{self.path} is a predictor, it makes a clip from a picture: call predict(image)")
@@ -73,7 +76,7 @@ class Exported:
             image: a file, or uint8 [H, W, 3], of any size; it is squashed to the model's frame.
 
         Raises:
-            UsageError: the artefact generates from seeds, or there is no such picture.
+            UsageError: the artefact generates from seeds, or the picture cannot be read.
         """
         if not self.predicts:
             raise UsageError(f"{self.path} is a generator, it makes clips from seeds: call generate(seed)")
@@ -93,23 +96,25 @@ class Exported:
 
 
 def load_exported(path: str | os.PathLike[str], threads: int | None = None, stage: int | None = None) -> Exported:
-    """A run folder, a SavedModel (its folder, or the one above: the newest version), a .tflite or a .onnx file.
+    """Loads a run folder, a SavedModel, a .tflite or a .onnx file.
 
     Args:
-        threads: that TFLite or ONNX Runtime may take, all cores by default; TensorFlow's are the process's.
-        stage: of a run folder, 1 for MD-GAN's Base-Net alone; the newest stage by default.
+        path: of a SavedModel, its own folder, or the folder of its versions, of which the newest is taken.
+        threads: how many threads TFLite or ONNX Runtime may take, by default one a core. TensorFlow, which runs
+            the other two, takes what the process gives it.
+        stage: which stage of a run folder: 1 for MD-GAN's Base-Net alone, by default the newest.
 
     Raises:
-        UsageError: nothing of these, damaged, or the package that runs it is missing.
+        UsageError: the path holds none of these, what it holds is damaged, or the package that runs it is missing.
     """
     where = paths.path(path)
     threads = threads or runtimes.cores()
     if not where.exists():
         raise UsageError(f"{path}: no such file or folder")
     if where.suffix in (".tflite", ".onnx") and where.is_file():
-        opened = runtimes.open_tflite if where.suffix == ".tflite" else runtimes.open_onnx
+        opener = runtimes.open_tflite if where.suffix == ".tflite" else runtimes.open_onnx
         with paths.local(where) as file:
-            return Exported(path, *opened(file, threads))
+            return Exported(path, *opener(file, threads))
     if (where / "config.json").is_file():
         return Exported(path, *runtimes.open_run_folder(path, stage))
     folder = runtimes.saved_model_folder(where)

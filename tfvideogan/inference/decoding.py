@@ -15,7 +15,10 @@ _EXIF_WITHIN, _MOST_TAGS = 2**17, 64  # The orientation is searched in so many b
 
 
 def require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tensor) -> tf.Tensor:
-    """`value`, which nothing can read before `condition` was found true; INVALID_ARGUMENT otherwise."""
+    """`value`, which can be read only once `condition` is known to hold.
+
+    Where it does not, the request ends with INVALID_ARGUMENT, and its message holds `text` and `received`.
+    """
     with tf.control_dependencies([tf.debugging.Assert(condition, [text, received])]):
         return tf.identity(value)
 
@@ -23,7 +26,8 @@ def require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tens
 def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     """Contents of JPEG or PNG files [B], of any size -> uint8 [B, size, size, 3].
 
-    They are decoded one by one, so that only one picture at a time takes memory.
+    They are decoded one by one, so that only one picture at a time takes memory. INVALID_ARGUMENT if one of them is
+    neither a JPEG nor a PNG, has no pixel or more than MAX_PIXELS by its header, or is damaged.
     """
     return tf.map_fn(
         lambda content: _decode_image(content, size),
@@ -57,18 +61,21 @@ def _starts_with(content: tf.Tensor, magic: bytes) -> tf.Tensor:
 
 
 def _begins_with_ihdr(content: tf.Tensor) -> tf.Tensor:
-    """Whether a PNG's first chunk tells its size, as it must: libpng skips others, and finds another size later."""
+    """Whether the first chunk of a PNG is its header, which holds its size.
+
+    libpng would skip other chunks before the header, and so take the size from elsewhere than `_png_shape`.
+    """
     padded = tf.strings.join([tf.strings.substr(content, 0, 16), tf.constant(bytes(16))])
     return tf.strings.substr(padded, len(_PNG) + 4, 4) == b"IHDR"
 
 
 def _jpeg_shape(content: tf.Tensor) -> tf.Tensor:
-    """Height and width by a JPEG's header, int64 [2]."""
+    """Height and width as the header of a JPEG has them, int64 [2]."""
     return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
 
 
 def _png_shape(content: tf.Tensor) -> tf.Tensor:
-    """Height and width by a PNG's header, int64 [2]."""
+    """Height and width as the header of a PNG has them, int64 [2]."""
     width_and_height = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
     return tf.cast(tf.reverse(tf.ensure_shape(width_and_height, [2]), [0]), tf.int64)
 

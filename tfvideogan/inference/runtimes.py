@@ -1,4 +1,8 @@
-"""The runtimes behind `load_exported`: each opener gives an artefact's function from one batch to its videos."""
+"""The runtimes behind `load_exported`.
+
+Each opener returns an artefact's function, from one batch to its videos, and the shape of one row of that batch.
+It raises UsageError for what is damaged, for what this package did not write, and if the runtime is not installed.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +41,7 @@ def _versions(folder: paths.Path) -> list[paths.Path]:
 
 
 def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Run, Sequence[int]]:
+    """The model of a run folder, by TensorFlow; of the newest stage if `stage` is None."""
     import tensorflow as tf
 
     from tfvideogan.runs import loading
@@ -47,6 +52,7 @@ def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Ru
 
 
 def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
+    """A SavedModel of `export.to_saved_model`, by TensorFlow; it gets frames rounded to uint8."""
     import tensorflow as tf
 
     from tfvideogan.data.clips import to_uint8
@@ -56,28 +62,28 @@ def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UsageError(f"{path}: damaged SavedModel ({str(error).splitlines()[0]})") from error
     if "generate_from_latents" in loaded.signatures:
-        signature, given, convert = loaded.signatures["generate_from_latents"], "latents", np.asarray
+        signature, argument, convert = loaded.signatures["generate_from_latents"], "latents", np.asarray
     elif "predict_video" in loaded.signatures:
-        signature, given, convert = loaded.signatures["predict_video"], "frame", to_uint8
+        signature, argument, convert = loaded.signatures["predict_video"], "frame", to_uint8
     else:
         raise UsageError(f"{path}: a SavedModel that export.to_saved_model did not make")
 
     def run(inputs: np.ndarray) -> np.ndarray:
         try:
-            return signature(**{given: tf.constant(convert(inputs))})["video"].numpy()
+            return signature(**{argument: tf.constant(convert(inputs))})["video"].numpy()
         except tf.errors.InvalidArgumentError as error:
-            refused = re.search(
-                "assertion failed: (.*)", str(error)
-            )  # The graph's own checks refuse too many rows, or NaN.
-            if not refused:
+            # The graph's own checks refuse, for instance, too many rows, or NaN.
+            refusal = re.search("assertion failed: (.*)", str(error))
+            if not refusal:
                 raise
-            raise UsageError(f"{path}: {refused[1]}") from error
+            raise UsageError(f"{path}: {refusal[1]}") from error
 
     run.keeps = loaded  # A signature alone does not keep its variables alive.
-    return run, signature.structured_input_signature[1][given].shape[1:]
+    return run, signature.structured_input_signature[1][argument].shape[1:]
 
 
 def open_tflite(file: str, threads: int) -> tuple[Run, Sequence[int]]:
+    """A .tflite file, by LiteRT."""
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
     try:
         interpreter = runtime.Interpreter(model_content=Path(file).read_bytes(), num_threads=threads)
@@ -89,20 +95,21 @@ def open_tflite(file: str, threads: int) -> tuple[Run, Sequence[int]]:
         for side in (interpreter.get_input_details(), interpreter.get_output_details())
     ]
     _check_ports(file, *ports)
-    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(inputs: np.ndarray) -> np.ndarray:
         if tuple(interpreter.get_input_details()[0]["shape"]) != inputs.shape:
-            interpreter.resize_tensor_input(given["index"], inputs.shape)
+            interpreter.resize_tensor_input(source["index"], inputs.shape)
             interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], inputs)
+        interpreter.set_tensor(source["index"], inputs)
         interpreter.invoke()
-        return interpreter.get_tensor(made["index"])
+        return interpreter.get_tensor(target["index"])
 
-    return run, given["shape"][1:].tolist()
+    return run, source["shape"][1:].tolist()
 
 
 def open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
+    """A .onnx file, by ONNX Runtime on the CPU."""
     runtime = optional.package("onnxruntime", "onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -115,8 +122,8 @@ def open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
         for side in (session.get_inputs(), session.get_outputs())
     ]
     _check_ports(file, *ports)
-    (given,) = session.get_inputs()
-    return lambda inputs: session.run(None, {given.name: inputs})[0], given.shape[1:]
+    (source,) = session.get_inputs()
+    return lambda inputs: session.run(None, {source.name: inputs})[0], source.shape[1:]
 
 
 def _check_ports(file: str, inputs: list[Port], outputs: list[Port]) -> None:
@@ -124,8 +131,8 @@ def _check_ports(file: str, inputs: list[Port], outputs: list[Port]) -> None:
     frames_or_latents = [kind == "float32" and _is_row(shape[1:]) for kind, shape in inputs]
     videos = [kind == "float32" and len(shape) == 5 for kind, shape in outputs]
     if frames_or_latents != [True] or videos != [True]:
-        raise UsageError(f"{file}: not a file of this package, which take float32 [N, 100] or [N, H, W, 3] and give "
-                         f"float32 [N, T, H, W, 3]. Received: from {inputs} to {outputs}")  # fmt: skip
+        raise UsageError(f"{file}: not a file of this package; those take float32 [N, 100] or [N, H, W, 3] and "
+                         f"give float32 [N, T, H, W, 3]. Received: from {inputs} to {outputs}")  # fmt: skip
 
 
 def _is_row(shape: Sequence[Any]) -> bool:

@@ -14,9 +14,9 @@ BATCH_SIZE = 8
 
 
 def generate(model: AdversarialModel, num_clips: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """`num_clips` clips from noise, batch by batch: outputs [n, ...] in [-1, 1] (masks in [0, 1]).
+    """The outputs of a generator for `num_clips` latents, in dicts of up to BATCH_SIZE clips each.
 
-    Clip i depends on (seed, i) only.
+    Arrays are [n, T, H, W, C] in [-1, 1], masks in [0, 1]. Clip i depends on (seed, i) only.
     """
     latents = vgan.latents(seed, num_clips)
     return sample(model, (latents[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE)))
@@ -25,11 +25,11 @@ def generate(model: AdversarialModel, num_clips: int, seed: int) -> Iterator[dic
 def sample(
     model: AdversarialModel, batches: Iterable[tf.Tensor], batch_statistics: bool = False
 ) -> Iterator[dict[str, np.ndarray]]:
-    """A model's outputs on batches of latents [n, 100] or frames [n, H, W, 3].
+    """The outputs of a model, a dict for each batch of latents [n, 100] or of frames [n, H, W, 3] in [-1, 1].
 
     Args:
-        batch_statistics: batch normalisation in training mode, as in the MD-GAN authors' test
-            script: a clip then depends on its neighbours in the batch.
+        batch_statistics: batch normalisation works in training mode, as in the test script of
+            MD-GAN's authors. A clip then depends on its neighbours in the batch.
     """
     forward = tf.function(lambda batch: model(batch, training=batch_statistics), reduce_retracing=True)
     for batch in batches:

@@ -1,9 +1,9 @@
 """Which metrics a model is scored with, and what its scores are set beside.
 
-Clips are in [-1, 1], so the data range is 2. A predictor's first frame is its input:
-predictions are scored over frames 2 to T, with the first frame repeated ("persistence")
-scored in the same way beside them. Clips are scored batch by batch; every score is a
-mean over clips, and the motion ratio the ratio of two such means.
+Clips are in [-1, 1], so the data range is 2. A predictor's first frame is its input, so
+predictions are scored over frames 2 to T. Beside them stands the score of the first frame
+repeated ("persistence"). Every score is a mean over clips, taken batch by batch, and the
+motion ratio is the ratio of two such means.
 """
 
 from __future__ import annotations
@@ -40,12 +40,20 @@ Scores = dict[str, dict[str, float]]
 
 
 def score_predictions(
-    model: AdversarialModel, source: ClipSource, count: int, batch_statistics: bool = False, batch_size: int = 8
+    model: AdversarialModel,
+    source: ClipSource,
+    count: int,
+    batch_statistics: bool = False,
+    batch_size: int = sampling.BATCH_SIZE,
 ) -> dict[str, Any]:
-    """MSE, PSNR, SSIM and motion ratio of every stage and of persistence, on the first `count` clips.
+    """MSE, PSNR, SSIM and motion ratio of every stage and of persistence, on the first `count` clips of the source.
 
     Args:
-        batch_statistics: batch normalisation in training mode, over batches of `batch_size`.
+        batch_statistics: batch normalisation works in training mode, over batches of `batch_size`.
+
+    Returns:
+        {"protocol": PREDICTION_PROTOCOL, "scores": {"persistence": {...}, "stage_1": {...}, ...}}. A score that
+        no clip has is NaN.
     """
     parts = []
     batches, frames = itertools.tee(_real_batches(model, source, count, batch_size))
@@ -68,7 +76,12 @@ def score_predictions(
 
 
 def score_generation(model: AdversarialModel, source: ClipSource, count: int, seed: int) -> dict[str, Any]:
-    """What moves, what flickers and whether the mask finds it, in `count` clips from noise and as many real ones."""
+    """How much moves and flickers in `count` clips from noise, and in as many real ones; and whether the mask finds it.
+
+    Returns:
+        {"protocol": GENERATION_PROTOCOL, "scores": {"generated": {...}, "real": {...}}}. A score that no clip has
+        is NaN.
+    """
     parts = []
     for first, clips in _real_batches(model, source, count):
         scores = _generation_scores(clips)
@@ -120,16 +133,18 @@ def _true_masks(source: Indexed, first: int, count: int) -> np.ndarray:
 
 
 def _real_batches(
-    model: AdversarialModel, source: ClipSource, count: int, batch_size: int = 8
+    model: AdversarialModel, source: ClipSource, count: int, batch_size: int = sampling.BATCH_SIZE
 ) -> Iterable[tuple[int, np.ndarray]]:
-    """(number of its first clip, clips [n, T, H, W, 3] in [-1, 1]) for each batch."""
-    num_frames = model.num_frames
-    batches = pipeline.evaluation_batches(source, num_frames, batch_size, count).as_numpy_iterator()
+    """For each batch, the number of its first clip, and its clips [n, T, H, W, 3] in [-1, 1]."""
+    batches = pipeline.evaluation_batches(source, model.num_frames, batch_size, count).as_numpy_iterator()
     return ((index * batch_size, clips) for index, clips in enumerate(batches))
 
 
 def _mean(parts: Iterable[tuple[int, Scores]]) -> Scores:
-    """Scores of batches of so many clips each -> scores of all; a batch without a score (NaN) is left out."""
+    """(number of clips, scores) of each batch -> scores of all.
+
+    A batch without a score (NaN) is left out. Any other counts by all its clips, also where some have no score.
+    """
     sums: dict[tuple[str, str], tuple[float, int]] = {}
     for count, scores in parts:
         for name, score in scores.items():

@@ -1,8 +1,8 @@
-"""What a served model offers: signatures with stable names, uint8 frames out, one random stream a row.
+"""The signatures of a served model. Their names are stable, frames leave as uint8, and a row has its own random stream.
 
 Every input and output has the batch as its first dimension, as TF Serving's batching asks for.
-What a request may hold is checked inside the graph, before anything large is made of it, so that
-a wrong one ends in INVALID_ARGUMENT whatever server, or bare session, runs the graph.
+The graph itself checks a request, before it makes anything large of it. So a wrong request ends
+with INVALID_ARGUMENT, whichever server or bare session runs the graph.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Outputs = dict[str, tf.Tensor]
 class ServedModel(tf.Module):
     """A model's endpoints as a module that `tf.saved_model.save` takes.
 
-    It tracks raw variables: a SavedModel that holds Keras 3 objects loads in TF 2 but not
-    in a session, and so not in TF Serving.
+    The module tracks TensorFlow's own variables: a SavedModel that holds Keras 3 objects loads
+    in TF 2 but not in a session, and so not in TF Serving.
 
     Args:
         model: a loaded model; it is sampled with inference statistics.
-        network: what computes in its place, from the same input to the same dict, as the
-            network that `export.lowering` makes of it.
-        max_batch: rows that a request may have.
+        network: computes in the model's place, from the same input to the same dict;
+            `export.lowering` makes such networks.
+        max_batch: how many rows a request may have.
     """
 
     def __init__(self, model: AdversarialModel, network: keras.Model | None = None, max_batch: int = MAX_BATCH):
@@ -51,13 +51,16 @@ class ServedModel(tf.Module):
         self._max_batch = max_batch
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The endpoints by name; `serving_default` is the first one again."""
-        endpoints = self._of_predictor() if self._predicts else self._of_generator()
+        """The endpoints by name; `serving_default` is the first of them under another name.
+
+        Those that give film-strips are left out where a JPEG cannot hold a clip.
+        """
+        endpoints = self._predictor_endpoints() if self._predicts else self._generator_endpoints()
         if self._num_frames * self._frame_size > _LONGEST_JPEG:
             endpoints = {name: endpoint for name, endpoint in endpoints.items() if not name.endswith("_jpeg")}
         return {"serving_default": next(iter(endpoints.values()))} | endpoints
 
-    def _of_generator(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    def _generator_endpoints(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         seed = tf.TensorSpec([None], tf.int64, name="seed")
         latents = tf.TensorSpec([None, vgan.LATENT_DIM], tf.float32, name="latents")
         endpoints = {
@@ -69,7 +72,7 @@ class ServedModel(tf.Module):
             endpoints["streams"] = self._endpoint(latents, lambda latents: self._sample(_check_latents(latents)))
         return endpoints
 
-    def _of_predictor(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    def _predictor_endpoints(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         size = self._frame_size
         frame = tf.TensorSpec([None, size, size, 3], tf.uint8, name="frame")
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -87,7 +90,7 @@ class ServedModel(tf.Module):
     def _endpoint(
         self, spec: tf.TensorSpec, compute: Callable[[tf.Tensor], Outputs]
     ) -> tf.types.experimental.ConcreteFunction:
-        """A function of one input, named by its spec, that refuses wrong shapes and batches first."""
+        """A function of one input, which has its name from `spec`. It first refuses wrong shapes and batch sizes."""
 
         def checked(request: tf.Tensor) -> Outputs:
             request = tf.ensure_shape(request, spec.shape)  # A session takes any shape, and so does a server.
@@ -113,7 +116,7 @@ class ServedModel(tf.Module):
 
 
 def _draw(seed: tf.Tensor) -> tf.Tensor:
-    """seed int64 [B] -> latents [B, 100]; a row depends on its own seed only.
+    """Seeds int64 [B] -> latents [B, 100]. A row depends on its own seed only.
 
     Seed s gives the first clip of `tfvideogan.generate --seed=s`.
     """
@@ -125,6 +128,7 @@ def _draw(seed: tf.Tensor) -> tf.Tensor:
 
 
 def _check_latents(latents: tf.Tensor) -> tf.Tensor:
+    """The latents [B, 100], or INVALID_ARGUMENT if one is not finite or too large."""
     largest = tf.reduce_max(tf.abs(latents))
     fits = tf.reduce_all(tf.abs(latents) <= MAX_LATENT)  # A comparison with NaN is false.
     return require(latents, fits, f"latents are finite and {MAX_LATENT:g} at most. Received magnitude:", largest)

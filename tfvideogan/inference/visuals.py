@@ -1,6 +1,7 @@
-"""Clips to pictures for people: grids, the panel of Video-GAN's streams, MD-GAN's comparison sheet.
+"""Pictures of clips for people: grids, rows of Video-GAN's streams, MD-GAN's comparison sheet.
 
-In: floats in [-1, 1] as the models make them. Out: uint8 RGB for `media`.
+`streams`, `sample_rows` and `stage_rows` take floats in [-1, 1], as models make them, and give uint8 RGB. All other
+functions take and give uint8 RGB, which `files.pictures` and `files.videos` write.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _RED = (255, 40, 40)
 def streams(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A generator's outputs [N, T, H, W, C] -> uint8 clips [N, T, H, W, 3] by name.
 
-    The mask is shown as grey from 0 (black) to 1 (white), `masked_foreground` is
-    mask * foreground on black, the background is repeated over time.
+    The mask is grey, from black for 0 to white for 1. `masked_foreground` is
+    mask * foreground on black, and the background is repeated over time.
     """
     shape = outputs["clip"].shape
     shown = {"clip": outputs["clip"]}
@@ -35,12 +36,17 @@ def streams(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def enlarge(clips: np.ndarray, zoom: int) -> np.ndarray:
-    """uint8 [..., H, W, 3], each pixel repeated `zoom` times both ways; 0 and 1 leave it as it is."""
+    """uint8 [..., H, W, 3] with each pixel repeated `zoom` times both ways; 0 and 1 change nothing."""
     return clips.repeat(zoom, axis=-3).repeat(zoom, axis=-2) if zoom > 1 else clips
 
 
 def sample_rows(outputs: dict[str, np.ndarray], real: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """A model's outputs, and the real clips they predict if given, as named rows for `labelled_rows`."""
+    """A model's outputs as rows for `labelled_rows`, below the real clips that they predict, if there are any.
+
+    Args:
+        outputs: the dict of a model, [N, T, H, W, C].
+        real: [N, T, H, W, 3] in [-1, 1].
+    """
     rows = {} if real is None else {"real": to_uint8(real)}
     if "base" in outputs:
         return rows | {"stage 1": to_uint8(outputs["base"]), "stage 2": to_uint8(outputs["clip"])}
@@ -48,7 +54,13 @@ def sample_rows(outputs: dict[str, np.ndarray], real: np.ndarray | None = None) 
 
 
 def stage_rows(outputs: dict[str, np.ndarray], image: np.ndarray, real: np.ndarray | None) -> dict[str, np.ndarray]:
-    """MD-GAN's first clip beside its input uint8 [H, W, 3] and the real clip: rows for `comparison_sheet`."""
+    """The first clip of MD-GAN's outputs as rows for `comparison_sheet`, with its input and the real clip.
+
+    Args:
+        outputs: the dict of the model, [N, T, H, W, 3].
+        image: the input, uint8 [H, W, 3].
+        real: uint8 [T, H, W, 3], or None if there is none.
+    """
     clip = to_uint8(outputs["clip"][0])
     rows = {"input": np.broadcast_to(image, clip.shape)}
     if "base" in outputs:
@@ -59,11 +71,11 @@ def stage_rows(outputs: dict[str, np.ndarray], image: np.ndarray, real: np.ndarr
 
 
 def grid(clips: np.ndarray, columns: int | None = None, width: int = 0) -> np.ndarray:
-    """Clips uint8 [N, T, H, W, 3] -> one clip [T, H', W', 3], row by row, as square as can be.
+    """Clips uint8 [N, T, H, W, 3] -> one clip [T, H', W', 3], in which they stand row by row.
 
     Args:
-        columns: clips a row.
-        width: enlarge small clips, up to four times, while the grid stays within this many pixels.
+        columns: clips in a row; by default as many as make the grid square.
+        width: small clips are enlarged up to four times, while the grid is no wider than this, in pixels.
     """
     columns = columns or math.ceil(math.sqrt(len(clips)))
     clips = enlarge(clips, min(4, width // (columns * clips.shape[3])))
@@ -72,21 +84,26 @@ def grid(clips: np.ndarray, columns: int | None = None, width: int = 0) -> np.nd
 
 
 def labelled_rows(rows: dict[str, np.ndarray], tile: int = 128) -> np.ndarray:
-    """A named row of clips uint8 [N, T, H, W, 3] under each other -> one clip, small ones enlarged."""
-    some = next(iter(rows.values()))
-    big = [enlarge(clips, tile // some.shape[2]) for clips in rows.values()]
+    """Rows of clips by name -> one clip [T, H', W', 3], in which they stand below each other.
+
+    Args:
+        rows: name -> uint8 [N, T, H, W, 3].
+        tile: smaller clips are enlarged up to this height, pixels.
+    """
+    height = next(iter(rows.values())).shape[2]
+    big = [enlarge(clips, tile // height) for clips in rows.values()]
     joined = np.concatenate([_pad_row(row, len(row)) for row in big], axis=1)
     labels = _labels(list(rows), big[0].shape[2])
     return np.concatenate([np.broadcast_to(labels, (len(joined), *labels.shape)), joined], axis=2)
 
 
 def comparison_sheet(rows: dict[str, np.ndarray], times: int = 8, tile: int = 128) -> np.ndarray:
-    """Rows over time with the regions ringed in which the stages differ most.
+    """A row of frames for each clip, with a ring around the region in which the two stages differ most.
 
     Args:
-        rows: name -> uint8 [T, H, W, 3]; `stage 1` and `stage 2`, if both are there, are compared.
-        times: columns, evenly spaced frames from the first to the last.
-        tile: least width of a picture, pixels.
+        rows: name -> uint8 [T, H, W, 3]; `stage 1` and `stage 2` are compared if both are there.
+        times: the number of columns, which are evenly spaced frames from the first to the last.
+        tile: smaller frames are enlarged up to this width, pixels.
 
     Returns:
         uint8 [H', W', 3].
@@ -105,25 +122,26 @@ def comparison_sheet(rows: dict[str, np.ndarray], times: int = 8, tile: int = 12
 
 
 def differing_region(a: np.ndarray, b: np.ndarray, share: float = 0.3) -> tuple[int, int, int, int] | None:
-    """The square window of two pictures uint8 [H, W, 3] that differs most: (left, top, right, bottom).
+    """The square window in which two pictures uint8 [H, W, 3] differ most.
 
     Args:
-        share: the window's side as a share of the picture's.
+        share: the window's side as a share of the picture's height.
 
     Returns:
-        None where the pictures are equal.
+        (left, top, right, bottom) in pixels, all within the window, or None if the pictures are equal.
     """
     difference = np.abs(a.astype(np.int64) - b).sum(-1)  # [H, W]
     if not difference.any():
         return None
     side = max(2, round(difference.shape[0] * share))
-    sums = np.pad(difference, [(1, 0), (1, 0)]).cumsum(0).cumsum(1)  # summed area table
+    sums = np.pad(difference, [(1, 0), (1, 0)]).cumsum(0).cumsum(1)  # A summed area table.
     windows = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     top, left = np.unravel_index(windows.argmax(), windows.shape)
     return int(left), int(top), int(left) + side - 1, int(top) + side - 1
 
 
 def _ring(image: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
+    """The picture uint8 [H, W, 3] with a red ring in the box, or as it is without one."""
     picture = Image.fromarray(image)
     if box is not None:
         ImageDraw.Draw(picture).ellipse(box, outline=_RED, width=max(1, image.shape[0] // 64))
@@ -131,14 +149,17 @@ def _ring(image: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarra
 
 
 def _pad_row(clips: np.ndarray, columns: int) -> np.ndarray:
-    """Clips [N, T, H, W, 3] side by side, each with a gap to its right and below -> [T, H + gap, W', 3]."""
+    """Clips [N, T, H, W, 3] -> [T, H + gap, W', 3]: side by side, each with a gap to its right and below it.
+
+    Gaps fill the places of clips that are missing from `columns`.
+    """
     padded = np.pad(clips, [(0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)], constant_values=_SHADE)
     missing = np.full_like(padded[:1], _SHADE).repeat(columns - len(clips), axis=0)
     return np.concatenate(list(np.concatenate([padded, missing])), axis=2)
 
 
 def _labels(names: list[str], height: int) -> np.ndarray:
-    """A column of row names -> [len(names) * (height + gap), width, 3]."""
+    """A column of row names -> [len(names) * (height + gap), W', 3]."""
     font = ImageFont.load_default(size=14)
     width = 16 + max(int(font.getlength(name.replace("_", " "))) for name in names)
     column = Image.new("RGB", (width, len(names) * (height + _GAP)), (_SHADE,) * 3)
@@ -150,6 +171,7 @@ def _labels(names: list[str], height: int) -> np.ndarray:
 
 
 def _header(titles: list[str], width: int, offset: int) -> np.ndarray:
+    """A strip of column titles -> [24, W', 3]; columns begin `offset` pixels from the left."""
     strip = Image.new("RGB", (offset + len(titles) * (width + _GAP), 24), (_SHADE,) * 3)
     draw = ImageDraw.Draw(strip)
     for column, title in enumerate(titles):

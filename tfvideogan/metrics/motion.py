@@ -1,4 +1,4 @@
-"""How much a clip moves, in pixels' values: a still clip scores 0, whatever its PSNR."""
+"""How much a clip moves, by how far its pixel values change: a still clip scores 0, whatever its PSNR is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def mean_frame_difference(clips: np.ndarray) -> float:
-    """Mean absolute difference of consecutive frames of [N, T, H, W, 3], in the range they are given in."""
+    """Mean absolute difference of consecutive frames of clips [N, T, H, W, 3], in the units of their values."""
     return float(np.abs(np.diff(clips.astype(np.float64), axis=1)).mean())
 
 
 def ratio(generated: float, real: float) -> float:
-    """The motion ratio, mean frame difference of generated over real clips: 1 is as much motion as real.
+    """The mean frame difference of generated clips over that of real ones; at 1 they move as much as real ones.
 
     NaN if the real clips do not move.
     """

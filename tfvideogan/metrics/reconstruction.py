@@ -1,4 +1,4 @@
-"""MSE and PSNR of predicted clips. Protocol: per frame, mean over frames, then over clips."""
+"""MSE and PSNR of predicted clips. Protocol: each frame has a score, and the result is the mean over all frames."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def mse(generated: np.ndarray, real: np.ndarray) -> float:
-    """Mean squared error of clips [N, T, H, W, 3]; of the range they are given in (ours: [-1, 1])."""
+    """Mean squared error of clips [N, T, H, W, 3], in the squared units of their values (ours are in [-1, 1])."""
     return float(_frame_mse(generated, real).mean())
 
 
 def psnr(generated: np.ndarray, real: np.ndarray, data_range: float = 2.0) -> float:
-    """Peak signal-to-noise ratio of clips [N, T, H, W, 3], decibels; infinite if any frame is exact.
+    """Peak signal-to-noise ratio of clips [N, T, H, W, 3] in decibels; infinite if any frame is exact.
 
     Args:
         data_range: largest minus smallest possible value; 2 for clips in [-1, 1].
@@ -21,5 +21,5 @@ def psnr(generated: np.ndarray, real: np.ndarray, data_range: float = 2.0) -> fl
 
 
 def _frame_mse(generated: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """[N, T], in float64."""
+    """The mean squared error of each frame, float64 [N, T]."""
     return ((generated.astype(np.float64) - real) ** 2).mean(axis=(2, 3, 4))

@@ -1,29 +1,33 @@
-"""Video-GAN's own claim: the mask finds what moves, and what is still stays still.
+"""What Video-GAN claims: the mask finds what moves, and the background stands still.
 
-Protocol: a pixel moves in a frame where it differs from its median over the clip by
-more than 0.2 (on [-1, 1]) in any channel. On `synthetic:sprites`, whose shapes cover
-hardly any pixel for half of a clip, this finds the true mask with an intersection over
-union of about 0.84 (the antialiased rims are what differs).
+Protocol: a pixel moves in a frame if it differs from its median over the clip by more than
+0.2 (on [-1, 1]) in any channel. The rule needs clips whose moving things cover hardly any
+pixel for half of a clip. On `synthetic:sprites` it finds the true mask with an intersection
+over union of about 0.84; the difference is in the antialiased rims.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-MOVING_THRESHOLD = 0.2  # on [-1, 1]
+MOVING_THRESHOLD = 0.2  # Clips are in [-1, 1].
 MASK_THRESHOLD = 0.5
 
 
 def moving_region(clips: np.ndarray) -> np.ndarray:
-    """Where something moves in clips [N, T, H, W, 3] in [-1, 1]: bool [N, T, H, W]."""
+    """Whether each pixel moves, bool [N, T, H, W], in clips [N, T, H, W, 3] in [-1, 1]."""
     still = np.median(clips, axis=1, keepdims=True)
     return (np.abs(clips - still) > MOVING_THRESHOLD).any(axis=-1)
 
 
 def mask_iou(mask: np.ndarray, region: np.ndarray) -> float:
-    """Intersection over union of a mask [N, T, H, W] in [0, 1], cut at 0.5, and a region, per clip, then the mean.
+    """Intersection over union of a mask, cut at 0.5, and a region: the mean over clips.
 
-    A clip in which both are empty has none and is left out; NaN if all are.
+    A clip in which both are empty has no score and is left out; NaN if no clip has one.
+
+    Args:
+        mask: [N, T, H, W] in [0, 1], or bool.
+        region: bool [N, T, H, W].
     """
     on = mask > MASK_THRESHOLD
     both = (on & region).sum(axis=(1, 2, 3))
@@ -32,9 +36,12 @@ def mask_iou(mask: np.ndarray, region: np.ndarray) -> float:
 
 
 def flicker(clips: np.ndarray) -> float:
-    """Mean absolute frame difference of [N, T, H, W, 3] where neither frame moves, per clip, then the mean.
+    """Mean absolute difference of consecutive frames where neither of them moves: the mean over clips.
 
-    A clip that moves everywhere has none and is left out; NaN if all do.
+    A clip that moves everywhere has no score and is left out; NaN if no clip has one.
+
+    Args:
+        clips: [N, T, H, W, 3] in [-1, 1].
     """
     moving = moving_region(clips)
     still = ~(moving[:, 1:] | moving[:, :-1])  # [N, T - 1, H, W]

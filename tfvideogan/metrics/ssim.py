@@ -1,6 +1,7 @@
 """Structural similarity (Wang et al. 2004) as scikit-image computes it.
 
-Protocol: 7x7 uniform window, per frame over channels, mean over frames, then clips.
+Protocol: a uniform window of 7x7. The score of a frame is the mean over its channels, and the result is the mean over
+all frames.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ def ssim(generated: np.ndarray, real: np.ndarray, data_range: float = 2.0) -> fl
 
     Args:
         data_range: largest minus smallest possible value; 2 for clips in [-1, 1].
+
+    Raises:
+        ValueError: a side of a frame is under 7 pixels.
     """
     frames = zip(generated.reshape(-1, *generated.shape[2:]), real.reshape(-1, *real.shape[2:]), strict=True)
     options = {"win_size": 7, "channel_axis": -1, "data_range": data_range}
