@@ -23,7 +23,7 @@ from export.report import Row
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums, optional
-from tfvideogan.inference import runtimes
+from tfvideogan.inference import openers
 
 if TYPE_CHECKING:
     from tfvideogan.models.adversarial import AdversarialModel
@@ -62,7 +62,7 @@ def main() -> int:
     for artefact in artefacts:
         if not artefact.exists():
             raise UsageError(f"--artefact: no such file or folder. Received: {artefact}")
-        if artefact.is_dir() and not runtimes.saved_model_folder(artefact):
+        if artefact.is_dir() and not openers.saved_model_folder(artefact):
             raise UsageError(f"--artefact: a folder, but of no SavedModel. Received: {artefact}")
     check_runtimes(map(format_of, artefacts))
     model, _ = loading.load_model(args.run_dir, args.stage)
@@ -115,7 +115,7 @@ class Reference:
         """The artefact's row of the report, with the status accepted or rejected, and a reason for the latter."""
         from export import operators
 
-        tree = runtimes.saved_model_folder(artefact) or artefact  # of several versions, it is the one that will be run
+        tree = openers.saved_model_folder(artefact) or artefact  # of several versions, it is the one that will be run
         row = Row(
             artefact=str(tree.relative_to(artefact.parent)),
             format=format_of(tree),

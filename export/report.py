@@ -105,7 +105,7 @@ def describe(
     Args:
         checked_on: "latents", or the data set on which the artefacts were compared with Keras.
     """
-    from tfvideogan.inference import runtimes
+    from tfvideogan.inference import openers
     from tfvideogan.runs import loading, run_folder
 
     config = run_folder.RunFolder.open(run_dir).config()
@@ -120,7 +120,7 @@ def describe(
         "clip": list(model.clip_shape),
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": processor(), "cores": runtimes.cores(), "threads": threads},
+        "machine": {"processor": processor(), "cores": openers.cores(), "threads": threads},
         "versions": versions(),
         "artefacts": list(rows),
     }

@@ -18,7 +18,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.files import pictures
 from tfvideogan.runs import loading, run_folder, state
-from tfvideogan.training import assembly, loop, runtime, statistics
+from tfvideogan.training import assembly, estimation, loop, runtime
 
 
 class LoopTest(TrainingTest):
@@ -112,7 +112,7 @@ class LoopTest(TrainingTest):
         before = [w.copy() for w in model.generator.get_weights()]
         config = tiny.config("vgan")
         batches = assembly.batches(config, assembly.open_data(config), seed=0)
-        model.estimate_batch_statistics(batches.take(statistics.FINAL_BATCHES))
+        model.estimate_batch_statistics(batches.take(estimation.FINAL_BATCHES))
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllClose(a, b, atol=1e-6)
 

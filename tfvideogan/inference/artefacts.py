@@ -19,7 +19,7 @@ import numpy as np
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
 from tfvideogan.files import paths, pictures
-from tfvideogan.inference import runtimes
+from tfvideogan.inference import openers
 
 
 class Exported:
@@ -34,7 +34,7 @@ class Exported:
         predicts: whether a clip is made from a picture, rather than from a seed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], run: runtimes.Run, input_shape: Sequence[int]):
+    def __init__(self, path: str | os.PathLike[str], run: openers.Run, input_shape: Sequence[int]):
         self.path = path
         self.input_shape = tuple(input_shape)
         self.predicts = len(self.input_shape) == 3
@@ -108,16 +108,16 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None, stag
         UsageError: the path holds none of these, what it holds is damaged, or the package that runs it is missing.
     """
     where = paths.path(path)
-    threads = threads or runtimes.cores()
+    threads = threads or openers.cores()
     if not where.exists():
         raise UsageError(f"{path}: no such file or folder")
     if where.suffix in (".tflite", ".onnx") and where.is_file():
-        opener = runtimes.open_tflite if where.suffix == ".tflite" else runtimes.open_onnx
+        opener = openers.open_tflite if where.suffix == ".tflite" else openers.open_onnx
         with paths.local(where) as file:
             return Exported(path, *opener(file, threads))
     if (where / "config.json").is_file():
-        return Exported(path, *runtimes.open_run_folder(path, stage))
-    folder = runtimes.saved_model_folder(where)
+        return Exported(path, *openers.open_run_folder(path, stage))
+    folder = openers.saved_model_folder(where)
     if folder is None:
         raise UsageError(f"{path}: neither a run folder, nor a SavedModel, a .tflite or a .onnx file")
-    return Exported(path, *runtimes.open_saved_model(folder))
+    return Exported(path, *openers.open_saved_model(folder))

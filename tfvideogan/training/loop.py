@@ -18,7 +18,7 @@ from tfvideogan.models import registry
 from tfvideogan.runs import lock
 from tfvideogan.runs.journal import Journal, tolerated
 from tfvideogan.runs.run_folder import Checkpoint, RunFolder
-from tfvideogan.training import assembly, statistics
+from tfvideogan.training import assembly, estimation
 from tfvideogan.training.hosts import latest_on_all_hosts
 from tfvideogan.training.runtime import open_runtime
 from tfvideogan.training.samples import Samples
@@ -103,7 +103,7 @@ class StageLoop:
         self.is_chief = stage.runtime.is_chief
         self.samples = Samples(stage.model, stage.sources[0].source, self.options.seed)
         first_batches = assembly.batches(stage.config, stage.sources, self.options.seed)
-        self.statistics = statistics.BatchStatistics(first_batches)
+        self.statistics = estimation.BatchStatistics(first_batches)
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
@@ -199,7 +199,7 @@ class StageLoop:
         """Estimates the statistics for inference, then writes the last sample and checkpoint."""
         stage = self.stage
         logger.info(
-            "stage %d: re-estimating batch normalisation over %d batches", stage.number, statistics.FINAL_BATCHES
+            "stage %d: re-estimating batch normalisation over %d batches", stage.number, estimation.FINAL_BATCHES
         )
         self.statistics.estimate_final(stage.model)
         self.journal.write_sample(stage.step, self.samples.picture())

@@ -10,7 +10,7 @@ import tf2onnx
 
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
-from tfvideogan.inference import runtimes
+from tfvideogan.inference import openers
 
 
 class RuntimesTest(tf.test.TestCase):
@@ -44,7 +44,7 @@ class RuntimesTest(tf.test.TestCase):
     def test_cores_are_known_where_the_system_has_no_affinity(self):
         with mock.patch.object(os, "sched_getaffinity"):
             del os.sched_getaffinity
-            self.assertEqual(runtimes.cores(), os.cpu_count())
+            self.assertEqual(openers.cores(), os.cpu_count())
 
 
 if __name__ == "__main__":
