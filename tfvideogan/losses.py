@@ -1,7 +1,7 @@
 """The losses of both papers, as pure functions of logits, clips and features.
 
-Every function computes in float32 whatever precision its arguments have, and
-returns a scalar averaged over the batch.
+Every function computes in float32, whatever precision its arguments have. Every loss
+is a scalar averaged over the batch.
 
 Sources: Vondrick et al., NIPS 2016, arXiv 1609.02612 (Video-GAN);
 Xiong et al., CVPR 2018, arXiv 1709.07592 (MD-GAN).
@@ -37,7 +37,7 @@ def softmax_adversarial(logits: tf.Tensor, target: int) -> tf.Tensor:
 def sigmoid_adversarial(logits: tf.Tensor, target: int) -> tf.Tensor:
     """MD-GAN's adversarial term: the standard log loss, computed on logits.
 
-    -log D for a real target, -log(1 - D) for a fake one, D = sigmoid(logits).
+    With D = sigmoid(logits) it is -log D for a real target, and -log(1 - D) for a fake one.
 
     Args:
         logits: [N, 1], positive means real.
@@ -59,8 +59,8 @@ def mask_prior(mask: tf.Tensor) -> tf.Tensor:
 def content_l1(generated: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Mean absolute difference of two clips (or frames) of the same shape in [-1, 1].
 
-    MD-GAN's content loss on whole clips, and conditional Video-GAN's first-frame
-    loss on frames.
+    On whole clips it is MD-GAN's content loss, on frames conditional Video-GAN's
+    first-frame loss.
     """
     return tf.reduce_mean(tf.abs(tf.cast(generated, tf.float32) - tf.cast(real, tf.float32)))
 
@@ -115,13 +115,17 @@ def ranking_loss(refined: Any, real: Any, base: Any) -> tf.Tensor:
     """MD-GAN's ranking loss: the refined clip's motion near the real one's, far from stage 1's.
 
     With d(a, b) = ||g(a) - g(b)||_1, each layer gives
-    -log(exp(-d(Y2, Y)) / (exp(-d(Y2, Y)) + exp(-d(Y2, Y1)))), which is
-    softplus(d(Y2, Y) - d(Y2, Y1)): stable and exact. Summed over the layers.
+    -log(exp(-d(Y2, Y)) / (exp(-d(Y2, Y)) + exp(-d(Y2, Y1)))), which equals
+    softplus(d(Y2, Y) - d(Y2, Y1)), a form that cannot overflow. The loss is the sum over
+    the layers.
 
     Args:
         refined, real, base: the discriminator's features of Y2, Y and Y1: a tensor
             [N, T, H, W, C] of one layer, or a list or dict of several layers.
             Gram matrices [N, M, M] are taken as they are.
+
+    Raises:
+        ValueError: the three do not have the same number of layers.
     """
     layers = zip(tf.nest.flatten(refined), tf.nest.flatten(real), tf.nest.flatten(base), strict=True)
     return tf.add_n([tf.reduce_mean(_ranking_of_layer(*layer)) for layer in layers])
