@@ -2,21 +2,21 @@
 
 python -m export.all --run_dir=runs/vgan --output=exported/vgan
 
-What was rejected lies in OUTPUT/rejected, and the command then ends with status 1; a format that
-fails does not stop the others.
+Artefacts that are rejected are moved to OUTPUT/rejected. An artefact that fails does not stop the
+others. In both cases the command ends with status 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import conversion, processes
+from export import conversion, model_card, processes
+from export.report import FILE, Row, describe, table_of_rows, to_json
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
@@ -27,16 +27,24 @@ logger = logging.getLogger("tfvideogan.export")
 
 FAILED = 1
 PRECISIONS = ("float32", "float16", "int8")
+PLACES = {"accepted": Path(), "rejected": Path("rejected")}  # folders of the output, by the status of an artefact
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How a format is made: by which command, in which precisions, with which optional packages."""
+    """How a format is made.
+
+    Attributes:
+        command: the command that makes it.
+        suffix: the end of its files' names; none for SavedModels, which are folders.
+        precisions: the precisions that it can have.
+        converters: the packages that make it, by module, beside those that run it.
+    """
 
     command: str
     suffix: str
     precisions: tuple[str, ...]
-    converters: dict[str, str]  # packages by module, beside its runtime's
+    converters: dict[str, str]
 
 
 FORMATS = {
@@ -48,7 +56,7 @@ FORMATS = {
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One artefact to make: a file, or a folder, of the output."""
+    """One artefact to make. Its file, or folder, is relative to the output."""
 
     format: str
     precision: str
@@ -56,10 +64,10 @@ class Job:
     file: Path
 
     def make(self, folder: Path, run_dir: str, stage: int, calibration: str | None) -> None:
-        """Writes the artefact in a process of its own. Raises UsageError if that fails."""
+        """Writes the artefact to `folder` in a process of its own. Raises UsageError if that process fails."""
         options = {"run_dir": run_dir, "stage": stage, "lowering": "on" if self.lowered else "off"}
         if self.format == "saved_model":
-            options["output"] = folder / self.file.parent  # of the version
+            options["output"] = folder / self.file.parent  # the command itself makes the folder of the version
         else:
             options |= {"output": folder / self.file, "precision": self.precision}
         if self.precision == "int8":
@@ -87,7 +95,6 @@ def main() -> int:
     cli.exit_on_sigterm()
     cli.load_tensorflow()
     _check_packages(args.formats)
-    from export import model_card, report
     from export.check_parity import Reference
     from tfvideogan.files import atomic, paths
     from tfvideogan.runs import loading, run_folder
@@ -102,24 +109,24 @@ def main() -> int:
     model, checkpoint = loading.load_model(args.run_dir, args.stage)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
         reference = Reference(model, Path(beside), args.calibration, config.data.data, "--calibration")
-        made = Path(beside) / "made"
-        made.mkdir()
-        rows = [_make(job, made, reference, checkpoint.stage, args) for job in jobs]
-        if run.latest(checkpoint.stage) != checkpoint:  # each process has loaded the newest one
+        folder = Path(beside) / "made"
+        folder.mkdir()
+        rows = [_make(job, folder, reference, checkpoint.stage, args) for job in jobs]
+        if run.latest(checkpoint.stage) != checkpoint:  # each process has loaded the checkpoint that was newest then
             raise UsageError(f"--run_dir: {checkpoint.path} was no longer the newest checkpoint when all was made; "
                              "export again when nothing trains there")  # fmt: skip
-        found = report.describe(model, args.run_dir, checkpoint, rows, args.threads, reference.checked_on)
-        (made / "export_report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        (made / "README.md").write_text(model_card.model_card(found), encoding="utf-8")
+        report = describe(model, args.run_dir, checkpoint, rows, args.threads, reference.checked_on)
+        (folder / FILE).write_text(to_json(report), encoding="utf-8")
+        (folder / "README.md").write_text(model_card.model_card(report), encoding="utf-8")
         output.parent.mkdir(parents=True, exist_ok=True)
-        paths.publish(made, output)
-    bad = [row for row in rows if row["status"] != "accepted"]
-    print(f"{report.markdown_table(rows)}\n{len(rows) - len(bad)} of {len(rows)} artefacts accepted: {output}/")
-    return FAILED if bad else 0
+        paths.publish(folder, output)
+    num_accepted = sum(row.status == "accepted" for row in rows)
+    print(f"{table_of_rows(rows)}\n{num_accepted} of {len(rows)} artefacts accepted: {output}/")
+    return 0 if num_accepted == len(rows) else FAILED
 
 
 def _beside(output: Any) -> Path | None:
-    """The folder above `output` that exists, where nobody takes half an export for one; any for remote outputs."""
+    """The nearest folder above `output` that exists, so that publishing is a rename; None for remote outputs."""
     from tfvideogan.files import paths
 
     if paths.is_remote(output):
@@ -129,13 +136,13 @@ def _beside(output: Any) -> Path | None:
 
 def _check_flags(args: Any) -> None:
     """Raises UsageError for formats and precisions that do not exist."""
-    for flag, given, known in (("formats", args.formats, FORMATS), ("precisions", args.precisions, PRECISIONS)):
-        if not given or set(given) - set(known):
-            raise UsageError(f"--{flag} must be among {','.join(known)}. Received: {','.join(given)}")
+    for flag, names, choices in (("formats", args.formats, FORMATS), ("precisions", args.precisions, PRECISIONS)):
+        if not names or set(names) - set(choices):
+            raise UsageError(f"--{flag} must be among {','.join(choices)}. Received: {','.join(names)}")
 
 
 def _check_packages(formats: Sequence[str]) -> None:
-    """Raises UsageError for a package that one of these formats needs and that is missing."""
+    """Raises UsageError if a package is missing that makes or runs one of these formats."""
     from export.check_parity import check_runtimes
     from tfvideogan.files import optional
 
@@ -146,19 +153,19 @@ def _check_packages(formats: Sequence[str]) -> None:
 
 
 def _jobs(model: str, args: Any) -> list[Job]:
-    """What to make. Raises UsageError if that is nothing."""
+    """The artefacts to make of the formats and precisions that were asked for. Raises UsageError if there is none."""
     jobs, in_float, left_out = [], [], []
     lowered = args.lowering == "on"
     for name in dict.fromkeys(args.formats):
-        known = FORMATS[name]
-        precisions = [precision for precision in known.precisions if precision in args.precisions]
+        suffix = FORMATS[name].suffix
+        precisions = [precision for precision in FORMATS[name].precisions if precision in args.precisions]
         if "int8" in precisions and not lowered:
             precisions.remove("int8")
             in_float.append(name)
         elif not precisions:
             left_out.append(name)
         for precision in precisions:
-            file = f"{model}_{precision}{known.suffix}" if known.suffix else f"{model}/1"
+            file = f"{model}_{precision}{suffix}" if suffix else f"{model}/1"
             jobs.append(Job(name, precision, lowered, Path(file)))
     if not jobs and in_float:
         conversion.check_precision("int8", lowering=False)
@@ -171,26 +178,22 @@ def _jobs(model: str, args: Any) -> list[Job]:
     return jobs
 
 
-def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -> dict[str, Any]:
-    """Makes and checks one artefact: its row of the report. What is rejected is kept aside, what failed is not."""
+def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -> Row:
+    """Makes one artefact, checks it and moves it to its place in `folder`. Returns its row of the report."""
     logger.info("%s, %s", job.format, job.precision)
-    row = {"artefact": str(job.file), "format": job.format, "precision": job.precision, "lowered": job.lowered}
     with tempfile.TemporaryDirectory(dir=folder.parent) as unchecked:
         try:
             job.make(Path(unchecked), args.run_dir, stage, args.calibration)
-            row |= reference.check(Path(unchecked) / job.file, job.precision, args.repeats, args.threads)
+            row = reference.check(Path(unchecked) / job.file, job.precision, args.repeats, args.threads)
+            place = PLACES[row.status]
+            (folder / place).mkdir(exist_ok=True)
+            top = job.file.parts[0]  # a SavedModel is moved with the folder around its version
+            (Path(unchecked) / top).rename(folder / place / top)
+            row = dataclasses.replace(row, artefact=str(place / job.file), lowered=job.lowered)
         except UsageError as error:
-            row |= {"status": "failed", "reason": str(error)}
-        row["artefact"] = str(job.file)
-        if row["status"] != "failed":
-            kept, top = folder, job.file.parts[0]  # of a SavedModel, the folder around its version
-            if row["status"] == "rejected":
-                kept = folder / "rejected"
-                kept.mkdir(exist_ok=True)
-                row["artefact"] = str(Path(kept.name) / job.file)
-            (Path(unchecked) / top).rename(kept / top)
-    if row["status"] != "accepted":
-        logger.warning("%s, %s, %s: %s", job.format, job.precision, row["status"], row["reason"])
+            row = Row(str(job.file), job.format, job.precision, job.lowered, status="failed", reason=str(error))
+    if row.status != "accepted":
+        logger.warning("%s, %s, %s: %s", job.format, job.precision, row.status, row.reason)
     return row
 
 

@@ -1,22 +1,25 @@
-"""Holds exported artefacts against Keras, each reloaded by its own runtime in a fresh process: one JSON line each.
+"""Compares exported artefacts with Keras, each reloaded by its own runtime in a fresh process: a JSON line for each.
 
 python -m export.check_parity --run_dir=runs/vgan --artefact=vgan_int8.tflite,exported/vgan
 
-Ends with status 1 if one is rejected: it cannot be run, differs too much, or is too small to hold the weights.
+The command ends with status 1 if an artefact is rejected: it cannot be run, differs too much
+from Keras, or is too small to hold the weights.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export import conversion
+from export import conversion, processes
+from export.report import Row
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums, optional
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
 
 REJECTED = 1
 NUM_INPUTS = 8
-RUNTIMES = {  # packages by module, for each format that TensorFlow does not run; onnx tells what an int8 file computes
+# TensorFlow runs SavedModels. For each other format, these are the packages to run it, by module; the package onnx
+# says which products of an int8 file are computed in integers.
+RUNTIMES = {
     "tflite": {"ai_edge_litert.interpreter": "ai-edge-litert"},
     "onnx": {"onnxruntime": "onnxruntime", "onnx": "onnx"},
 }
-LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3}  # on [-1, 1]
-SMALLEST_PSNR = 38.0  # dB, of int8
+LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3}  # of values in [-1, 1]
+SMALLEST_PSNR = 38.0  # of int8, in dB
 
 
 def define_flags() -> None:
@@ -66,32 +71,32 @@ def main() -> int:
         reference = Reference(model, Path(folder), args.clips, trained_on)
         rows = [reference.check(path, precision_of(path), args.repeats, args.threads) for path in artefacts]
     for row in rows:
-        print(json.dumps(row))
-    return REJECTED if any(row["status"] != "accepted" for row in rows) else 0
+        print(json.dumps(dataclasses.asdict(row)))
+    return REJECTED if any(row.status != "accepted" for row in rows) else 0
 
 
 def check_runtimes(formats: Iterable[str]) -> None:
-    """Raises UsageError for a package that runs one of these formats and is missing."""
+    """Raises UsageError if a package is missing that runs one of these formats."""
     for name in formats:
         for module, package in RUNTIMES.get(name, {}).items():
             optional.package(module, package)
 
 
 class Reference:
-    """What Keras computes from eight inputs, and artefacts compared with it.
+    """What Keras computes from eight inputs, with which artefacts are compared.
 
     Args:
         model: the model that was exported.
-        folder: for files that the processes share.
-        clips: for predictors, a data set for the inputs; the run's own if None.
-        trained_on: the run's own.
-        flag: that `clips` come from, for messages.
+        folder: a folder for files that the processes share.
+        clips: for predictors, the data set of the inputs, or None for the run's own.
+        trained_on: the data set of the run.
+        flag: the flag that `clips` come from, for messages.
 
     Attributes:
-        checked_on: "latents", or the data set that the inputs are of.
+        checked_on: "latents", or the data set that the inputs were taken from.
 
     Raises:
-        UsageError: those of `held_out_inputs`.
+        UsageError: those of `probes.held_out_inputs`.
     """
 
     def __init__(
@@ -106,29 +111,38 @@ class Reference:
         self._folder = folder
         np.save(folder / "inputs.npy", inputs)
 
-    def check(self, artefact: Path, precision: str, repeats: int = 20, threads: int = 2) -> dict[str, Any]:
-        """A row of the report: size, checksum, difference, speed, `status` accepted or rejected with a `reason`."""
-        from export import measure, operators
+    def check(self, artefact: Path, precision: str, repeats: int = 20, threads: int = 2) -> Row:
+        """The artefact's row of the report, with the status accepted or rejected, and a reason for the latter."""
+        from export import operators
 
-        given, artefact = artefact, runtimes.saved_model_folder(artefact) or artefact  # what will be run
-        name = str(artefact.relative_to(given.parent))
-        row = {"artefact": name, "format": format_of(artefact), "precision": precision}
-        row |= {
-            "bytes": sum(file.stat().st_size for file in checksums.files_of_tree(artefact)),
-            "sha256": checksums.sha256_of_tree(artefact),
-        }
-        outputs = self._folder / "outputs.npz"
+        tree = runtimes.saved_model_folder(artefact) or artefact  # of several versions, it is the one that will be run
+        row = Row(
+            artefact=str(tree.relative_to(artefact.parent)),
+            format=format_of(tree),
+            precision=precision,
+            bytes=sum(file.stat().st_size for file in checksums.files_of_tree(tree)),
+            sha256=checksums.sha256_of_tree(tree),
+        )
+        inputs, outputs = self._folder / "inputs.npy", self._folder / "outputs.npz"
         try:
-            row |= measure.measure(artefact, self._folder / "inputs.npy", outputs, repeats, threads)
-            row |= self._difference(np.load(outputs))
-            row["float_share"] = operators.float_share(artefact) if precision == "int8" else None
+            figures = processes.run_for_json(
+                "export.measure", artefact=tree, inputs=inputs, outputs=outputs, repeats=repeats, threads=threads
+            )
+            row = dataclasses.replace(row, **figures)
+            row = dataclasses.replace(row, **self._difference(np.load(outputs)))
+            if precision == "int8":
+                row = dataclasses.replace(row, float_share=operators.float_share(tree))
             reason = self._fault(row)
         except UsageError as error:
             reason = str(error)
-        return row | {"status": "rejected" if reason else "accepted", "reason": reason}
+        return dataclasses.replace(row, status="rejected" if reason else "accepted", reason=reason)
 
     def _difference(self, outputs: dict[str, np.ndarray]) -> dict[str, float]:
-        """Over both sizes of batch: the largest difference, and the PSNR in dB (peak 2)."""
+        """The largest difference from Keras over both sizes of batch, and the PSNR in dB with a peak of 2.
+
+        Raises:
+            UsageError: the videos have other shapes than those of Keras, or values that are not finite.
+        """
         if any(video.shape != self.expected.shape for video in outputs.values()):
             shapes = [list(video.shape) for video in outputs.values()]
             raise UsageError(f"gives {shapes} where Keras gives {list(self.expected.shape)}")
@@ -138,28 +152,29 @@ class Reference:
         mse = max(float(np.mean(errors**2)), 1e-20)
         return {"max_difference": float(np.abs(errors).max()), "psnr_db": 10 * math.log10(4 / mse)}
 
-    def _fault(self, row: dict[str, Any]) -> str | None:
+    def _fault(self, row: Row) -> str | None:
         """Why an artefact is rejected, or None."""
-        too_small = conversion.size_fault(row["bytes"], self._model, row["precision"])
+        too_small = conversion.size_fault(row.bytes, self._model, row.precision)
         if too_small:
             return too_small
-        if row.get("float_share"):
-            return f"computes {row['float_share']:.0%} of its convolutions in float"
-        limit = LARGEST_DIFFERENCE.get(row["precision"])
-        if limit is not None and row["max_difference"] > limit:
-            return f"differs from Keras by {row['max_difference']:.2g}, more than {limit:g}"
-        if limit is None and row["psnr_db"] < SMALLEST_PSNR:
-            return f"PSNR to Keras is {row['psnr_db']:.1f} dB, less than {SMALLEST_PSNR:g}"
+        if row.float_share:
+            return f"computes {row.float_share:.0%} of its convolutions in float"
+        limit = LARGEST_DIFFERENCE.get(row.precision)
+        if limit is not None and row.max_difference > limit:
+            return f"differs from Keras by {row.max_difference:.2g}, more than {limit:g}"
+        if limit is None and row.psnr_db < SMALLEST_PSNR:
+            return f"PSNR to Keras is {row.psnr_db:.1f} dB, less than {SMALLEST_PSNR:g}"
         return None
 
 
 def precision_of(artefact: Path) -> str:
-    """The precision that a name ends in, float32 if in none."""
+    """The precision in which the artefact's name ends, or float32 if it ends in none."""
     last = artefact.stem.rpartition("_")[2]
     return last if last in conversion.BYTES else "float32"
 
 
 def format_of(artefact: Path) -> str:
+    """The format that the suffix stands for; names without a known one are SavedModels."""
     return artefact.suffix[1:] if artefact.suffix in (".tflite", ".onnx") else "saved_model"
 
 

@@ -1,4 +1,4 @@
-"""What the commands share that turn a run into one file: their flags, the checks, calibration, writing."""
+"""What the commands share that convert a run to one file: their flags, checks, calibration inputs and writing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
-cli.flags.disclaim_key_flags()  # flags that are defined here are those of the command that asks for them
+cli.flags.disclaim_key_flags()  # --helpshort shows these flags as those of the command that defines them
 
-BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of a weight
+BYTES = {"float32": 4, "float16": 2, "int8": 1}  # the bytes of one weight, by precision
 CALIBRATION_INPUTS = 32
-CALIBRATION_SEED = 2  # not that of the inputs that artefacts are checked with
+CALIBRATION_SEED = 2  # artefacts are checked with latents of another seed
 
 Convert = Callable[..., bytes]
 
@@ -31,17 +31,17 @@ def define_flags() -> None:
 
 
 def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
-    """Writes what `convert(model, precision, lowering, calibration)` makes of the run, all of it or nothing.
+    """Writes the file that `convert(model, precision, lowering, calibration)` makes of the run, or no file at all.
 
     Args:
-        packages: optional ones that it needs, told before a model is loaded.
+        packages: optional packages that `convert` needs; a missing one is reported before a model is loaded.
     """
     cli.require("run_dir", "output")
     args = cli.flags.FLAGS
     if args.calibration and args.precision != "int8":
         raise UsageError(f"--calibration is for --precision=int8. Received: --precision={args.precision}")
     check_precision(args.precision, args.lowering == "on")
-    cli.exit_on_sigterm()  # converters leave folders otherwise
+    cli.exit_on_sigterm()  # so that the converters remove their temporary folders
     cli.load_tensorflow()
     from tfvideogan.files import atomic, optional, paths
     from tfvideogan.runs import loading, run_folder
@@ -63,16 +63,20 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
 
 
 def check_precision(precision: str, lowering: bool) -> None:
-    """Raises UsageError for int8 of 3D operations: converters accept it, and runtimes compute it in float."""
+    """Raises UsageError for int8 of 3D operations, which converters accept but runtimes compute in float."""
     if precision == "int8" and not lowering:
         raise UsageError("--precision=int8 needs --lowering=on: 3D convolutions have float kernels only")
 
 
 def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> np.ndarray:
-    """Latents [n, 100] of the prior, or first frames [n, H, W, 3] in [-1, 1] of clips.
+    """Latents [n, 100] from N(0, 1), or for predictors first frames [n, H, W, 3] in [-1, 1].
+
+    Args:
+        clips: the data set of the frames, or None for `trained_on`.
+        trained_on: the data set of the run.
 
     Raises:
-        UsageError: no such clips, clips of another size, or too few.
+        UsageError: there are no such clips, they have another size, or there are too few.
     """
     from export.probes import probe_inputs
 
@@ -83,14 +87,14 @@ def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> np.nda
 
 
 def check_size(content: bytes, model: Any, precision: str) -> None:
-    """Raises UsageError if a file is too small to hold the model's weights: converters have written such files."""
+    """Raises UsageError if a file is too small to hold the model's weights, as files of converters have been."""
     fault = size_fault(len(content), model, precision)
     if fault:
         raise UsageError(fault)
 
 
 def size_fault(num_bytes: int, model: Any, precision: str) -> str | None:
-    """Why so many bytes cannot be the model's, or None. Only kernels count: what else there is may be folded away."""
+    """Why so few bytes cannot hold the model's kernels, or None. All other weights may have been folded away."""
     variables = [variable for network in model.sampling_state().values() for variable in network]
     kernels = sum(variable.shape.num_elements() for variable in variables if variable.shape.rank > 1)
     if num_bytes < kernels * BYTES[precision]:

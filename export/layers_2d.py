@@ -1,4 +1,4 @@
-"""The layers of 3D networks as 2D operations: what `export/lowering.py` puts in their place.
+"""Layers of 2D operations that `export/lowering.py` puts in place of the layers of 3D networks.
 
 Each takes clips [N, T, H, W, C] and works on their frames as images of one batch [N*T, H, W, C].
 """
@@ -19,16 +19,23 @@ import tensorflow as tf
 from export.rearrange import as_clips, as_images, interleave, pad, shift, take, unfold
 
 TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-FEW_CHANNELS = 16  # below, a convolution for each phase would leave most of a vector register empty
-LARGE_MAP = 32  # pixels a side from which the border of a map costs less than copies of its windows
-PHASES = tuple(itertools.product(range(2), range(2)))  # of an output pixel, under stride 2
+FEW_CHANNELS = 16  # with fewer, a convolution for each phase would leave most of a vector register empty
+LARGE_MAP = 32  # from so many pixels a side on, the border of a map costs less than copies of its windows
+PHASES = tuple(itertools.product(range(2), range(2)))  # an output pixel of stride 2 lies in one of these (row, column)
 
 Index = tuple[int, ...]  # frame t of a clip is frame index[t] of those that were computed
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """A convolution of any kind as a 3D one: kernel [kt, kh, kw, C in, C out] and bias [C out] in float64."""
+    """The weights of any convolution, as those of a 3D one, in float64.
+
+    Attributes:
+        kernel: [kt, kh, kw, C in, C out], also for transposed convolutions.
+        bias: [C out], zeros for a layer without one.
+        strides: of time, height and width.
+        relu: whether a ReLU follows.
+    """
 
     kernel: np.ndarray
     bias: np.ndarray
@@ -46,25 +53,25 @@ class Weights:
         return cls(kernel, bias, layer.strides)
 
     def normalised(self, norm: keras.layers.BatchNormalization) -> Weights:
-        """gamma * (x - mean) / sqrt(variance + epsilon) + beta, as part of the convolution."""
+        """The convolution followed by gamma * (x - mean) / sqrt(variance + epsilon) + beta, as one convolution."""
         variables = (norm.moving_mean, norm.moving_variance, norm.gamma, norm.beta)
         mean, variance, gamma, beta = (variable.numpy().astype(np.float64) for variable in variables)
         scale = gamma / np.sqrt(variance + norm.epsilon)
         return dataclasses.replace(self, kernel=self.kernel * scale, bias=(self.bias - mean) * scale + beta)
 
     def rectified(self) -> Weights:
-        """With a ReLU behind it."""
+        """The convolution followed by a ReLU."""
         return dataclasses.replace(self, relu=True)
 
 
 class Lowered(keras.layers.Layer):
-    """A layer on clips [N, T, H, W, C], or on images [N, H, W, C] taken as clips of one frame."""
+    """A layer on clips [N, T, H, W, C], or on images [N, H, W, C], which it takes for clips of one frame."""
 
     def __init__(self) -> None:
         super().__init__(dtype="float32")
 
     def constant(self, value: np.ndarray) -> Any:
-        """A weight, arranged beforehand as its operation takes it."""
+        """A weight that is not trained, already in the order of dimensions that its operation takes."""
         initial = value.astype(np.float32)
         return self.add_weight(shape=value.shape, initializer=lambda *_, **__: initial, trainable=False)
 
@@ -75,13 +82,14 @@ class Lowered(keras.layers.Layer):
         return tf.nest.map_structure(lambda y: tf.reshape(y, [-1, *y.shape[2:]]), outputs)
 
     def on_clips(self, x: tf.Tensor) -> Any:
+        """Clips [N, T, H, W, C] -> what the layer makes of them: clips, or a list of clips."""
         raise NotImplementedError
 
 
 class Product(Lowered):
-    """An unpadded convolution to a single position, or a transposed one from it: a matrix product.
+    """An unpadded convolution to a single position, or a transposed one from it, which is a matrix product.
 
-    A transposed one may also see one frame of any size through a 1x1 window.
+    The input of a transposed one may also be one frame of any size, if its kernel is 1x1 in space.
     """
 
     def __init__(self, weights: Weights, transposed: bool):
@@ -99,19 +107,23 @@ class Product(Lowered):
         frames, rows, columns = self.size
         y = tf.reshape(x, [-1, self.matrix.shape[0]]) @ self.matrix + self.bias
         y = tf.nn.relu(y) if self.relu else y
-        if height * width > 1:  # a row for each position, which holds all frames
+        if height * width > 1:  # y has a row for each position, which holds all its frames
             y = tf.reshape(y, [-1, height * width, frames, y.shape[-1] // frames])
             y = tf.transpose(y, [0, 2, 1, 3])
         return tf.reshape(y, [-1, frames, height * rows, width * columns, self.bias.shape[0] // np.prod(self.size)])
 
 
 class Convolution(Lowered):
-    """A padded convolution: the frames that its temporal taps see are stacked on the channels.
+    """A padded convolution, as a 2D one of frames whose channels are those that all temporal taps see.
 
     Output frames that see the same input frames are computed once.
 
     Args:
-        index: which frames of the input stand for those of the clip; `self.index` is the output's.
+        index: for each frame of the clip, the frame of the input that stands for it.
+
+    Attributes:
+        index: for each frame of the output clip, the frame that the layer computes for it.
+        frames: for each temporal tap, the padded input frames that it sees.
     """
 
     def __init__(self, weights: Weights, index: Index):
@@ -119,13 +131,13 @@ class Convolution(Lowered):
         taps, rows, columns, _, outputs = weights.kernel.shape
         stride, *self.strides = weights.strides
         before = (taps - stride) // 2
-        self.margin = int(taps > 1)  # frames of zeros at either end
+        self.margin = int(taps > 1)  # so many frames of zeros are put at either end
         padded = [0] * self.margin + [i + self.margin for i in index] + [max(index) + 2] * self.margin
         first = self.margin - before
         seen = [tuple(padded[first + start :][:taps]) for start in range(0, len(index), stride)]
         distinct = list(dict.fromkeys(seen))
         self.index = tuple(distinct.index(frames) for frames in seen)
-        self.frames = list(zip(*distinct, strict=True))  # a list of frames for each tap
+        self.frames = list(zip(*distinct, strict=True))
         self.relu = weights.relu
         self.kernel = self.constant(np.moveaxis(weights.kernel, 0, 2).reshape(rows, columns, -1, outputs))
         self.bias = self.constant(weights.bias)
@@ -138,13 +150,14 @@ class Convolution(Lowered):
 
 
 class TransposedConvolution(Lowered):
-    """Padded transposed convolutions of spatial stride 2 that share input and geometry; returns a list.
+    """Padded transposed convolutions of spatial stride 2 with the same input and geometry; it returns a list of clips.
 
-    Along each axis output s*q + p, of phase p, is the sum over its taps (e, j) of input q + e times kernel slice j.
+    Along each axis, output s*q + p (which has phase p) is the sum over its taps (e, j) of input q + e times slice j of
+    the kernel.
 
     Args:
-        heads: their weights.
-        size: height and width of the input; it decides which of the forms is the fastest.
+        heads: the weights of each.
+        size: the height and width of the input, on which it depends which form is the fastest.
     """
 
     def __init__(self, heads: Sequence[Weights], size: int):
@@ -157,7 +170,8 @@ class TransposedConvolution(Lowered):
         self.times = [axis_taps(taps, stride, phase) for phase in range(stride)]
         self.summed = len(heads) > 1 or self.channels[0] < FEW_CHANNELS
         self.joined = self.summed or size >= LARGE_MAP
-        cells = [[_cell(head.kernel, *phase) for phase in PHASES] for head in heads]  # each [kt, 2, 2, C in, C out]
+        # A cell is the part of a kernel that makes one phase, [kt, 2, 2, C in, C out].
+        cells = [[_cell(head.kernel, *phase) for phase in PHASES] for head in heads]
         groups = [[cell for four in cells for cell in reversed(four)]] if self.joined else [[cell] for cell in cells[0]]
         kernels = [np.concatenate(group, -1) for group in groups]
         if self.summed:
@@ -180,7 +194,7 @@ class TransposedConvolution(Lowered):
         return [interleave(phases)]
 
     def _by_phase(self, x: tf.Tensor, kernels: Sequence[Any]) -> tf.Tensor:
-        """Padded images -> images of twice the size. No window of a phase is computed in vain."""
+        """Padded images -> images of twice the size, by a convolution for each phase of just the windows it needs."""
         height, width = (side - 2 for side in x.shape[1:3])
         bias = self.bias[: self.channels[0]]
         cells = []
@@ -190,11 +204,11 @@ class TransposedConvolution(Lowered):
         return interleave([interleave(cells[:2], axis=2), interleave(cells[2:], axis=2)])
 
     def _joined(self, x: tf.Tensor, kernel: Any) -> tf.Tensor:
-        """The same by one convolution, which needs no copy of each phase's windows, but computes a border in vain."""
+        """The same by one convolution for all phases: it copies no windows, but computes a border that is cut off."""
         return unfold(self._activated(tf.nn.conv2d(x, kernel, 1, "VALID") + self.bias))
 
     def _summed(self, x: tf.Tensor) -> list[tf.Tensor]:
-        """A convolution for each temporal tap: where few channels come out, summing them beats stacking the input."""
+        """One convolution for each temporal tap; with few output channels, adding them up is faster than stacking."""
         frames = x.shape[1]
         images = as_images(pad(x, 0, 1))
         phases = []
@@ -202,7 +216,7 @@ class TransposedConvolution(Lowered):
             summands = []
             for offset, j in taps:
                 y = tf.nn.conv2d(images, self.kernels[j], 1, "VALID")
-                y = as_clips(y + self.bias if offset == 0 else y, frames)  # each phase has one tap of offset 0
+                y = as_clips(y + self.bias if offset == 0 else y, frames)  # exactly one tap of a phase has offset 0
                 summands.append(shift(y, offset))
             phases.append(functools.reduce(operator.add, summands))
         y = as_images(interleave(phases))
@@ -218,17 +232,17 @@ class TransposedConvolution(Lowered):
 
 
 def axis_taps(kernel: int, stride: int, phase: int) -> list[tuple[int, int]]:
-    """What a padded transposed convolution sums along one axis: (input offset, kernel slice), by offset.
+    """The taps of one phase of a padded transposed convolution along one axis: (input offset, kernel slice).
 
-    Input i times slice j goes to output stride * i + j - before, of which every output
-    stride * q + phase picks its own.
+    Input i times slice j is added to output stride * i + j - before. Output stride * q + phase
+    therefore has the tap of input q + offset if the slice that this gives exists.
     """
     before = (kernel - stride) // 2
-    found = [(offset, phase - stride * offset + before) for offset in (-1, 0, 1)]
-    return [(offset, j) for offset, j in found if 0 <= j < kernel]
+    taps = [(offset, phase - stride * offset + before) for offset in (-1, 0, 1)]
+    return [(offset, j) for offset, j in taps if 0 <= j < kernel]
 
 
 def _cell(kernel: np.ndarray, *phase: int) -> np.ndarray:
-    """The part of a kernel [kt, 4, 4, C in, C out] that makes output pixels of a phase: [kt, 2, 2, C in, C out]."""
+    """The part of a kernel [kt, 4, 4, C in, C out] that makes the output pixels of one phase: [kt, 2, 2, ...]."""
     rows, columns = ([j for _, j in axis_taps(4, 2, p)] for p in phase)
     return kernel[:, rows][:, :, columns]

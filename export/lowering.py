@@ -1,18 +1,19 @@
-"""A generator as the same function in 2D operations, which mobile runtimes have fast and quantised kernels for.
+"""A generator as the same function in 2D operations, for which mobile runtimes have fast and quantised kernels.
 
-A 3D convolution is a sum of 2D ones over temporal taps. With frames as images of one batch:
+A 3D convolution is a sum of 2D ones over its temporal taps. With the frames as images of one batch, it becomes:
 
-    convolution              the frames that its taps see are stacked on the channels: one CONV_2D
-    transposed convolution   an output pixel of stride 2 x 2 x 2 is of one of eight phases, each of which sees two
-neighbours along each axis: a 2x2 CONV_2D a phase, interleaved
-      ... of large maps      the four spatial phases are channels of one CONV_2D: no copies of windows
-      ... of few channels    a CONV_2D a temporal tap for all spatial phases, summed afterwards
+    convolution              one CONV_2D, of frames that are stacked on the channels as the taps see them
+    transposed convolution   an output pixel of stride 2 x 2 x 2 has one of eight phases, each of which sees two
+                             neighbours along each axis: a 2x2 CONV_2D for each phase, interleaved afterwards
+      ... of large maps      one CONV_2D, of which the four spatial phases are channels: it copies no windows
+      ... of few channels    a CONV_2D for each temporal tap, of all spatial phases; they are summed afterwards
 
-Batch normalisation is folded with its inference statistics, and heads on the same feature
-map are one convolution. Frames that must be equal are computed once: the Base-Net, which
-sees one frame repeated, encodes three time slices (first, last, those between) instead of T.
+Batch normalisation is folded into the weights with its inference statistics, and heads on the
+same feature map become one convolution. Frames that must be equal are computed once: the Base-Net
+sees one frame repeated T times, and so encodes three slices of time (the first, the last, and one
+for all between) instead of T.
 
-`docs/performance.md` tells what else was tried and what each gave.
+`docs/performance.md` says what else was tried and what each step gained.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ def sampler(model: AdversarialModel, lowering: bool) -> Callable[[tf.Tensor], di
 def lower(model: AdversarialModel) -> keras.Model:
     """The network that the model samples with, made of 2D operations.
 
-    Its weights are copies, folded with the batch normalisation statistics of this moment.
+    Its weights are copies, into which the present statistics of batch normalisation are folded.
 
     Returns:
-        latents [N, 100] or frame [N, H, W, 3] in [-1, 1] -> the dict that the model returns.
+        A network from latents [N, 100] or frames [N, H, W, 3] in [-1, 1] to the dict that the model returns.
     """
     spec = model.sampling_input
     inputs = keras.Input(spec.shape[1:], name=spec.name)
@@ -59,7 +60,7 @@ def lower(model: AdversarialModel) -> keras.Model:
 
 
 def _lower(network: keras.Model, repeated: bool = False) -> keras.Model:
-    """A functional network layer by layer; `repeated`: its input is one frame [N, 1, H, W, 3], meant T times."""
+    """Lowers a functional network; with `repeated`, its input is one frame [N, 1, H, W, 3] that stands for all T."""
     shape = network.input_shape[1:]
     inputs = keras.Input([1, *shape[1:]] if repeated else shape)
     walk = _Walk(network)
@@ -69,7 +70,7 @@ def _lower(network: keras.Model, repeated: bool = False) -> keras.Model:
 
 
 class _Walk:
-    """Lowers a network's layers in call order: a `call_function` of `keras.models.clone_model`."""
+    """Lowers a network's layers in the order of their calls, as the `call_function` of `keras.models.clone_model`."""
 
     def __init__(self, network: keras.Model):
         self.network = network
@@ -78,15 +79,16 @@ class _Walk:
             for tensor in keras.tree.flatten(operation.input):
                 self.consumers.setdefault(id(tensor), []).append(operation)
         self.folded: set[str] = set()
-        self.waiting: dict[str, Any] = {}  # outputs of heads that were computed with another's
-        self._indices: dict[int, tuple[Any, Index]] = {}  # holds the tensors, so that an id stays one tensor's
+        self.waiting: dict[str, Any] = {}  # outputs of heads that were computed together with an earlier one
+        self._indices: dict[int, tuple[Any, Index]] = {}  # it holds the tensors, so that no other one gets the same id
 
     def remember(self, x: Any, index: Index) -> Any:
-        """Notes that frame `index[t]` of `x` [N, U, H, W, C] stands for frame t of a clip."""
+        """Notes that frame `index[t]` of `x` [N, U, H, W, C] stands for frame t of a clip, and returns `x`."""
         self._indices[id(x)] = (x, index)
         return x
 
     def index(self, x: Any) -> Index:
+        """For each frame of the clip that `x` stands for, the frame of `x` that it is."""
         return self._indices[id(x)][1] if id(x) in self._indices else tuple(range(x.shape[1]))
 
     def __call__(self, layer: Any, *inputs: Any, **options: Any) -> Any:
@@ -116,10 +118,11 @@ class _Walk:
         return outputs[0]
 
     def _add(self, layer: keras.layers.Layer, x: Any, y: Any) -> Any:
-        """A decoder's features and those of a skip; either may stand for several frames each."""
+        """The sum of a decoder's features and a skip's, in each of which one frame may stand for several."""
         if self.index(x) == self.index(y):
             return self.remember(layer([x, y]), self.index(x))
-        # Not each run of equal frames by itself: TFLite's converter then leaves int8's sums in float.
+        # All frames are added at once: TFLite's converter leaves a sum for each run of equal frames in float, even
+        # for int8.
         return layer([self._all_frames(x), self._all_frames(y)])
 
     def _all_frames(self, x: Any) -> Any:
@@ -128,7 +131,7 @@ class _Walk:
         return keras.layers.Lambda(take, arguments={"frames": self.index(x)})(x)
 
     def _fold(self, layer: Any) -> Weights:
-        """A convolution's weights, with the batch normalisation and the ReLU that only it feeds."""
+        """A convolution's weights, including a batch normalisation and a ReLU that take nothing but its output."""
         weights = Weights.of(layer)
         for kind in (keras.layers.BatchNormalization, keras.layers.ReLU):
             after = self.consumers.get(id(layer.output), [])
@@ -141,12 +144,12 @@ class _Walk:
 
 
 def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
-    """Keras' layer without the batch size, which it works out inside the graph: mobile runtimes then plan no memory."""
+    """Reshapes each row. Keras' layer works out the batch size inside the graph, and runtimes then plan no memory."""
     return keras.layers.Lambda(tf.reshape, arguments={"shape": (-1, *shape)})(x)
 
 
 def _are_twins(one: Any, other: Any) -> bool:
-    """Whether two heads on the same features can be one convolution."""
+    """Whether two heads on the same features can become one convolution."""
     if one is other or type(one) is not type(other):
         return False
     return (one.kernel_size, one.strides, one.padding) == (other.kernel_size, other.strides, other.padding)

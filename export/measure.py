@@ -1,8 +1,9 @@
-"""Runs one artefact in this process, which is to be a fresh one: what it computes, how fast, in how much memory.
+"""Runs one artefact in this process, which should be a fresh one: what it computes, how fast, in how much memory.
 
 python -m export.measure --artefact=FILE --inputs=INPUTS.npy --outputs=OUTPUTS.npz
 
-prints one JSON line. TensorFlow is loaded only for artefacts that it runs, so that memory is the runtime's own.
+The command prints one line of JSON, whose names are those of `export.report.Row`. It loads
+TensorFlow only for artefacts that need it, so that the memory is that of the artefact's own runtime.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from export import processes
 from tfvideogan import cli
 from tfvideogan.metrics.speed import time_repeats
 
 BATCHES = (1, 3)
-LONGEST = 30.0  # seconds of timing: slow networks are run less often
+LONGEST = 30.0  # after so many seconds of timing, slow networks are not run again
 
 
 def define_flags() -> None:
@@ -41,25 +41,16 @@ def main() -> None:
 
     inputs = np.load(args.inputs)
     started = time.perf_counter()
-    loaded = load_exported(args.artefact, args.threads, args.stage)
-    measured = {"load_s": time.perf_counter() - started}
+    artefact = load_exported(args.artefact, args.threads, args.stage)
+    figures = {"load_s": time.perf_counter() - started}
     if args.outputs:
-        np.savez(args.outputs, **{f"batch_{size}": _in_batches(loaded.run, inputs, size) for size in BATCHES})
-    measured |= latency(lambda: loaded.run(inputs[:1]), args.repeats)
-    measured["peak_memory_mb"] = peak_memory_mb()
-    print(json.dumps(measured))
-
-
-def measure(
-    artefact: Path, inputs: Path, outputs: Path | None, repeats: int, threads: int, stage: int | None = None
-) -> dict[str, Any]:
-    """This command in a fresh process: its JSON line. Raises UsageError if the process failed."""
-    options = {"artefact": artefact, "inputs": inputs, "outputs": outputs, "stage": stage}
-    return json.loads(processes.run("export.measure", **options, repeats=repeats, threads=threads).splitlines()[-1])
+        np.savez(args.outputs, **{f"batch_{size}": _in_batches(artefact.run, inputs, size) for size in BATCHES})
+    figures |= latency(lambda: artefact.run(inputs[:1]), args.repeats)
+    print(json.dumps(figures | {"peak_memory_mb": peak_memory_mb()}))
 
 
 def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Milliseconds of one clip, the median and the 95th percentile, and clips a second, after a run to warm up."""
+    """The figures of a report's row that say how long `run` needs for one clip, after a call to warm up."""
     timings = time_repeats(run, repeats, LONGEST)
     return {
         "p50_ms": 1e3 * timings.median,
@@ -70,7 +61,10 @@ def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
 
 
 def peak_memory_mb() -> float | None:
-    """Of this process since it began, where the system is Linux; ru_maxrss would be the parent's, if that is larger."""
+    """The most memory that this process has held, in MiB, or None where the system is not Linux.
+
+    `ru_maxrss` would count the parent's memory, which a child inherits when it is forked.
+    """
     status = Path("/proc/self/status")
     if not status.exists():
         return None
@@ -79,10 +73,10 @@ def peak_memory_mb() -> float | None:
 
 
 def _in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int) -> np.ndarray:
-    """A video of every row, in batches of `size`; the last one is filled up from the start."""
+    """The video of every row, computed in batches of `size`; the first rows fill up the last batch."""
     rows = np.arange(-(-len(inputs) // size) * size) % len(inputs)
-    parts = [run(inputs[rows[start : start + size]]) for start in range(0, len(rows), size)]
-    return np.concatenate(parts)[: len(inputs)]
+    videos = [run(inputs[rows[start : start + size]]) for start in range(0, len(rows), size)]
+    return np.concatenate(videos)[: len(inputs)]
 
 
 def _load_tensorflow(threads: int) -> None:

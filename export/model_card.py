@@ -1,4 +1,4 @@
-"""The README.md of an export: what the model is, its artefacts, and how to call each kind of them.
+"""The README.md of an export: what the model is, which artefacts there are, and how to call each kind of them.
 
 The tests run its snippets as they stand, in the folder of the export.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.report import markdown_table
+from export.report import table_of_rows
 
 TITLES = {
     "vgan": "Video-GAN, two streams",
@@ -76,13 +76,13 @@ import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("{path}")
-(video,) = session.run(["video"], {{"{given}": {array}}})  # [1, {frames}, {size}, {size}, 3]
+(video,) = session.run(["video"], {{"{input}": {array}}})  # [1, {frames}, {size}, {size}, 3]
 ```""",
 }
 
 
 def model_card(report: dict[str, Any]) -> str:
-    """`report.describe`'s report as Markdown, with a snippet for each format that has an accepted artefact."""
+    """The report of `report.describe` as Markdown, with a snippet for each format that has an accepted artefact."""
     stages = {1: ", stage 1", 2: ", both stages"}[report["stage"]] if report["model"] == "mdgan" else ""
     facts = {
         "title": TITLES[report["model"]] + stages,
@@ -92,30 +92,30 @@ def model_card(report: dict[str, Any]) -> str:
         "size": report["clip"][1],
         "paper": PAPERS[report["model"].partition("_")[0]],
         "version": report["versions"].get("tfvideogan", "from its sources"),
-        "table": markdown_table(report["artefacts"]),
+        "table": table_of_rows(report["artefacts"]),
     }
     return CARD.format(**report | report["machine"] | facts, snippets=_snippets(report))
 
 
 def _snippets(report: dict[str, Any]) -> str:
     frames, size = report["clip"][:2]
-    first = {row["format"]: row["artefact"] for row in reversed(report["artefacts"]) if row["status"] == "accepted"}
+    first = {row.format: row.artefact for row in reversed(report["artefacts"]) if row.status == "accepted"}
     if report["predicts"]:
-        words = {
+        code = {
             "call": 'predict("photo.jpg")',
             "signature": "predict",
             "tensor": f"frame=tf.zeros([1, {size}, {size}, 3], tf.uint8)",
-            "given": "frame",
+            "input": "frame",
             "array": f"np.zeros([1, {size}, {size}, 3], np.float32)",
         }
     else:
-        words = {
+        code = {
             "call": "generate(seed=[1, 2])",
             "signature": "generate",
             "tensor": "seed=tf.constant([1, 2], tf.int64)",
-            "given": "latents",
+            "input": "latents",
             "array": "np.random.default_rng(1).normal(size=[1, 100]).astype(np.float32)",
         }
     texts = [(ANY, next(iter(first.values())))] if first else []
     texts += [(ALONE[name], path) for name, path in first.items()]
-    return "\n\n".join(text.format(path=path, frames=frames, size=size, **words) for text, path in texts)
+    return "\n\n".join(text.format(path=path, frames=frames, size=size, **code) for text, path in texts)

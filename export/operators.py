@@ -1,4 +1,4 @@
-"""Which operators an artefact is made of: how much of an int8 file is computed in float after all."""
+"""How much of an int8 file is computed in float after all, by the operators that it is made of."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ONNX_PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
 
 def float_share(artefact: Path) -> float | None:
-    """The share of convolutions and matrix products that are computed in float; None for SavedModels.
+    """The share of convolutions and matrix products that are computed in float, or None for SavedModels.
 
     Raises:
-        UsageError: there is none that is known.
+        UsageError: the artefact has no convolution or matrix product that is known here.
     """
     products = {".tflite": _tflite_products, ".onnx": _onnx_products}.get(artefact.suffix)
     if products is None:
@@ -31,18 +31,18 @@ def float_share(artefact: Path) -> float | None:
 
 
 def _tflite_products(artefact: Path) -> list[bool]:
-    """For each product: whether it is computed in float."""
+    """Whether each convolution or matrix product is computed in float."""
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
-    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # which would show as one operator
+    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # a delegate shows as one operator
     interpreter = runtime.Interpreter(str(artefact), experimental_op_resolver_type=plain)
     types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
     products = [op for op in interpreter._get_ops_details() if op["op_name"] in TFLITE_PRODUCTS]
-    # A transposed convolution's first input is the shape that it makes.
+    # The output tells the type, because the first input of a transposed convolution is the shape of its output.
     return [np.issubdtype(types[op["outputs"][0]], np.floating) for op in products]
 
 
 def _onnx_products(artefact: Path) -> list[bool]:
-    """For each product: whether its input or its weights do not come out of int8."""
+    """Whether the input or the weights of each convolution or matrix product do not come from int8."""
     graph = optional.package("onnx", "onnx").load(str(artefact), load_external_data=False).graph
     quantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     return [not quantised.issuperset(node.input[:2]) for node in graph.node if node.op_type in ONNX_PRODUCTS]

@@ -1,4 +1,4 @@
-"""What artefacts are calibrated on, checked with and timed on: latents of the prior, or first frames of clips."""
+"""Inputs to calibrate and check artefacts with: latents from N(0, 1), or first frames of clips."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def probe_inputs(
     skip: int = 0,
     flag: str = "--calibration",
 ) -> np.ndarray:
-    """Latents [count, 100] from N(0, 1), or frames [n, H, W, 3] in [-1, 1] that were uint8.
+    """Latents [count, 100] from N(0, 1), or for predictors frames [n, H, W, 3] of uint8 levels, scaled to [-1, 1].
 
     Args:
-        clips: for predictors, a data set as `tfvideogan.train --data` takes it (default: built-in skies); if it
-            has fewer clips than `count`, all of them.
-        seed: of the latents.
-        skip: clips to pass over, as far as the others suffice.
-        flag: that `clips` come from, for messages.
+        count: how many inputs are wanted; a data set with fewer clips gives all that it has.
+        clips: for predictors, a data set as `tfvideogan.train --data` takes it (default: built-in skies).
+        seed: the seed of the latents.
+        skip: how many clips to pass over, as far as enough others remain.
+        flag: the flag that `clips` come from, for messages.
 
     Raises:
-        UsageError: no such clips, of another size, fewer than 8, or for a model that needs none.
+        UsageError: there are no such clips, they have another size, there are fewer than 8, or the model needs none.
     """
     if not model.predicts and clips:
         raise UsageError(f"{flag} is for predictors, and this run generates from latents. Received: {clips!r}")
@@ -56,13 +56,16 @@ def probe_inputs(
 def held_out_inputs(
     model: AdversarialModel, count: int, clips: str | None, trained_on: str, skip: int, flag: str
 ) -> tuple[np.ndarray, str]:
-    """What to check a model with: `probe_inputs` of `clips`, for predictors of the run's own data if none are given.
+    """Inputs to check a model with, other than those of its calibration as far as there are enough clips.
+
+    They come from `probe_inputs`. A predictor without `clips` gets frames of the run's own data, of its test split
+    where it has one. If those clips are gone, built-in skies replace them, and a warning says so.
 
     Returns:
-        Them, and what they are: "latents", or the name of a data set.
+        The inputs, and what they are: "latents", or the name of a data set.
 
     Raises:
-        UsageError: those of `probe_inputs` for `clips`; without the run's data, skies are taken and that is logged.
+        UsageError: those of `probe_inputs` for `clips`.
     """
     if clips or not model.predicts:
         return probe_inputs(model, count, clips, skip=skip, flag=flag), clips or "latents"

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tfvideogan.config import UsageError
 
 logger = logging.getLogger("tfvideogan.export")
 
 SECONDS_TO_END = 10
-_WARNING = "WARNING: "  # as this package's commands log it
+_WARNING = "WARNING: "  # this package's commands begin a warning with it
 ROOT = Path(__file__).parents[1]
 
 
 def run(module: str, **options: object) -> str:
-    """`python -m MODULE --option=value ...` in the current folder: what it printed. Options that are None are left out.
+    """Runs `python -m MODULE --option=value ...` in the current folder and returns what it printed.
+
+    Options that are None are left out. Warnings of the command are logged again here.
 
     Modules are not searched in the current folder (`-P`), where the user may have an `export.py`.
 
     Raises:
-        UsageError: it failed; the last line that it wrote, or the signal that ended it.
+        UsageError: the command failed; the message is the last line that it wrote, or the signal that ended it.
     """
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    heard = []
-    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))  # it waits until there is a process to kill
+    signals = []
+    # A SIGTERM that comes before there is a process to end is kept, and answered when there is one.
+    before = signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
     with subprocess.Popen(
         [sys.executable, "-P", "-m", module, *arguments],
         env=os.environ | {"PYTHONPATH": search}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             signal.signal(signal.SIGTERM, before)
-            if heard:
+            if signals:
                 signal.raise_signal(signal.SIGTERM)
             out, err = process.communicate()
         finally:
@@ -45,20 +50,29 @@ def run(module: str, **options: object) -> str:
         if line.startswith(_WARNING):
             logger.warning(line.removeprefix(_WARNING))
     if process.returncode:
-        lines = err.strip().splitlines()
-        reason = lines[-1].partition(": error: ")[2] if lines else ""
-        if lines and not reason:
-            logger.error("%s failed:\n%s", module, err.strip())
-            reason = lines[-1]
-        if process.returncode < 0:
-            reason = f"ended by signal {-process.returncode}"
-        raise UsageError(reason or f"{module} ended with status {process.returncode}")
+        raise UsageError(_reason(module, process.returncode, err.strip()))
     return out
 
 
+def run_for_json(module: str, **options: object) -> dict[str, Any]:
+    """Runs a command as `run` does, and returns the JSON object that is the last line it printed."""
+    return json.loads(run(module, **options).splitlines()[-1])
+
+
+def _reason(module: str, status: int, err: str) -> str:
+    """Why a command failed, in one line; all that it wrote is logged unless it was the message of an error."""
+    last = err.splitlines()[-1] if err else ""
+    message = last.partition(": error: ")[2]
+    if err and not message:
+        logger.error("%s failed:\n%s", module, err)
+    if status < 0:
+        return f"ended by signal {-status}"
+    return message or last or f"{module} ended with status {status}"
+
+
 def _end(process: subprocess.Popen) -> None:
-    """Ends a process that still runs, which may take a while to remove what it has begun."""
-    process.terminate()  # of one that has ended it means nothing
+    """Ends a process if it still runs. It may need some seconds to remove what it has half made."""
+    process.terminate()  # this does nothing to a process that has ended
     try:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:

@@ -22,14 +22,14 @@ def as_clips(x: tf.Tensor, frames: int) -> tf.Tensor:
 
 
 def pad(x: tf.Tensor, frames: int, pixels: int) -> tf.Tensor:
-    """Zeros around clips [N, T, H, W, C]."""
+    """Puts zeros around clips [N, T, H, W, C]: so many frames at either end, and pixels on each side."""
     if not frames and not pixels:
         return x
     return tf.pad(x, [[0, 0], [frames] * 2, [pixels] * 2, [pixels] * 2, [0, 0]])
 
 
 def shift(x: tf.Tensor, offset: int) -> tf.Tensor:
-    """Frame t + offset of clips [N, T, H, W, C] at t, zeros where there is none."""
+    """Clips [N, T, H, W, C] whose frame t was frame t + offset, or zeros where there was none."""
     if offset == 0:
         return x
     kept = x[:, offset:] if offset > 0 else x[:, :offset]
@@ -37,7 +37,7 @@ def shift(x: tf.Tensor, offset: int) -> tf.Tensor:
 
 
 def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
-    """These frames of clips [N, T, H, W, C], in this order; by slices without strides, which runtimes are slow at."""
+    """The frames of clips [N, T, H, W, C] with these numbers, in this order, by slices without strides."""
     frames = list(frames)
     if frames == list(range(x.shape[1])):
         return x
@@ -48,7 +48,7 @@ def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
         blocks = x[:, first : first + step * len(frames)]
         blocks = tf.reshape(blocks, [-1, len(frames), step, np.prod(x.shape[2:])])
         return tf.reshape(blocks[:, :, offset : offset + 1], [-1, len(frames), *x.shape[2:]])
-    runs: list[tuple[list[int], int]] = []  # frames in a row, or one frame and how often
+    runs: list[tuple[list[int], int]] = []  # either frames in a row, taken once, or one frame and how often it is taken
     for frame in frames:
         row, times = runs[-1] if runs else ([], 0)
         if times == 1 and frame == row[-1] + 1:
@@ -62,7 +62,7 @@ def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
 
 
 def _repeat(x: tf.Tensor, times: int) -> tf.Tensor:
-    """One after another along time, by doubling: runtimes are slow at tiles, and at concatenating many."""
+    """Clips repeated along time by doubling, since runtimes are slow at tiles and at concatenating many tensors."""
     if times == 1:
         return x
     half = _repeat(x, times // 2)
@@ -70,7 +70,7 @@ def _repeat(x: tf.Tensor, times: int) -> tf.Tensor:
 
 
 def interleave(phases: Sequence[tf.Tensor], axis: int = 1) -> tf.Tensor:
-    """Every s-th frame, row or column -> all of them: s tensors [N, ..., K, ...] -> [N, ..., s*K, ...]."""
+    """Joins s tensors of every s-th frame, row or column: s times [N, ..., K, ...] -> [N, ..., s*K, ...]."""
     if len(phases) == 1:
         return phases[0]
     before, size, after = phases[0].shape[1:axis], phases[0].shape[axis], phases[0].shape[axis + 1 :]
@@ -81,9 +81,9 @@ def interleave(phases: Sequence[tf.Tensor], axis: int = 1) -> tf.Tensor:
 def unfold(x: tf.Tensor) -> tf.Tensor:
     """Windows [N, H+1, W+1, 4*C] -> pixels [N, 2H, 2W, C].
 
-    Window g of pixels g-1 and g makes phase 1 of pixel g-1 and phase 0 of pixel g, output
-    2g-1 and 2g: so the phases come in reversed order, and a border is cut off. This is
-    DEPTH_TO_SPACE, which some runtimes do slowly, by a transposition of whole half rows.
+    Window g covers pixels g-1 and g, and makes phase 1 of pixel g-1 and phase 0 of pixel g, which are outputs 2g-1
+    and 2g. Phases are therefore in reversed order, and a border is cut off. The operation DEPTH_TO_SPACE would do the
+    same, but some runtimes are slow at it; this transposes whole half rows instead.
     """
     rows, columns, channels = x.shape[1:]
     halves = tf.transpose(tf.reshape(x, [-1, columns, 2, channels // 2]), [0, 2, 1, 3])

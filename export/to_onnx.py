@@ -2,10 +2,10 @@
 
 python -m export.to_onnx --run_dir=runs/mdgan --output=exported/mdgan.onnx
 
-`latents` [batch, 100] or `frame` [batch, H, W, 3] -> `video` [batch, T, H, W, 3], all
-float32, frames in [-1, 1]; the metadata says what else one must know. float16 stores
-weights so, and computes in float32; int8 is static QDQ: quantised weights and
-activations, between which a runtime computes in integers.
+The model takes `latents` [batch, 100] or `frame` [batch, H, W, 3] and gives `video`
+[batch, T, H, W, 3], all of them float32, with frames in [-1, 1]; its metadata says what else one
+must know. With float16 the weights are stored so, and the arithmetic is float32. With int8 (static
+quantisation, QDQ) weights and activations are quantised, and runtimes compute in integers between.
 """
 
 from __future__ import annotations
@@ -24,42 +24,53 @@ from tfvideogan import cli
 from tfvideogan.files import optional
 
 OPSET = 18
-LARGE = 1024  # numbers in a constant that float16 halves
+LARGE = 1024  # constants of so many numbers are stored as float16
 
 
 def main() -> None:
-    calibrated = cli.flags.FLAGS.precision == "int8"
-    conversion.main(".onnx", convert, packages=("onnx", "tf2onnx", *["onnxruntime"] * calibrated))
+    packages = ["onnx", "tf2onnx"] + (["onnxruntime"] if cli.flags.FLAGS.precision == "int8" else [])
+    conversion.main(".onnx", convert, packages)
 
 
 def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
-    """A model as a serialised ONNX model; arguments are those of `export.to_tflite.convert`.
+    """A model as a serialised ONNX model; the arguments are those of `export.to_tflite.convert`.
 
     Raises:
-        UsageError: int8 of 3D operations, or a package is missing.
+        UsageError: int8 was asked for without lowering, or a package is missing.
     """
+    conversion.check_precision(precision, lowering)
+    return finished(in_float32(model, lowering), model, precision, calibration)
+
+
+def in_float32(model: Any, lowering: bool) -> Any:
+    """The model as an `onnx.ModelProto`, with weights in float32 and without metadata."""
     import tensorflow as tf
 
     from export.lowering import sampler
 
-    conversion.check_precision(precision, lowering)
-    onnx, tf2onnx = optional.package("onnx", "onnx"), optional.package("tf2onnx", "tf2onnx")
+    tf2onnx = optional.package("tf2onnx", "tf2onnx")
     spec, sample = model.sampling_input, sampler(model, lowering)
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
     proto, _ = tf2onnx.convert.from_function(function, [spec], opset=OPSET)
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return proto
+
+
+def finished(proto: Any, model: Any, precision: str, calibration: np.ndarray | None = None) -> bytes:
+    """What `in_float32` has made, changed to a precision, with the model's metadata, checked and serialised."""
+    onnx = optional.package("onnx", "onnx")
     if precision == "float16":
         _store_as_float16(proto.graph)
     if precision == "int8":
-        proto = _quantise(proto, spec.name, calibration)
+        proto = _quantise(proto, calibration)
     onnx.helper.set_model_props(proto, _metadata(model))
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()
 
 
 def _store_as_float16(graph: Any) -> None:
-    """Halves the large constants; a Cast, which runtimes do once when they load the model, makes float32 of them."""
+    """Stores large constants as float16, each with a Cast to float32 that runtimes do once, when they load the file."""
     import onnx
 
     casts = []
@@ -75,7 +86,10 @@ def _store_as_float16(graph: Any) -> None:
 
 
 class _Rows:
-    """Calibration inputs one at a time: a `CalibrationDataReader`, which onnxruntime recognises by its method."""
+    """Calibration inputs one at a time: a `CalibrationDataReader`, which onnxruntime recognises by its method.
+
+    onnxruntime is an optional package, so its base class cannot be named here.
+    """
 
     def __init__(self, name: str, inputs: np.ndarray):
         self._rows = ({name: row[np.newaxis]} for row in inputs)
@@ -84,11 +98,12 @@ class _Rows:
         return next(self._rows, None)
 
 
-def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
-    """Static quantisation: weights by channel in int8, activations by the ranges that the calibration inputs give.
+def _quantise(proto: Any, calibration: np.ndarray) -> Any:
+    """Quantises weights by channel to int8, and activations by the ranges that the calibration inputs give.
 
-    Pre-processing finds the shapes and joins the operations that the runtime would join anyway, so that no range
-    is put between them; without it onnxruntime warns. Its symbolic shapes want another package, and nothing here does.
+    Pre-processing finds the shapes and joins the operations that the runtime would join anyway, so that they are not
+    quantised in between; without it onnxruntime warns. Its inference of symbolic shapes needs another package and is
+    skipped, since nothing here depends on it.
     """
     import onnx
 
@@ -99,7 +114,8 @@ def _quantise(proto: Any, input_name: str, calibration: np.ndarray) -> Any:
         )
         onnx.save(proto, plain)
         quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(prepared, quantised, _Rows(input_name, calibration), per_channel=True)
+        rows = _Rows(proto.graph.input[0].name, calibration)
+        quantization.quantize_static(prepared, quantised, rows, per_channel=True)
         return onnx.load(quantised)
 
 

@@ -1,4 +1,4 @@
-"""Exports a run as a SavedModel in the layout that TF Serving reads: OUTPUT/VERSION/.
+"""Exports a run as a SavedModel in the layout that TF Serving reads, which is OUTPUT/VERSION/.
 
 python -m export.to_saved_model --run_dir=runs/mdgan --output=exported/mdgan
 """
@@ -12,8 +12,6 @@ from tfvideogan import cli
 from tfvideogan.config import UsageError
 
 if TYPE_CHECKING:
-    import keras
-
     from tfvideogan.files import paths
     from tfvideogan.models.adversarial import AdversarialModel
 
@@ -48,26 +46,21 @@ def main() -> None:
 
 
 def save(model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: int) -> list[str]:
-    """Writes a model as the SavedModel `final`, a folder named by a version, and returns its signatures' names."""
+    """Writes a model as the SavedModel `final`, a folder named by its version, and returns its signatures' names."""
     import tensorflow as tf
 
+    from export.lowering import lower
     from tfvideogan.files import paths
-    from tfvideogan.inference import signatures
+    from tfvideogan.inference.signatures import ServedModel
 
-    served = signatures.ServedModel(model, _lowered(model) if lowering else None, max_batch)
+    served = ServedModel(model, lower(model) if lowering else None, max_batch)
     signatures = served.signatures()
     final.parent.mkdir(parents=True, exist_ok=True)
-    where = None if paths.is_remote(final) else final.parent  # beside: a server must never see half a version
+    where = None if paths.is_remote(final) else final.parent  # renaming it there, a server never sees half a version
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
         tf.saved_model.save(served, f"{beside}/model", signatures=signatures)
         paths.publish(f"{beside}/model", final)
     return list(signatures)
-
-
-def _lowered(model: AdversarialModel) -> keras.Model:
-    from export.lowering import lower
-
-    return lower(model)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 python -m export.to_tflite --run_dir=runs/vgan --output=exported/vgan_int8.tflite --precision=int8
 
-Signature `serving_default`: `latents` [B, 100] or `frame` [B, H, W, 3] -> `video` [B, T, H, W, 3],
-all float32, frames in [-1, 1]. A file is planned for B = 1; resize its input for another.
-float16 stores weights so, and computes in float32; int8 computes in integers, the
-conversions at both ends apart. 3D convolutions, of --lowering=off, have float kernels only.
+Its signature `serving_default` takes `latents` [B, 100] or `frame` [B, H, W, 3] and gives `video`
+[B, T, H, W, 3], all of them float32, with frames in [-1, 1]. A file is planned for B = 1; its input
+can be resized for another. With float16 the weights are stored so, and the arithmetic is float32.
+With int8 all arithmetic is in integers, except for conversions at both ends. The 3D convolutions
+of --lowering=off have float kernels only.
 """
 
 from __future__ import annotations
@@ -26,32 +27,46 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
     """A model as a TFLite file.
 
     Args:
-        model: an `AdversarialModel`, sampled with inference statistics.
+        model: an `AdversarialModel`, which is sampled with inference statistics.
         precision: float32, float16 or int8.
-        calibration: latents [n, 100] or frames [n, H, W, 3] that int8's ranges are taken from.
+        lowering: whether 2D operations replace the 3D ones.
+        calibration: for int8, latents [n, 100] or frames [n, H, W, 3] that give the ranges of values.
 
     Raises:
-        UsageError: int8 of 3D operations, which would be computed in float all the same.
+        UsageError: int8 was asked for without lowering; runtimes would compute it in float.
     """
+    conversion.check_precision(precision, lowering)
+    # From a concrete function or a Keras model the converter has lost weights; from a SavedModel it keeps them.
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, lowering, folder)
+        return of_saved_model(folder, precision, calibration)
+
+
+def save(model, lowering: bool, folder: str) -> None:
+    """Writes a SavedModel for the converter, with the one signature that the file will have."""
     import tensorflow as tf
 
     from export.lowering import sampler
 
-    conversion.check_precision(precision, lowering)
     spec, sample = model.sampling_input, sampler(model, lowering)
     module = tf.Module()
     module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
     function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
-    with tempfile.TemporaryDirectory() as folder:  # of the converter's sources, this is the one that keeps the weights
-        tf.saved_model.save(module, folder, signatures=function.get_concrete_function())
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [] if precision == "float32" else [tf.lite.Optimize.DEFAULT]
-        if precision == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.representative_dataset = lambda: ({spec.name: row[np.newaxis]} for row in calibration)
-        return converter.convert()
+    tf.saved_model.save(module, folder, signatures=function.get_concrete_function())
+
+
+def of_saved_model(folder: str, precision: str, calibration: np.ndarray | None = None) -> bytes:
+    """The TFLite file of a SavedModel that `save` has written."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    converter.optimizations = [] if precision == "float32" else [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: ([row[np.newaxis]] for row in calibration)
+    return converter.convert()
 
 
 if __name__ == "__main__":

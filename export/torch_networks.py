@@ -2,7 +2,8 @@
 
 python -m export.torch_networks --run_dir=runs/vgan --inputs=INPUTS.npy
 
-prints one JSON line: milliseconds of one clip, and the largest difference from Keras.
+The command prints one line of JSON, whose names are those of `export.report.Row`: how long one
+clip takes, and the largest difference from Keras.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ def main() -> None:
     expected = model(inputs, training=False)["clip"].numpy()
     with torch.inference_mode():
         run = generator(torch, model, getattr(torch, args.layout))
-        found = {"max_difference": float(np.abs(run(inputs) - expected).max())}
-        found |= measure.latency(lambda: run(inputs), args.repeats)
-    print(json.dumps(found | {"peak_memory_mb": measure.peak_memory_mb()}))
+        figures = {"max_difference": float(np.abs(run(inputs) - expected).max())}
+        figures |= measure.latency(lambda: run(inputs), args.repeats)
+    print(json.dumps(figures | {"peak_memory_mb": measure.peak_memory_mb()}))
 
 
 def generator(torch: Any, model: Any, layout: Any) -> Any:
-    """A function of what the model samples from, NumPy arrays, to clips [N, T, H, W, 3]."""
+    """A function from latents [N, 100] or frames [N, H, W, 3] to clips [N, T, H, W, 3], all of them NumPy arrays."""
     networks = [_Network(torch, network, layout) for network in model.sampling_networks.values()]
 
     def run(inputs: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ def generator(torch: Any, model: Any, layout: Any) -> Any:
 
 
 class _Network:
-    """A functional Keras network of this package, layer by layer, with channels before time and space."""
+    """A functional Keras network of this package, made layer by layer of PyTorch's, with channels before time."""
 
     def __init__(self, torch: Any, network: Any, layout: Any):
         self._torch = torch
@@ -76,13 +77,13 @@ class _Network:
             sources = layer.input if isinstance(layer.input, list) else [layer.input]
             values[id(layer.output)] = self._modules[layer.name](*(values[id(source)] for source in sources))
         named = {layer.name: values[id(layer.output)] for layer in self._network.layers if id(layer.output) in values}
-        if "mask" in named:  # eq. 2 of Video-GAN, which in Keras is no layer
+        if "mask" in named:  # equation 2 of Video-GAN is no layer in Keras
             return named["mask"] * named["foreground"] + (1 - named["mask"]) * named["background"]
         return named.get("generated", named.get("clip"))
 
 
 def _module(torch: Any, layer: Any, layout: Any) -> Any:
-    """What does in PyTorch what a Keras layer does."""
+    """The function in PyTorch that a Keras layer is."""
     nn, kind = torch.nn, type(layer).__name__
     if kind.startswith("Conv"):
         return _convolution(torch, layer, layout)
@@ -91,7 +92,7 @@ def _module(torch: Any, layer: Any, layout: Any) -> Any:
             torch.from_numpy(v.numpy()) for v in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
         )
         return lambda x: nn.functional.batch_norm(x, mean, variance, gamma, beta, eps=layer.epsilon)
-    if kind == "Reshape":  # vectors become maps of one position, images clips of one frame
+    if kind == "Reshape":  # a vector becomes a map of one position, and an image a clip of one frame
         dimensions = len(layer.target_shape) - 1
         return lambda x: x.reshape(*x.shape, *[1] * dimensions) if x.ndim == 2 else x[:, :, None]
     if kind == "Activation":

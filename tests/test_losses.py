@@ -74,6 +74,21 @@ class PixelLossTest(tf.test.TestCase):
 
 
 class GramMatrixTest(tf.test.TestCase):
+    def test_blocks_and_the_symmetric_gradient_are_tensorflows_own(self):
+        for channels, times in ((8, 4), (64, 8), (32, 9)):  # one product; blocks; rows that four does not divide
+            with self.subTest(rows=channels * times):
+                features = tf.random.stateless_normal([2, times, 3, 5, channels], [1, 2])
+                weights = tf.random.stateless_normal([2, channels * times, channels * times], [3, 4])
+                rows = tf.reshape(tf.transpose(features, [0, 4, 1, 2, 3]), [2, channels * times, 15])
+                with tf.GradientTape(persistent=True) as tape:
+                    tape.watch([features, rows])
+                    gram = losses.gram_matrix(features)
+                    plain = tf.matmul(rows, rows, transpose_b=True) / (channels * times * 15)
+                    objectives = [tf.reduce_sum(weights * matrix) for matrix in (gram, plain)]
+                self.assertAllClose(gram, plain, atol=1e-6)
+                ours = tf.transpose(tape.gradient(objectives[0], features), [0, 4, 1, 2, 3])
+                self.assertAllClose(tf.reshape(ours, rows.shape), tape.gradient(objectives[1], rows), atol=1e-6)
+
     def test_channel_major_by_hand(self):
         features = np.array([[1, 2], [3, 4]], np.float32).reshape(1, 2, 1, 1, 2)  # [time, channel]
         rows = np.array([1, 3, 2, 4])  # channel 0 at both times, then channel 1

@@ -4,16 +4,23 @@ python -m tfvideogan.benchmark --networks=vgan_two_stream,mdgan_base
 
 Each figure is the median of the repeats, after one run to warm up. The last column is the share of the rate
 of a float32 matrix product, which is measured first in the same process, and again at the end to show drift.
+With --others each training step is timed in PyTorch, too: the same networks, losses and Adams, in both memory layouts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
 from tfvideogan.config import MODELS, UsageError
 from tfvideogan.metrics.speed import flops_per_clip, matrix_product_rate, time_repeats
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tfvideogan.models.adversarial import AdversarialModel
 
 
 def define_flags() -> None:
@@ -24,6 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("base_width", None, "channels of the finest feature map (default: the papers')", lower_bound=1)
     flags.DEFINE_integer("repeats", 5, "timed runs of each, after one to warm up", lower_bound=1)
     flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "arithmetic of the networks")
+    flags.DEFINE_bool("others", False, "time each training step in PyTorch, too, which must be installed")
     flags.DEFINE_bool("list", False, "list the networks and models, and stop")
 
 
@@ -46,26 +54,34 @@ def main() -> None:
     for name in networks:
         _report(f"{name}, forward, 1 clip", 1, product_rate, *forward_pass(name, args.base_width), args.repeats)
     for name in models:
-        for stage, run, flops in training_steps(name, args.base_width, args.batch_size):
-            label = f"{name}{f' stage {stage}' if name == 'mdgan' else ''}, train, {args.batch_size}"
-            _report(label, args.batch_size, product_rate, run, flops, args.repeats)
+        for step in training_steps(name, args.base_width, args.batch_size, args.precision, args.others):
+            runs = {step.label: step.run} | {f"  in {label}": run for label, run in step.others.items()}
+            seconds = {
+                label: _report(label, args.batch_size, product_rate, run, step.operations, args.repeats)
+                for label, run in runs.items()
+            }
+            ours, *others = seconds.values()
+            if others:
+                print(f"  PyTorch's best takes {min(others) / ours:.2f} times as long", flush=True)
     print(f"matrix product again: {matrix_product_rate():.0f} GFLOP/s")
 
 
-def _chosen(flag: str, names: list[str] | None, known: list[str]) -> list[str]:
+def _chosen(flag: str, names: list[str] | None, choices: list[str]) -> list[str]:
     if names == ["none"]:
         return []
-    for name in names or known:
-        if name not in known:
-            raise UsageError(f"--{flag} must be among {', '.join(known)}. Received: {name!r}")
-    return names or known
+    for name in names or choices:
+        if name not in choices:
+            raise UsageError(f"--{flag} must be among {', '.join(choices)}. Received: {name!r}")
+    return names or choices
 
 
-def _report(label: str, clips: int, product_rate: float, run: Callable[[], Any], flops: float, repeats: int) -> None:
+def _report(label: str, clips: int, product_rate: float, run: Callable[[], Any], flops: float, repeats: int) -> float:
+    """Prints a line of the table, and returns the median in seconds."""
     seconds = time_repeats(run, repeats).median
     rate = flops / seconds / 1e9
     figures = f"{seconds * 1e3:9.1f}{clips / seconds:10.2f}{flops / 1e9:9.1f}{rate:10.1f}{rate / product_rate:8.0%}"
     print(f"{label:48}{figures}", flush=True)
+    return seconds
 
 
 def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], float]:
@@ -81,10 +97,25 @@ def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], 
     return lambda: tf.nest.map_structure(lambda x: x.numpy(), forward(inputs)), flops_per_clip(network)
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingStep:
+    """A stage's training step on a batch of noise.
+
+    Attributes:
+        operations: floating-point operations that the step needs.
+        others: the same step as others compute it, by their names.
+    """
+
+    label: str
+    run: Callable[[], Any]
+    operations: float
+    others: dict[str, Callable[[], Any]]
+
+
 def training_steps(
-    name: str, base_width: int | None, batch_size: int
-) -> Iterator[tuple[int, Callable[[], Any], float]]:
-    """For each stage of a model: its number, a function that makes one training step, and the operations of a step."""
+    name: str, base_width: int | None, batch_size: int, precision: str, others: bool
+) -> Iterator[TrainingStep]:
+    """The training step of each stage of a model."""
     import tensorflow as tf
 
     from tfvideogan.config import Config
@@ -94,15 +125,51 @@ def training_steps(
     for stage in range(1, registry.num_stages(name) + 1):
         model = registry.build_model(config, stage)
         model.compile()
-        clips = tf.random.uniform([batch_size, config.num_frames, config.frame_size, config.frame_size, 3], -1, 1)
+        clips = tf.random.uniform([batch_size, *model.clip_shape], -1, 1)
         step = tf.function(model.train_step)
-        # A forward pass counts one and a backward pass two. The generator's update asks the discriminator for the
-        # clip's gradient only, which counts one. Stage 2 runs the Base-Net too, and the discriminator on its clips;
-        # the ranking loss of its generator needs those of real clips and of the Base-Net without any gradient.
-        generator_passes, discriminator_passes = (3, 8) if stage == 1 else (4, 13)
-        flops = generator_passes * flops_per_clip(model.generator)
-        flops += discriminator_passes * flops_per_clip(model.discriminator)
-        yield stage, lambda step=step, clips=clips: step(clips)["g_loss"].numpy(), flops * batch_size
+        yield TrainingStep(
+            f"{name}{f' stage {stage}' if model.num_stages > 1 else ''}, train, {batch_size}",
+            lambda step=step, clips=clips: step(clips)["g_loss"].numpy(),
+            batch_size * operations_per_clip(model),
+            _in_pytorch(model, precision, clips.numpy()) if others else {},
+        )
+
+
+def operations_per_clip(model: AdversarialModel) -> float:
+    """Floating-point operations that a training step needs for a clip: those of convolutions and Gram matrices.
+
+    A forward pass counts one and a backward pass two. The generator's update asks the discriminator for the
+    gradient of its clip only, which counts one. Stage 2 also runs the Base-Net; and the discriminator on
+    the Base-Net's clips for its own update, and on those and the real clips for the generator's, but only up to
+    the features that are compared.
+    """
+    import keras
+
+    discriminator = model.discriminator
+    total = 3 * flops_per_clip(model.generator) + 8 * flops_per_clip(discriminator)
+    if model.stage == 2:
+        features = [discriminator.output[name] for name in ("conv1", "conv3")]
+        total += flops_per_clip(model.base_generator)
+        total += 5 * flops_per_clip(keras.Model(discriminator.input, features))
+        # Both updates compare three matrices. The gradient of a matrix is one product, for all three in the
+        # discriminator's update, and in the generator's for that of its own clip.
+        total += 10 * sum(_gram_product(*feature.shape[1:]) for feature in features)
+    return total
+
+
+def _gram_product(frames: int, height: int, width: int, channels: int) -> float:
+    return 2.0 * (frames * channels) ** 2 * height * width
+
+
+def _in_pytorch(model: AdversarialModel, precision: str, clips: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """The step in PyTorch, in both layouts that its convolutions know."""
+    from tfvideogan.files import optional
+    from tfvideogan.training.torch_step import TorchStep
+
+    torch = optional.package("torch", "torch", extra="bench")
+    layouts = {"PyTorch": False, "PyTorch, channels last": True}
+    steps = {label: TorchStep(torch, model, precision, last) for label, last in layouts.items()}
+    return {label: lambda step=step: step(clips) for label, step in steps.items()}
 
 
 if __name__ == "__main__":

@@ -47,16 +47,16 @@ def main() -> None:
         return
     cli.load_tensorflow()
     with tempfile.TemporaryDirectory(prefix="tfvideogan-loader-") as folder:
-        made = {size: write_records(Path(folder), size, args.num_clips, args.encoding) for size in (64, 128)}
+        globs = {size: write_records(Path(folder), size, args.num_clips, args.encoding) for size in (64, 128)}
         available = len(os.sched_getaffinity(0))
         print(f"{'records of 32 frames':<28}{'cores':>7}{'clips/s':>9}")
-        for size, records in made.items():
+        for size, glob in globs.items():
             for cores in sorted({1, available}):
-                print(f"{f'{size} x {size}, {args.encoding}':<28}{cores:>7}{_alone(records, cores, args.repeats):>9}")
+                print(f"{f'{size} x {size}, {args.encoding}':<28}{cores:>7}{_alone(glob, cores, args.repeats):>9}")
         if args.steps:
             print(f"\n{f'full-size training, batch {BATCH_SIZE}':<28}{'s/step':>7}{'waiting':>9}")
         for model, size in (("vgan", 64), ("vgan_conditional", 64), ("mdgan", 128)) if args.steps else ():
-            seconds, waiting = beside_training(model, made[size], args.steps)
+            seconds, waiting = beside_training(model, globs[size], args.steps)
             print(f"{model:<28}{seconds:>7.2f}{waiting:>9.2%}", flush=True)
 
 
@@ -109,8 +109,8 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
     return timings.median, sum(waits[1:]) / sum(timings.seconds)  # the first wait is of the step that warms up
 
 
-def _alone(records: str, cores: int, repeats: int) -> str:
-    command = [sys.executable, "-m", "tfvideogan.benchmark_loader", f"--cores={cores}", f"--records={records}"]
+def _alone(glob: str, cores: int, repeats: int) -> str:
+    command = [sys.executable, "-m", "tfvideogan.benchmark_loader", f"--cores={cores}", f"--records={glob}"]
     done = subprocess.run([*command, f"--repeats={repeats}"], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 

@@ -126,7 +126,7 @@ def _exit(number: int, _: FrameType | None) -> None:
 def load_tensorflow() -> None:
     """Imports TensorFlow and Keras without the notes that their C++ parts print at start-up.
 
-    Commands call it in their main(), so that wrong flags are told at once.
+    Commands call it in their main(), so that wrong flags are reported at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = os.dup(2)
@@ -136,8 +136,9 @@ def load_tensorflow() -> None:
         try:
             tensorflow = importlib.import_module("tensorflow")
             importlib.import_module("keras")
-            found = tensorflow.config.list_physical_devices("GPU")
-            tell = not found and Path("/dev/nvidiactl").exists()  # a GPU that TensorFlow cannot use: they say why
+            gpus = tensorflow.config.list_physical_devices("GPU")
+            # The notes say why TensorFlow cannot use a GPU that is there.
+            tell = not gpus and Path("/dev/nvidiactl").exists()
         finally:
             if tell:
                 notes.seek(0)

@@ -24,7 +24,7 @@ class HostLostError(UsageError):
 
 
 class DamagedError(UsageError):
-    """A run that has checkpoints, none of which is good: it is not begun again in silence."""
+    """A run has checkpoints, and none of them is good. Such a run is not begun again in silence."""
 
     status = 3
 
@@ -121,7 +121,7 @@ class TrainConfig:
     log_every: int = flag(20, "steps between logged losses", low=1)
 
 
-# The papers' values; a field that is None by default and not named here has no meaning for the model.
+# The papers' values. An option whose default is None, and that a model does not name here, has no meaning for it.
 _VGAN = {
     "base_width": 64, "frame_size": 64, "num_frames": 32, "init_stddev": 0.01, "data": "synthetic:sprites",
     "batch_size": 64, "steps": 100_000, "beta2": 0.999,

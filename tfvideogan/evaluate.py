@@ -44,8 +44,8 @@ def main() -> None:
     try:
         source = open_source(data, frame_size, num_frames, config.train.seed, max_clips=args.num_clips)
     except UsageError as error:
-        given = "--data" if args.data else "--data (not given: the run's own clips)"
-        raise UsageError(str(error).replace("--data", given, 1)) from error
+        flag = "--data" if args.data else "--data (not given: the run's own clips)"
+        raise UsageError(str(error).replace("--data", flag, 1)) from error
     if args.data is None and data == config.data.data:
         logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", data)
     count = min(args.num_clips, len(source))

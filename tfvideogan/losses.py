@@ -9,11 +9,14 @@ Xiong et al., CVPR 2018, arXiv 1709.07592 (MD-GAN).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-FAKE, REAL = 0, 1  # class indices of Video-GAN's two logits
+FAKE, REAL = 0, 1  # The class indices of Video-GAN's two logits.
+_BLOCKS = 4  # A symmetric product is computed in so many rows of blocks, those below the diagonal only: 10 of 16.
+_SMALLEST_BLOCKED = 256  # Smaller matrices are faster in one product.
 
 
 def softmax_adversarial(logits: tf.Tensor, target: int) -> tf.Tensor:
@@ -77,8 +80,35 @@ def gram_matrix(features: tf.Tensor) -> tf.Tensor:
     features = tf.transpose(tf.cast(features, tf.float32), [0, 4, 1, 2, 3])  # [N, C, T, H, W]
     _, channels, times, height, width = features.shape
     rows, pixels = channels * times, height * width
-    features = tf.reshape(features, [-1, rows, pixels])  # [N, M, S]
-    return tf.matmul(features, features, transpose_b=True) / float(rows * pixels)
+    return _symmetric_product(tf.reshape(features, [-1, rows, pixels])) / float(rows * pixels)
+
+
+@tf.custom_gradient
+def _symmetric_product(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """x x^T of [N, M, S]. Its gradient is one product, (g + g^T) x, where TensorFlow's own takes two.
+
+    The product itself is symmetric, so blocks above the diagonal are those below, transposed.
+    """
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(upstream + tf.linalg.matrix_transpose(upstream), x)
+
+    return _blocked_product(x), gradient
+
+
+def _blocked_product(x: tf.Tensor) -> tf.Tensor:
+    """x x^T of [N, M, S] from the blocks on and below its diagonal."""
+    rows = x.shape[1]
+    if rows < _SMALLEST_BLOCKED or rows % _BLOCKS:
+        return tf.matmul(x, x, transpose_b=True)
+    size = rows // _BLOCKS
+    ends = range(size, rows + 1, size)
+    below = [tf.matmul(x[:, end - size : end], x[:, :end], transpose_b=True) for end in ends]  # each [N, size, end]
+    lines = []
+    for i, line in enumerate(below):
+        above = [tf.linalg.matrix_transpose(other[:, :, i * size : (i + 1) * size]) for other in below[i + 1 :]]
+        lines.append(tf.concat([line, *above], axis=2))
+    return tf.concat(lines, axis=1)
 
 
 def ranking_loss(refined: Any, real: Any, base: Any) -> tf.Tensor:

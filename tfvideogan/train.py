@@ -40,7 +40,7 @@ def main() -> int:
         cli.set_defaults(flag_files.read(flag_files.find(args.config)))
     cli.require("run_dir")
     options = {field.name: args[field.name].value for field in config.fields()}
-    checked = config.Config.create(**options)  # before TensorFlow is loaded: a typo is told at once
+    checked = config.Config.create(**options)  # A typo is found before TensorFlow is loaded.
     profile = _steps(args.profile)
     cli.load_tensorflow()
     if args.dry_run:

@@ -18,8 +18,9 @@ from PIL import Image
 from export import all as export_all
 from export import model_card, processes
 from export.probes import probe_inputs
+from export.report import Row
 from tests.helpers import ROOT, tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tests.helpers.made_files import write_shard
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
@@ -35,21 +36,18 @@ class ExportAllTest(tf.test.TestCase):
         self.output = self.folder / "exported"
 
     def export(self, *arguments: str, search: Path = ROOT) -> subprocess.CompletedProcess:
-        """The command, run in another folder than the repository's."""
-        return subprocess.run(
-            [sys.executable, "-m", "export.all", *map(str, arguments)], cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": f"{search}:{ROOT}"}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        """Runs the command in a folder other than the repository's."""
+        return run("all", *arguments, package="export", folder=self.folder, search=search)
 
     def report(self) -> dict:
         return json.loads((self.output / "export_report.json").read_text())
 
     def run_snippets(self) -> int:
-        """Runs the model card's Python in the folder of the export; how many there were."""
+        """Runs the model card's snippets in the folder of the export, and returns how many there are."""
         snippets = re.findall(r"```python\n(.*?)```", (self.output / "README.md").read_text(), re.DOTALL)
         Image.fromarray(np.zeros([40, 50, 3], np.uint8)).save(self.output / "photo.jpg")
         shapes = (
-            "\nfor made in ('clips', 'frames', 'video'):\n    print(made, list(globals().get(made, np.zeros(0)).shape))"
+            "\nfor name in ('clips', 'frames', 'video'):\n    print(name, list(globals().get(name, np.zeros(0)).shape))"
         )
         for snippet in snippets:
             result = subprocess.run(
@@ -103,7 +101,7 @@ class ExportAllTest(tf.test.TestCase):
             self.assertEqual((row["status"], row["reason"]), ("accepted", None))
             clips = load_exported(self.output / row["artefact"]).predict(to_uint8(frame))
             self.assertEqual(clips.shape, (1, 4, 16, 16, 3))
-            self.assertBetween(clips.std() / 127.5, 0.15, 0.35)  # flat clips would be accepted whatever is wrong
+            self.assertBetween(clips.std() / 127.5, 0.15, 0.35)  # flat clips would pass, whatever is wrong
         self.assertEqual(self.run_snippets(), 3)
 
     def test_a_predictor_and_a_format_that_fails_beside_one_that_does_not(self):
@@ -122,7 +120,7 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual(self.report()["checked_on"], "synthetic:sky:test")
         self.assertIn("8 inputs (first frames of `synthetic:sky:test`)", (self.output / "README.md").read_text())
         self.assertEqual(self.run_snippets(), 2)
-        self.assertIn("export.to_onnx failed:\nTraceback", result.stderr)  # what its maintainer needs
+        self.assertIn("export.to_onnx failed:\nTraceback", result.stderr)  # its maintainer needs the traceback
         before = {path: path.stat().st_mtime_ns for path in self.output.rglob("*")}
         self.refused("must not exist yet", *arguments)
         self.assertEqual({path: path.stat().st_mtime_ns for path in self.output.rglob("*")}, before)
@@ -165,7 +163,7 @@ class ExportAllTest(tf.test.TestCase):
         )  # fmt: skip
         self.addCleanup(process.kill)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        # Imports start short-lived children, too: the one that counts comes when there is a folder for it.
+        # Imports start short-lived children, too. A converter's process starts when there is a folder for its file.
         while not (list(self.folder.glob(".*.part/made")) and (child := children.read_text().split())):
             self.assertIsNone(process.poll())
             time.sleep(0.1)
@@ -174,19 +172,20 @@ class ExportAllTest(tf.test.TestCase):
         self.assertFalse(Path(f"/proc/{child[0]}").exists())
         self.assertEqual([path.name for path in self.folder.iterdir()], ["run"])
 
-    def make(self, job: export_all.Job, error: str | None = None) -> dict:
-        """A job whose artefact, or what there is of it when an error ends it, is rejected."""
+    def make(self, job: export_all.Job, error: str | None = None) -> Row:
+        """Makes an artefact that is rejected, or half an artefact before an error ends its process."""
 
         def write(_, **options):
-            made = Path(options["output"])
+            output = Path(options["output"])
             if job.format == "saved_model":
-                made.mkdir()
-                made /= "1"
-            made.write_bytes(b"weights")
+                output.mkdir()
+                output /= "1"
+            output.write_bytes(b"weights")
             if error:
                 raise UsageError(error)
 
-        reference = SimpleNamespace(check=lambda *_: {"status": "rejected", "reason": "differs"})
+        checked = Row("ignored", job.format, job.precision, status="rejected", reason="differs")
+        reference = SimpleNamespace(check=lambda *_: checked)
         args = SimpleNamespace(run_dir="run", calibration=None, repeats=1, threads=1)
         with mock.patch.object(processes, "run", write):
             return export_all._make(job, self.folder, reference, 1, args)
@@ -197,14 +196,15 @@ class ExportAllTest(tf.test.TestCase):
             export_all.Job("saved_model", "float32", True, Path("vgan/1")),
         ):
             row = self.make(job)
-            self.assertEqual((row["status"], row["artefact"]), ("rejected", f"rejected/{job.file}"))
+            expected = ("rejected", "differs", f"rejected/{job.file}", job.lowered)
+            self.assertEqual((row.status, row.reason, row.artefact, row.lowered), expected)
             self.assertTrue((self.folder / "rejected" / job.file).exists())
         self.assertEqual([path.name for path in self.folder.iterdir()], ["rejected"])
 
     def test_of_what_failed_nothing_stays(self):
         for format_, file in (("saved_model", "vgan/1"), ("tflite", "vgan_float32.tflite")):
             row = self.make(export_all.Job(format_, "float32", True, Path(file)), "ended by signal 9")
-            self.assertEqual((row["status"], row["reason"]), ("failed", "ended by signal 9"))
+            self.assertEqual((row.status, row.reason, row.artefact), ("failed", "ended by signal 9", file))
             self.assertEmpty(list(self.folder.iterdir()))
 
     def test_a_checkpoint_that_moves_is_noticed(self):
@@ -213,7 +213,7 @@ class ExportAllTest(tf.test.TestCase):
 
         def make(job, *_):
             run.save(1, 8, state.for_sampling(tiny.model("vgan")), keep=2)
-            return {"artefact": str(job.file), "status": "accepted"}
+            return Row(str(job.file), job.format, job.precision, job.lowered, status="accepted")
 
         args = SimpleNamespace(
             run_dir=run_dir, output=self.output, formats=["tflite"], precisions=["float32"], lowering="on",
@@ -242,14 +242,14 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual({job.precision for job in jobs["off"]}, {"float32", "float16"})
         self.assertFalse(any(job.lowered for job in jobs["off"]))
 
-    def test_formats_that_are_left_out_are_told(self):
+    def test_formats_that_are_left_out_are_logged(self):
         args = SimpleNamespace(lowering="on", formats=["saved_model", "onnx"], precisions=["int8"])
         with self.assertLogs("tfvideogan.export", "WARNING") as logs:
             (job,) = export_all._jobs("vgan", args)
         self.assertEqual((job.format, job.precision), ("onnx", "int8"))
         self.assertEqual([log.getMessage().split()[0] for log in logs.records], ["saved_model"])
 
-    def test_a_process_that_fails_tells_why(self):
+    def test_a_process_that_fails_gives_its_reason(self):
         with self.assertRaisesRegex(UsageError, "^--artefact is required"):
             processes.run("export.measure")
         (self.folder / "killed.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
@@ -260,8 +260,7 @@ class ExportAllTest(tf.test.TestCase):
             processes.run("killed")
 
     def test_a_card_without_an_accepted_artefact_has_no_snippet(self):
-        row = {"artefact": "a.onnx", "format": "onnx", "precision": "int8", "lowered": True, "status": "failed",
-               "reason": "a | b"}  # fmt: skip
+        row = Row("a.onnx", "onnx", "int8", lowered=True, status="failed", reason="a | b")
         report = {"model": "mdgan", "stage": 2, "step": 3, "weights_sha256": "0", "data": "synthetic:sky", "fps": 12,
                   "predicts": True, "clip": [4, 32, 32, 3], "created": "now", "versions": {}, "artefacts": [row],
                   "machine": {"processor": "p", "threads": 2}, "checked_on": "b"}  # fmt: skip

@@ -1,47 +1,52 @@
 """`export.benchmark`: its arithmetic by hand, and the command over a small folder of artefacts."""
 
+import dataclasses
 import importlib.util
 import json
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 from export import benchmark, processes, to_onnx, to_tflite, torch_networks
+from export.report import FILE, Row, to_json
 from tests.helpers import tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums
 from tfvideogan.inference.artefacts import load_exported
 from tfvideogan.runs import loading
 
 
-def figures(p50: float) -> dict:
-    return {"p50_ms": p50, "p95_ms": 2 * p50, "clips_per_s": 1e3 / p50, "peak_memory_mb": 7.0, "repeats": 3}
+def timed(row: Row, p50: float) -> Row:
+    figures = {"p50_ms": p50, "p95_ms": 2 * p50, "clips_per_s": 1e3 / p50, "peak_memory_mb": 7.0, "repeats": 3}
+    return dataclasses.replace(row, **figures)
 
 
 class TableTest(tf.test.TestCase):
     def test_median_over_rounds_and_share_of_the_limit(self):
-        row = {"artefact": "a.tflite", "format": "tflite", "lowered": True, "bytes": 2_500_000, "precision": "float32"}
-        row |= {"max_difference": 2e-6, "float_share": None, "sha256": "0123456789abcdef"}
-        rounds = [[figures(10.0)], [figures(50.0)], [figures(20.0)]]
+        row = Row("a.tflite", "tflite", "float32", lowered=True, bytes=2_500_000, sha256="0123456789abcdef")
+        row = dataclasses.replace(row, max_difference=2e-6)
+        median = benchmark.median([timed(row, 10.0), timed(row, 50.0), timed(row, 20.0)])
         # 1 GFLOP in 20 ms is 50 GFLOP/s, a quarter of 200.
-        line = benchmark.table([row], rounds, flops=1e9, rate=200.0).splitlines()[-1]
+        line = benchmark.table([median], flops=1e9, rate=200.0).splitlines()[-1]
         self.assertEqual(
             line,
             "| a.tflite | tflite | float32 | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | - | 25% | `0123456789ab` |",
         )
 
-    def test_int8_is_told_in_decibels_and_failures_with_their_reason(self):
-        rows = [{"artefact": "b.onnx", "lowered": True, "bytes": 1, "precision": "int8"}]
-        rows[0] |= {"psnr_db": 41.26, "float_share": 0.0}
-        rows.append({"artefact": "PyTorch", "lowered": False})
-        timed = [figures(10.0) | {"peak_memory_mb": None}, {"reason": "torch | none"}]
-        lines = benchmark.table(rows, [timed], None, 200.0).splitlines()
+    def test_int8_has_decibels_and_a_failure_its_reason(self):
+        int8 = timed(Row("b.onnx", "onnx", "int8", lowered=True, bytes=1, psnr_db=41.26, float_share=0.0), 10.0)
+        pytorch = Row("PyTorch", None, "float32", lowered=False)
+        rows = [
+            benchmark.median([dataclasses.replace(int8, peak_memory_mb=None)]),
+            benchmark.median([timed(pytorch, 1.0), dataclasses.replace(pytorch, reason="torch | none")]),
+        ]
+        lines = benchmark.table(rows, None, 200.0).splitlines()
         self.assertIn("| 100.0 | - | 41.3 dB | 0% | - | - |", lines[-2])
-        self.assertStartsWith(lines[-1], "| PyTorch | torch / none |")
+        self.assertStartsWith(lines[-1], "| PyTorch | torch / none | - |")
 
 
 class CommandTest(tf.test.TestCase):
@@ -53,39 +58,47 @@ class CommandTest(tf.test.TestCase):
         model = loading.load_generator(cls.run_dir)
         cls.exported = cls.folder / "exported"
         cls.exported.mkdir()
-        rows = []
-        for name, content in (("a.tflite", to_tflite.convert(model)), ("a.onnx", to_onnx.convert(model))):
-            (cls.exported / name).write_bytes(content)
-            row = {"artefact": name, "format": name[2:], "precision": "float32", "lowered": True, "bytes": len(content)}
-            row |= {
-                "max_difference": 1e-6,
-                "status": "accepted",
-                "sha256": checksums.sha256_of_tree(cls.exported / name),
-            }
-            rows.append(row)
-        rows.append({"artefact": "rejected/a.tflite", "status": "rejected"})
-        report = {"stage": 1, "predicts": False, "clip": [4, 16, 16, 3], "artefacts": rows}
-        report["weights_sha256"] = loading.weights_sha256(model)
-        (cls.exported / "export_report.json").write_text(json.dumps(report))
+        rows = [
+            cls.artefact(cls.exported, "a.tflite", to_tflite.convert(model)),
+            cls.artefact(cls.exported, "a.onnx", to_onnx.convert(model)),
+            Row("rejected/a.tflite", "tflite", "int8", lowered=True, status="rejected"),
+        ]
+        cls.report = {"stage": 1, "predicts": False, "clip": [4, 16, 16, 3], "artefacts": rows}
+        cls.report["weights_sha256"] = loading.weights_sha256(model)
+        (cls.exported / FILE).write_text(to_json(cls.report))
+
+    @staticmethod
+    def artefact(folder: Path, name: str, content: bytes) -> Row:
+        """Writes an artefact and gives the row of a report that has accepted it."""
+        (folder / name).write_bytes(content)
+        return Row(
+            name, name.partition(".")[2], "float32", lowered=True, bytes=len(content), max_difference=1e-6,
+            status="accepted", sha256=checksums.sha256_of_tree(folder / name),
+        )  # fmt: skip
 
     def command(self, *arguments: str, expected: int = 0):
         result = run("benchmark", "--repeats=2", "--rounds=1", *arguments, package="export")
         self.assertEqual(result.returncode, expected, result.stderr)
         return result
 
-    def test_every_accepted_artefact_beside_the_product_rate(self):
-        out = self.command(f"--dir={self.exported}", f"--run_dir={self.run_dir}").stdout
+    def test_every_accepted_artefact_beside_the_product_rate_and_one_that_cannot_be_run(self):
+        folder = Path(self.create_tempdir().full_path) / "exported"
+        shutil.copytree(self.exported, folder)
+        rows = [*self.report["artefacts"], self.artefact(folder, "broken.tflite", b"no model")]
+        (folder / FILE).write_text(to_json(self.report | {"artefacts": rows}))
+        out = self.command(f"--dir={folder}", f"--run_dir={self.run_dir}", expected=benchmark.FAILED).stdout
         self.assertRegex(
             out, r"^\S.*, 2 threads; python 3\S+, .*tensorflow \d\S+,.*\n"
             r"matrix product: \d+ GFLOP/s in float32 before, \d+ after; share: of their mean\n"
             "differences from Keras: those of the export"
         )  # fmt: skip
-        lines = out.splitlines()
-        self.assertEqual([line.split(" | ")[0] for line in lines[-2:]], ["| a.tflite", "| a.onnx"])
-        for line in lines[-2:]:
+        *_, tflite, onnx, broken = out.splitlines()
+        self.assertEqual([line.split(" | ")[0] for line in (tflite, onnx)], ["| a.tflite", "| a.onnx"])
+        for line in (tflite, onnx):
             self.assertRegex(line, r"float32 \| 2D \| 0\.\d (\| [\d.]+ ){4}\| 1\.0e-06 \| - \| \d+% \| `\w{12}` \|$")
+        self.assertRegex(broken, r"^\| broken.tflite \| .*not a TFLite model.* \| - \|")
 
-    def test_bad_input_is_told_in_one_line(self):
+    def test_bad_input_ends_in_one_line(self):
         for expected, arguments in (
             ("made by export.all", [f"--dir={self.folder}"]),
             ("--others needs --run_dir", [f"--dir={self.exported}", "--others"]),
@@ -95,55 +108,52 @@ class CommandTest(tf.test.TestCase):
             self.assertIn(expected, result.stderr)
 
     def test_reports_that_lack_what_is_needed_are_refused(self):
-        report = benchmark.read_report(self.exported)
         folder = Path(self.create_tempdir().full_path)
-        unsized = [report["artefacts"][0] | {"bytes": 1}]
-        del unsized[0]["bytes"]
+        report = json.loads((self.exported / FILE).read_text())
+        unsized = dict(report["artefacts"][0])
+        del unsized["bytes"]
         for wrong in (
             {},
             [],
             {"artefacts": 3},
             {"artefacts": [{}]},
             {"artefacts": []},
-            report | {"artefacts": unsized},
+            report | {"artefacts": [unsized]},
         ):
-            (folder / "export_report.json").write_text(json.dumps(wrong))
+            (folder / FILE).write_text(json.dumps(wrong))
             with self.assertRaisesRegex(UsageError, "^--dir.*export_report.json"):
                 benchmark.read_report(folder)
         self.assertLen(self.command(f"--dir={folder}", expected=2).stderr.splitlines(), 1)
 
-    def test_others_that_cannot_be_made_are_told_with_the_reason(self):
+    def test_others_that_cannot_be_made_have_the_reason(self):
         with mock.patch.object(processes, "run", side_effect=UsageError("tf2onnx is not installed")):
-            rows = benchmark.others(self.folder, "run", 1)
-            figures = [benchmark.time_row(row, self.folder, None) for row in rows if "3D operators" in row["artefact"]]
-        self.assertEqual(figures, [{"reason": "tf2onnx is not installed"}] * 2)
+            contenders = benchmark.others(self.folder, "run", 1)
+            native = [one for one in contenders if "3D operators" in one.row.artefact]
+            rows = [benchmark.timed(one, self.folder, repeats=1, threads=1) for one in native]
+        self.assertEqual([row.reason for row in rows], ["tf2onnx is not installed"] * 2)
 
     def test_keras_is_timed_at_the_stage_that_was_exported(self):
         run_dir = tiny.run_folder(self.folder / "two_stages", "mdgan", stage=2)
         with mock.patch.object(processes, "run", side_effect=UsageError("not made")):
             keras = benchmark.others(self.folder, str(run_dir), 1)[0]
-        with mock.patch.object(processes, "run", return_value="{}") as started:
-            benchmark.time_row(keras, self.folder / "inputs.npy", SimpleNamespace(repeats=1, threads=1))
+        with mock.patch.object(processes, "run", return_value='{"p50_ms": 3.0}') as started:
+            row = benchmark.timed(keras, self.folder / "inputs.npy", repeats=1, threads=1)
+        self.assertEqual((row.artefact, row.p50_ms), ("Keras", 3.0))
         self.assertEqual(started.call_args.kwargs["stage"], 1)
         frames = np.zeros([1, 32, 32, 3], np.float32)
         first, both = (load_exported(run_dir, stage=stage).run(frames) for stage in (1, None))
         self.assertAllClose(first, loading.load_generator(run_dir, 1)(frames)["clip"], atol=1e-5)
         self.assertNotAllClose(first, both, atol=1e-3)
 
-    def test_an_artefact_that_cannot_be_run_fails_the_command(self):
-        folder = Path(self.create_tempdir().full_path)
-        report = benchmark.read_report(self.exported)
-        (folder / "a.tflite").write_bytes(b"no model")
-        report["artefacts"] = [report["artefacts"][0] | {"sha256": checksums.sha256_of_tree(folder / "a.tflite")}]
-        (folder / "export_report.json").write_text(json.dumps(report))
-        self.assertIn("not a TFLite model", self.command(f"--dir={folder}", expected=benchmark.FAILED).stdout)
-
     def test_files_and_runs_that_changed_are_refused(self):
         report = benchmark.read_report(self.exported)
-        self.assertLen(benchmark.accepted(self.exported, report), 2)
-        changed = report | {"artefacts": [report["artefacts"][0] | {"sha256": "0" * 64}]}
+        self.assertEqual(report, self.report)
+        self.assertEqual(
+            [one.row.artefact for one in benchmark.accepted(self.exported, report)], ["a.tflite", "a.onnx"]
+        )
+        changed = dataclasses.replace(report["artefacts"][0], sha256="0" * 64)
         with self.assertRaisesRegex(UsageError, "not the file that was checked"):
-            benchmark.accepted(self.exported, changed)
+            benchmark.accepted(self.exported, report | {"artefacts": [changed]})
         with self.assertRaisesRegex(UsageError, "no accepted artefact"):
             benchmark.accepted(self.exported, report | {"artefacts": []})
         with self.assertRaisesRegex(UsageError, "other weights"):
@@ -162,8 +172,8 @@ class TorchTest(tf.test.TestCase):
             spec = model.sampling_input
             inputs = np.random.default_rng(0).uniform(-1, 1, [2, *spec.shape[1:]]).astype(np.float32)
             for layout in (torch.contiguous_format, torch.channels_last_3d):
-                made = torch_networks.generator(torch, model, layout)(inputs)
-                self.assertAllClose(made, model(inputs)["clip"], atol=1e-4, msg=f"{name} stage {stage}")
+                clips = torch_networks.generator(torch, model, layout)(inputs)
+                self.assertAllClose(clips, model(inputs)["clip"], atol=1e-4, msg=f"{name} stage {stage}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Artefacts held against Keras: good ones are accepted, damaged ones rejected, and the exit status tells."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -11,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from export import check_parity, measure, operators, probes, to_onnx, to_saved_model, to_tflite
+from export.report import Row
 from tests.helpers import tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums, paths
 from tfvideogan.runs import loading
@@ -35,8 +37,13 @@ class CheckParityTest(tf.test.TestCase):
         cls.onnx.write_bytes(to_onnx.convert(cls.model, "float16"))
         cls.reference = check_parity.Reference(cls.model, cls.folder, None, "synthetic:sprites")
 
-    def check(self, artefact: Path, precision: str = "float32") -> dict:
+    def check(self, artefact: Path, precision: str = "float32") -> Row:
         return self.reference.check(artefact, precision, repeats=2)
+
+    def fault(self, precision: str, **figures) -> str | None:
+        """Why an artefact is rejected whose figures would be good but for those that are given."""
+        good = Row("a", "onnx", precision, bytes=10**9, max_difference=0.0, psnr_db=200.0)
+        return self.reference._fault(dataclasses.replace(good, **figures))
 
     def test_the_command_accepts_what_equals_keras(self):
         result = run(
@@ -55,11 +62,13 @@ class CheckParityTest(tf.test.TestCase):
             self.assertEqual((row["status"], row["reason"], len(row["sha256"])), ("accepted", None, 64))
             self.assertGreater(min(row["p50_ms"], row["p95_ms"] - row["p50_ms"] + 1e-9, row["peak_memory_mb"]), 0)
         self.assertLess(rows[0]["max_difference"], 1e-4)
-        self.assertLess(rows[2]["peak_memory_mb"], 0.7 * rows[0]["peak_memory_mb"])  # its process has no TensorFlow
+        # The process of an ONNX file has not loaded TensorFlow.
+        self.assertLess(rows[2]["peak_memory_mb"], 0.7 * rows[0]["peak_memory_mb"])
         self.assertEqual(rows[1]["bytes"], self.tflite.stat().st_size)
+        self.assertEqual({tuple(row) for row in rows}, {tuple(field.name for field in dataclasses.fields(Row))})
 
     def test_other_weights_are_rejected_and_the_command_fails(self):
-        other = tiny.model("vgan")  # the run's statistics were random, these are those of a new network
+        other = tiny.model("vgan")  # its batch normalisation statistics are those of a new network, not the run's
         to_saved_model.save(other, paths.path(self.folder / "other" / "1"), lowering=False, max_batch=3)
         result = run("check_parity", f"--run_dir={self.run_dir}", f"--artefact={self.folder / 'other'}", "--repeats=1",
                      package="export")  # fmt: skip
@@ -69,12 +78,12 @@ class CheckParityTest(tf.test.TestCase):
         self.assertIn("differs from Keras", row["reason"])
 
     def test_what_is_no_artefact_is_refused(self):
-        for wrong, said in ((self.folder, "of no SavedModel"), (self.folder / "none.onnx", "no such file")):
+        for wrong, message in ((self.folder, "of no SavedModel"), (self.folder / "none.onnx", "no such file")):
             result = run("check_parity", f"--run_dir={self.run_dir}", f"--artefact={wrong}", package="export")
             self.assertEqual(result.returncode, 2, result.stderr)
-            self.assertRegex(result.stderr.splitlines()[-1], f"error: --artefact: .*{said}.* Received: {wrong}$")
+            self.assertRegex(result.stderr.splitlines()[-1], f"error: --artefact: .*{message}.* Received: {wrong}$")
 
-    def test_a_missing_runtime_is_told_before_anything_is_run(self):
+    def test_a_missing_runtime_is_reported_before_anything_is_run(self):
         for module, name in (("ai_edge_litert.interpreter", "tflite"), ("onnxruntime", "onnx"), ("onnx", "onnx")):
             missing = mock.patch.dict(sys.modules, {module: None})
             with self.subTest(module), missing, self.assertRaisesRegex(UsageError, "is not installed: pip install"):
@@ -85,29 +94,28 @@ class CheckParityTest(tf.test.TestCase):
         damaged = self.folder / "damaged_float16.onnx"
         content[len(content) // 3 : len(content) // 3 + 64] = bytes(64)
         damaged.write_bytes(content)
-        self.assertEqual(self.check(damaged, "float16")["status"], "rejected")
+        self.assertEqual(self.check(damaged, "float16").status, "rejected")
 
     def test_files_that_cannot_be_run_are_rejected_with_the_runtimes_reason(self):
         cut = self.folder / "cut.onnx"
         cut.write_bytes(self.onnx.read_bytes()[:1000])
         row = self.check(cut)
-        self.assertEqual(row["status"], "rejected")
-        self.assertIn("not an ONNX model", row["reason"])
+        self.assertEqual(row.status, "rejected")
+        self.assertIn("not an ONNX model", row.reason)
+        self.assertEqual((row.bytes, row.p50_ms, row.max_difference), (1000, None, None))
 
     def test_a_weightless_file_is_rejected_by_its_size(self):
         kernels = sum(w.size for w in self.model.generator.get_weights() if w.ndim > 1)
-        row = {"bytes": kernels, "precision": "float32", "max_difference": 0.0, "psnr_db": 200.0}
-        self.assertIn("too few for", self.reference._fault(row))
-        self.assertIsNone(self.reference._fault(row | {"bytes": 4 * kernels}))
-        self.assertIsNone(self.reference._fault(row | {"precision": "int8"}))
+        self.assertIn("too few for", self.fault("float32", bytes=4 * kernels - 1))
+        self.assertIsNone(self.fault("float32", bytes=4 * kernels))
+        self.assertIsNone(self.fault("int8", bytes=kernels))
 
     def test_int8_that_computes_in_float_is_rejected(self):
-        row = {"bytes": 10**9, "precision": "int8", "max_difference": 0.0, "psnr_db": 99.0}
-        self.assertIsNone(self.reference._fault(row | {"float_share": 0.0}))
-        self.assertIn("computes 25% of its convolutions in float", self.reference._fault(row | {"float_share": 0.25}))
+        self.assertIsNone(self.fault("int8", float_share=0.0))
+        self.assertIn("computes 25% of its convolutions in float", self.fault("int8", float_share=0.25))
         in_float = self.folder / "named_int8.tflite"
         in_float.write_bytes(to_tflite.convert(self.model))
-        self.assertIn("computes 100%", self.check(in_float, "int8")["reason"])
+        self.assertIn("computes 100%", self.check(in_float, "int8").reason)
 
     def test_of_versions_the_one_that_is_run_is_measured(self):
         versions = self.folder / "versions"
@@ -115,26 +123,25 @@ class CheckParityTest(tf.test.TestCase):
         (versions / "1").mkdir()
         (versions / "1" / "saved_model.pb").write_bytes(b"older")
         row = self.check(versions)
-        self.assertEqual((row["artefact"], row["status"]), ("versions/2", "accepted"))
-        self.assertEqual(row["sha256"], checksums.sha256_of_tree(versions / "2"))
+        self.assertEqual((row.artefact, row.status), ("versions/2", "accepted"))
+        self.assertEqual(row.sha256, checksums.sha256_of_tree(versions / "2"))
 
     def test_limits_are_those_of_the_precision(self):
-        row = {"bytes": 10**9, "psnr_db": 37.9}
         for precision, difference, rejected in (
             ("float32", 0.9e-4, False), ("float32", 1.1e-4, True), ("float16", 4e-3, False), ("float16", 6e-3, True),
             ("int8", 1e-9, True),
         ):  # fmt: skip
-            fault = self.reference._fault(row | {"precision": precision, "max_difference": difference})
+            fault = self.fault(precision, max_difference=difference, psnr_db=37.9)
             self.assertEqual(bool(fault), rejected, (precision, difference))
-        self.assertIsNone(self.reference._fault(row | {"precision": "int8", "max_difference": 1.0, "psnr_db": 38.1}))
+        self.assertIsNone(self.fault("int8", max_difference=1.0, psnr_db=38.1))
 
     def test_differences_are_over_both_sizes_of_batch(self):
         expected = self.reference.expected
         shifted = expected.copy()
         shifted[7, 0, 0, 0, 0] += 0.5
-        found = self.reference._difference({"batch_1": expected, "batch_3": shifted})
-        self.assertAllClose(found["max_difference"], 0.5, atol=1e-6)
-        self.assertAllClose(found["psnr_db"], 10 * np.log10(4 / (0.25 / (2 * expected.size))), atol=1e-3)
+        figures = self.reference._difference({"batch_1": expected, "batch_3": shifted})
+        self.assertAllClose(figures["max_difference"], 0.5, atol=1e-6)
+        self.assertAllClose(figures["psnr_db"], 10 * np.log10(4 / (0.25 / (2 * expected.size))), atol=1e-3)
         with self.assertRaisesRegex(UsageError, "not finite"):
             self.reference._difference({"batch_1": expected * np.nan})
         with self.assertRaisesRegex(UsageError, "where Keras gives"):
@@ -162,7 +169,7 @@ class CheckParityTest(tf.test.TestCase):
         with self.assertRaisesRegex(UsageError, "^--clips: .*no such"):
             probes.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
 
-    def test_what_artefacts_are_checked_on_is_told(self):
+    def test_the_data_that_artefacts_are_checked_on_is_named(self):
         model = tiny.model("mdgan")
         for clips, trained_on, expected in (
             (None, "synthetic:sprites", "synthetic:sprites:test"), ("synthetic:sky", "/no/such", "synthetic:sky"),

@@ -1,4 +1,4 @@
-"""The lowered networks against Keras, and their layers against plain sums in float64."""
+"""Lowered networks against Keras, and their layers against plain sums in float64."""
 
 import itertools
 
@@ -64,7 +64,7 @@ class LayersTest(tf.test.TestCase):
         kernel = np.zeros([1, 4, 4, 1, 1])
         kernel[0, :, :, 0, 0] = [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16]]
         x = np.zeros([1, 1, 2, 2, 1], np.float32)
-        x[0, 0, 0, 1, 0] = 1.0  # its window begins one row above and one column right of the corner
+        x[0, 0, 0, 1, 0] = 1.0  # the window of this pixel begins one row above the output, in its second column
         (y,) = layers_2d.TransposedConvolution([Weights(kernel, np.zeros(1), (1, 2, 2))], size=2)(x)
         self.assertAllEqual(y[0, 0, :, :, 0], [[0, 5, 6, 7], [0, 9, 10, 11], [0, 13, 14, 15], [0, 0, 0, 0]])
 
@@ -82,8 +82,8 @@ class LayersTest(tf.test.TestCase):
     def test_heads_in_one_convolution(self):
         heads = [weights((4, 4, 4, 2, channels), (2, 2, 2)) for channels in (3, 1)]
         x = RANDOM.normal(size=[2, 3, 4, 4, 2]).astype(np.float32)
-        for made, head in zip(layers_2d.TransposedConvolution(heads, 4)(x), heads, strict=True):
-            self.assertAllClose(made, transposed(x, head, padded=True), atol=1e-5, rtol=1e-5)
+        for output, head in zip(layers_2d.TransposedConvolution(heads, 4)(x), heads, strict=True):
+            self.assertAllClose(output, transposed(x, head, padded=True), atol=1e-5, rtol=1e-5)
 
     def test_convolutions(self):
         for time, stride in ((1, 1), (3, 1), (4, 2)):
@@ -133,11 +133,11 @@ class LoweringTest(tf.test.TestCase):
         lowered = lowering.lower(model)
         for batch in (1, 3):
             inputs = inputs_of(model, batch)
-            expected, made = model(inputs), lowered(inputs)
-            self.assertEqual(set(made), set(expected))
+            expected, outputs = model(inputs), lowered(inputs)
+            self.assertEqual(set(outputs), set(expected))
             self.assertGreater(np.std(expected["clip"]), 0.03, message)
             for name in expected:
-                self.assertAllClose(made[name], expected[name], atol=1e-4, rtol=0, msg=f"{message} {name}")
+                self.assertAllClose(outputs[name], expected[name], atol=1e-4, rtol=0, msg=f"{message} {name}")
         return lowered
 
     def test_every_model_is_the_same_function(self):
@@ -185,7 +185,11 @@ class LoweringTest(tf.test.TestCase):
             self.assertEqual(max(ranks), 5)
 
     def test_a_lost_weight_shows(self):
-        size = {"base_width": 2, "frame_size": 16, "num_frames": 8}  # of a single frame, some taps see nothing
+        size = {
+            "base_width": 2,
+            "frame_size": 16,
+            "num_frames": 8,
+        }  # in clips of one frame, some taps would see nothing but padding
         model = registry.build_model(Config.create(model="vgan", init_stddev=0.1, **size).model)
         lowered = self.check(model, "before")
         inputs = inputs_of(model, 1)

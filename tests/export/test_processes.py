@@ -1,4 +1,4 @@
-"""Commands in processes of their own: what is heard of their end, and that none is left behind."""
+"""Commands in processes of their own: what the caller learns of their end, and that none is left behind."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ class ProcessesTest(tf.test.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         before = Path.cwd()
-        os.chdir(self.folder)
+        os.chdir(self.folder)  # `python -m` finds modules in the current folder
         self.addCleanup(os.chdir, before)
         searched = mock.patch.dict(os.environ, {"PYTHONPATH": str(self.folder)})
         searched.start()
@@ -34,13 +34,17 @@ class ProcessesTest(tf.test.TestCase):
         module = self.module("echo", "import sys; print(sys.argv[1:])")
         self.assertEqual(processes.run(module, stage=2, left_out=None), "['--stage=2']\n")
 
-    def test_warnings_of_a_child_are_told_on(self):
+    def test_json_is_read_from_the_last_line(self):
+        module = self.module("figures", "print('a note'); print('{\"p50_ms\": 2.5}')")
+        self.assertEqual(processes.run_for_json(module), {"p50_ms": 2.5})
+
+    def test_warnings_of_a_child_are_logged(self):
         module = self.module("warns", "import sys; print('WARNING: 3 left out\\nINFO: more', file=sys.stderr)")
         with self.assertLogs("tfvideogan.export", "WARNING") as logs:
             processes.run(module)
         self.assertEqual([record.getMessage() for record in logs.records], ["3 left out"])
 
-    def test_an_error_is_told_by_its_line_and_a_crash_in_whole(self):
+    def test_an_error_gives_its_line_and_a_crash_is_logged_in_whole(self):
         module = self.module(
             "refuses", "import sys; print('INFO: x\\nrefuses: error: no such', file=sys.stderr); sys.exit(2)"
         )
@@ -56,7 +60,7 @@ class ProcessesTest(tf.test.TestCase):
         with self.assertRaisesRegex(UsageError, "^--artefact is required"):
             processes.run("export.measure")
 
-    def test_a_killed_child_is_told_by_its_signal(self):
+    def test_the_error_of_a_killed_child_names_the_signal(self):
         module = self.module("dies", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
         with self.assertRaisesRegex(UsageError, "^ended by signal 9$"):
             processes.run(module)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from export import conversion, to_onnx
 from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tfvideogan.config import UsageError
 from tfvideogan.runs import loading
 
@@ -19,15 +19,23 @@ PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
 def predict(content: bytes, inputs: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return session.run(["video"], {given.name: inputs})[0]
+    (port,) = session.get_inputs()
+    return session.run(["video"], {port.name: inputs})[0]
 
 
 class ToONNXTest(tf.test.TestCase):
-    def model(self, name: str, stage: int = 1):
-        model = tiny.model(name, stage)
-        tiny.shake(model)
-        return model
+    """All precisions of a model are made of one float32 graph, since tf2onnx takes the longest."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.models = {key: tiny.contrasting(*key) for key in tiny.MODELS}
+        cls.graphs = {
+            key: to_onnx.in_float32(model, lowering=True).SerializeToString() for key, model in cls.models.items()
+        }
+
+    def finished(self, key: tuple[str, int], precision: str, calibration: np.ndarray | None = None) -> bytes:
+        return to_onnx.finished(onnx.load_from_string(self.graphs[key]), self.models[key], precision, calibration)
 
     def check(self, model, content: bytes, tolerance: float) -> None:
         conversion.check_size(content, model, "int8")
@@ -38,14 +46,13 @@ class ToONNXTest(tf.test.TestCase):
             self.assertAllClose(predict(content, inputs[:batch]), expected[:batch], atol=tolerance, rtol=0)
 
     def test_every_model_and_what_it_is_called(self):
-        for name, stage in tiny.MODELS:
-            model = self.model(name, stage)
-            content = to_onnx.convert(model)
+        for key, model in self.models.items():
+            content = self.finished(key, "float32")
             self.check(model, content, 1e-4)
             proto = onnx.load_from_string(content)
             onnx.checker.check_model(proto, full_check=True)
             self.assertEqual([(o.domain, o.version) for o in proto.opset_import if not o.domain], [("", 18)])
-            spec, size = model.sampling_input, tiny.frame_size(name)
+            spec, size = model.sampling_input, tiny.frame_size(key[0])
             shapes = {
                 value.name: [
                     dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim
@@ -65,15 +72,15 @@ class ToONNXTest(tf.test.TestCase):
         self.assertNotIn("ConvTranspose", {node.op_type for node in graph.node})
 
     def test_metadata(self):
-        model = self.model("mdgan", 2)
-        found = {item.key: item.value for item in onnx.load_from_string(to_onnx.convert(model)).metadata_props}
-        self.assertEqual(found["weights_sha256"], loading.weights_sha256(model))
-        self.assertEqual(found["size"], "4 frames of 32 x 32 pixels")
-        self.assertEqual((found["model"], found["value_range"]), ("mdgan, refine_generator", "-1 to 1"))
-        self.assertEqual(set(found), {"model", "size", "value_range", "fps", "version", "weights_sha256"})
+        content = self.finished(("mdgan", 2), "float32")
+        metadata = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
+        self.assertEqual(metadata["weights_sha256"], loading.weights_sha256(self.models["mdgan", 2]))
+        self.assertEqual(metadata["size"], "4 frames of 32 x 32 pixels")
+        self.assertEqual((metadata["model"], metadata["value_range"]), ("mdgan, refine_generator", "-1 to 1"))
+        self.assertEqual(set(metadata), {"model", "size", "value_range", "fps", "version", "weights_sha256"})
 
     def test_3d_operators_on_demand(self):
-        model = self.model("vgan")
+        model = self.models["vgan", 1]
         content = to_onnx.convert(model, lowering=False)
         self.check(model, content, 1e-4)
         self.assertIn("ConvTranspose", {node.op_type for node in onnx.load_from_string(content).graph.node})
@@ -81,10 +88,9 @@ class ToONNXTest(tf.test.TestCase):
             to_onnx.convert(model, "int8", lowering=False)
 
     def test_every_model_in_float16(self):
-        for name, stage in tiny.MODELS:
-            with self.subTest(model=name, stage=stage):
-                model = tiny.contrasting(name, stage)
-                content = to_onnx.convert(model, "float16")
+        for key, model in self.models.items():
+            with self.subTest(model=key):
+                content = self.finished(key, "float16")
                 self.check(model, content, 5e-3)
                 constants = onnx.load_from_string(content).graph.initializer
                 large = [c for c in constants if np.prod(c.dims) >= to_onnx.LARGE]
@@ -92,21 +98,20 @@ class ToONNXTest(tf.test.TestCase):
                 self.assertEqual({c.data_type for c in large}, {onnx.TensorProto.FLOAT16})
 
     def test_every_model_in_int8(self):
-        for name, stage in tiny.MODELS:
-            with self.subTest(model=name, stage=stage):
-                model = tiny.contrasting(name, stage)
+        for key, model in self.models.items():
+            with self.subTest(model=key):
                 inputs = probe_inputs(model, 24)
-                with self.assertNoLogs("root", "WARNING"):  # onnxruntime's advice to pre-process
-                    content = to_onnx.convert(model, "int8", calibration=inputs[8:])
+                with self.assertNoLogs("root", "WARNING"):  # onnxruntime would advise to pre-process
+                    content = self.finished(key, "int8", inputs[8:])
                 expected = model(inputs[:8])["clip"].numpy()
                 self.assertBetween(expected.std(), 0.19, 0.3)
-                made = predict(content, inputs[:8])
-                self.assertGreater(10 * np.log10(4 / np.mean((made - expected) ** 2)), 38.0)
-                self.assertAllClose(predict(content, inputs[:1]), made[:1], atol=0.02)
+                video = predict(content, inputs[:8])
+                self.assertGreater(10 * np.log10(4 / np.mean((video - expected) ** 2)), 38.0)
+                self.assertAllClose(predict(content, inputs[:1]), video[:1], atol=0.02)
                 self.check_integers(content)
 
     def check_integers(self, content: bytes) -> None:
-        """Every product is between quantised values."""
+        """Every product takes its input and its weights out of int8."""
         graph = onnx.load_from_string(content).graph
         dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
         for node in graph.node:
@@ -117,7 +122,8 @@ class ToONNXTest(tf.test.TestCase):
 
     def test_every_form_of_transposed_convolution(self):
         with tiny.all_forms() as model:
-            whole, half = (to_onnx.convert(model, precision) for precision in ("float32", "float16"))
+            graph = to_onnx.in_float32(model, lowering=True)
+            whole, half = (to_onnx.finished(graph, model, precision) for precision in ("float32", "float16"))
             self.check(model, whole, 1e-4)
             self.check_2d(whole)
             self.assertBetween(len(half) / len(whole), 0.45, 0.65)
@@ -125,10 +131,10 @@ class ToONNXTest(tf.test.TestCase):
     def test_the_command_writes_a_file_once(self):
         folder = Path(self.create_tempdir().full_path)
         run_dir = f"--run_dir={tiny.run_folder(folder / 'run', 'vgan_conditional')}"
-        for status, told in ((0, ""), (2, "which exists")):
+        for status, message in ((0, ""), (2, "which exists")):
             result = run("to_onnx", run_dir, f"--output={folder / 'a.onnx'}", "--precision=float16", package="export")
             self.assertEqual(result.returncode, status, result.stderr)
-            self.assertIn(told, result.stderr)
+            self.assertIn(message, result.stderr)
         self.assertLen(result.stderr.splitlines(), 1)
         self.assertEqual({path.name for path in folder.iterdir()}, {"run", "a.onnx"})
 

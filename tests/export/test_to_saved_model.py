@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tests.helpers.commands import run, start
+from tests.helpers.commands import start
+from tests.helpers.forked import run
 from tests.helpers.made_files import picture
 from tests.inference import test_signatures
 from tfvideogan.data.clips import to_float, to_uint8
@@ -55,8 +56,8 @@ class ToSavedModelTest(tf.test.TestCase):
         arguments = []
         signatures = tf.saved_model.load(str(served)).signatures
         for signature, function in signatures.items():
-            (given,) = function.structured_input_signature[1]
-            arguments += [signature, f"{given}={self.folder / given}.npy"]
+            (name,) = function.structured_input_signature[1]
+            arguments += [signature, f"{name}={self.folder / name}.npy"]
         test_signatures.process("saved_model_cli.py", str(served), str(self.folder / "answers"), *arguments)
         answers = {
             name: {file.stem: np.load(file, allow_pickle=True) for file in (self.folder / "answers" / name).iterdir()}

@@ -9,11 +9,11 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export import conversion, to_tflite
 from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import videos
 
-MOVERS = ("STRIDED_SLICE", "PAD", "RESHAPE", "CONCATENATION")  # of numbers that they leave as they are
+MOVERS = ("STRIDED_SLICE", "PAD", "RESHAPE", "CONCATENATION")  # operators that leave numbers as they are
 
 
 def operators(content: bytes) -> tuple[list[dict], dict[int, dict]]:
@@ -29,15 +29,20 @@ def predict(content: bytes, name: str, inputs: np.ndarray) -> np.ndarray:
     return interpreter.get_signature_runner("serving_default")(**{name: inputs})["video"]
 
 
-def psnr(made: np.ndarray, expected: np.ndarray) -> float:
-    return float(10 * np.log10(4 / np.mean((made - expected) ** 2)))
+def psnr(video: np.ndarray, expected: np.ndarray) -> float:
+    return float(10 * np.log10(4 / np.mean((video - expected) ** 2)))
 
 
 class ToTFLiteTest(tf.test.TestCase):
-    def model(self, name: str, stage: int = 1):
-        model = tiny.model(name, stage)
-        tiny.shake(model)
-        return model
+    """All precisions of a model are made of one SavedModel."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.models = {key: tiny.contrasting(*key) for key in tiny.MODELS}
+        cls.saved = {key: cls().create_tempdir().full_path for key in tiny.MODELS}
+        for key, model in cls.models.items():
+            to_tflite.save(model, lowering=True, folder=cls.saved[key])
 
     def check(self, model, content: bytes, tolerance: float) -> None:
         name = model.sampling_input.name
@@ -45,20 +50,20 @@ class ToTFLiteTest(tf.test.TestCase):
         expected = model(inputs)["clip"].numpy()
         self.assertGreater(expected.std(), 0.03)
         for batch in (1, 3):
-            made = predict(content, name, inputs[:batch])
-            self.assertEqual((made.dtype, made.shape), (np.float32, expected[:batch].shape))
-            self.assertAllClose(made, expected[:batch], atol=tolerance, rtol=0)
+            video = predict(content, name, inputs[:batch])
+            self.assertEqual((video.dtype, video.shape), (np.float32, expected[:batch].shape))
+            self.assertAllClose(video, expected[:batch], atol=tolerance, rtol=0)
 
     def test_every_model_in_2d_operators(self):
-        for name, stage in tiny.MODELS:
-            model = self.model(name, stage)
-            content = to_tflite.convert(model)
-            self.check(model, content, 1e-4)
-            self.check_operators(content)
+        for key, model in self.models.items():
+            with self.subTest(model=key):
+                content = to_tflite.of_saved_model(self.saved[key], "float32")
+                self.check(model, content, 1e-4)
+                self.check_operators(content)
 
     def check_operators(self, content: bytes) -> None:
-        found, tensors = operators(content)
-        kinds = {op["op_name"] for op in found}
+        ops, tensors = operators(content)
+        kinds = {op["op_name"] for op in ops}
         self.assertIn("CONV_2D", kinds)
         wrong = {kind for kind in kinds if "3D" in kind or "Flex" in kind or "CUSTOM" in kind or kind == "SHAPE"}
         self.assertEmpty(wrong)
@@ -66,7 +71,7 @@ class ToTFLiteTest(tf.test.TestCase):
 
     def test_3d_operators_on_demand(self):
         for name in ("vgan", "mdgan"):
-            model = self.model(name)
+            model = self.models[name, 1]
             content = to_tflite.convert(model, lowering=False)
             self.check(model, content, 1e-4)
             kinds = {op["op_name"] for op in operators(content)[0]}
@@ -74,43 +79,43 @@ class ToTFLiteTest(tf.test.TestCase):
             self.assertEmpty({kind for kind in kinds if "Flex" in kind})
 
     def test_every_model_in_float16(self):
-        for name, stage in tiny.MODELS:
-            with self.subTest(model=name, stage=stage):
-                model = tiny.contrasting(name, stage)
-                half = to_tflite.convert(model, "float16")
+        for key, model in self.models.items():
+            with self.subTest(model=key):
+                half = to_tflite.of_saved_model(self.saved[key], "float16")
                 self.check(model, half, 5e-3)
                 stored = [tensor["dtype"] for tensor in operators(half)[1].values() if len(tensor["shape"]) == 4]
                 self.assertIn(np.float16, stored)
 
     def test_every_model_in_int8(self):
-        for name, stage in tiny.MODELS:
-            with self.subTest(model=name, stage=stage):
-                model = tiny.contrasting(name, stage)
+        for key, model in self.models.items():
+            with self.subTest(model=key):
                 inputs = probe_inputs(model, 24)
-                content = to_tflite.convert(model, "int8", calibration=inputs[8:])
+                content = to_tflite.of_saved_model(self.saved[key], "int8", calibration=inputs[8:])
                 expected = model(inputs[:8])["clip"].numpy()
                 self.assertBetween(expected.std(), 0.19, 0.3)
-                given = model.sampling_input.name
-                made = predict(content, given, inputs[:8])
-                self.assertGreater(psnr(made, expected), 38.0)
-                self.assertAllClose(predict(content, given, inputs[:1]), made[:1], atol=0.02)
+                name = model.sampling_input.name
+                video = predict(content, name, inputs[:8])
+                self.assertGreater(psnr(video, expected), 38.0)
+                self.assertAllClose(predict(content, name, inputs[:1]), video[:1], atol=0.02)
                 self.check_integers(content)
 
     def check_integers(self, content: bytes) -> None:
-        found, tensors = operators(content)
-        for op in found:
+        ops, tensors = operators(content)
+        for op in ops:
             floats = [i for i in (*op["inputs"], *op["outputs"]) if i >= 0 and tensors[i]["dtype"] == np.float32]
             if floats:
                 self.assertIn(op["op_name"], {"QUANTIZE", "DEQUANTIZE", *MOVERS})
 
     def test_every_form_of_transposed_convolution(self):
         with tiny.all_forms() as model:
-            whole, half = (to_tflite.convert(model, precision) for precision in ("float32", "float16"))
+            folder = self.create_tempdir().full_path
+            to_tflite.save(model, lowering=True, folder=folder)
+            whole, half = (to_tflite.of_saved_model(folder, precision) for precision in ("float32", "float16"))
             self.check(model, whole, 1e-4)
             self.check_operators(whole)
             self.assertBetween(len(half) / len(whole), 0.45, 0.65)
             inputs = probe_inputs(model, 12)
-            content = to_tflite.convert(model, "int8", calibration=inputs[4:])
+            content = to_tflite.of_saved_model(folder, "int8", calibration=inputs[4:])
             self.assertGreater(psnr(predict(content, "latents", inputs[:4]), model(inputs[:4])["clip"].numpy()), 38.0)
             self.check_operators(content)
             self.check_integers(content)
@@ -120,8 +125,8 @@ class ToTFLiteTest(tf.test.TestCase):
             to_tflite.convert(tiny.model("vgan"), "int8", lowering=False, calibration=np.zeros([1, 100], np.float32))
 
     def test_a_file_without_weights_is_caught(self):
-        model = tiny.model("vgan")
-        conversion.check_size(to_tflite.convert(model), model, "float32")
+        model = self.models["vgan", 1]
+        conversion.check_size(to_tflite.of_saved_model(self.saved["vgan", 1], "float32"), model, "float32")
         kernels = sum(w.size for w in model.generator.get_weights() if w.ndim > 1)
         for precision, size in (("float32", 4), ("float16", 2), ("int8", 1)):
             with self.assertRaisesRegex(UsageError, "too few"):
@@ -159,7 +164,7 @@ class CommandTest(tf.test.TestCase):
             for flag in ("run_dir", "output", "precision", "calibration"):
                 self.assertIn(f"--{flag}:", shown)
 
-    def test_bad_input_is_told_in_one_line(self):
+    def test_bad_input_ends_in_one_line(self):
         output = f"--output={self.folder / 'never.tflite'}"
         run_dir = f"--run_dir={self.folder}"
         self.refused("made by tfvideogan.train", run_dir, output)

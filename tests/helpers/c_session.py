@@ -1,14 +1,15 @@
-"""A SavedModel's signatures through TensorFlow's C API, as TF Serving loads and runs them. Run as a process:
+"""SavedModels' signatures through TensorFlow's C API, as TF Serving loads and runs them.
 
-python tests/c_session.py SAVED_MODEL REQUESTS ANSWERS
-
-REQUESTS is a pickled list of (signature, value): one array, or a list of bytes. ANSWERS becomes a pickled
-list: {output: array or list of bytes}, or (status code, message) where the request was refused.
+`ServingProcess` runs this file as a process of its own, which answers until its standard input ends.
+It reads pickled pairs (SAVED_MODEL, requests), and a request is (signature, value) with one array or a list of
+bytes as its value. It writes a pickled list of answers: {output: array or list of bytes}, or (status code, message)
+where the request was refused.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import pickle
 import sys
 from pathlib import Path
@@ -113,7 +114,16 @@ def _array(tensor: ctypes.c_void_p) -> np.ndarray | list[bytes]:
     ]
 
 
+def main() -> None:
+    load = functools.cache(Session)
+    while True:
+        try:
+            path, requests = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump([load(path).run(*request) for request in requests], sys.stdout.buffer)
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    session = Session(sys.argv[1])
-    requests = pickle.loads(Path(sys.argv[2]).read_bytes())
-    Path(sys.argv[3]).write_bytes(pickle.dumps([session.run(*request) for request in requests]))
+    main()

@@ -72,6 +72,13 @@ def shake(model: AdversarialModel) -> None:
             variable.assign(random.uniform(low, high, variable.shape))
 
 
+def shaken(name: str, stage: int = 1) -> AdversarialModel:
+    """The `model` of a name and stage, shaken."""
+    made = model(name, stage)
+    shake(made)
+    return made
+
+
 def contrasting(name: str, stage: int = 1, **options) -> AdversarialModel:
     """A model of random weights and statistics to judge int8 by, whose PSNR depends on the contrast of its clips.
 
@@ -105,7 +112,5 @@ def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
     run = RunFolder.for_training(path, config(name))
     run.write_config(config(name))
     for earlier in range(1, stage + 1):
-        trained = model(name, earlier)
-        shake(trained)
-        run.save(earlier, 4, state.for_sampling(trained), keep=1)
+        run.save(earlier, 4, state.for_sampling(shaken(name, earlier)), keep=1)
     return Path(path)

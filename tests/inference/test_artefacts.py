@@ -1,16 +1,14 @@
 """One API over run folder, SavedModel, TFLite and ONNX: the same seed or picture gives the same clip."""
 
-import os
+import functools
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-import tf2onnx
 from absl.testing import parameterized
 from PIL import Image
 
@@ -20,34 +18,53 @@ from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files import paths, pictures
-from tfvideogan.inference import runtimes, sampling
+from tfvideogan.inference import sampling
+from tfvideogan.inference.artefacts import Exported
+from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import loading
 
 FORMATS = ("run", "served", "served/3", "a.tflite", "a.onnx")
 
 
-def export_to(folder: Path, name: str) -> None:
-    """A run folder and its float32 artefacts."""
-    model = loading.load_generator(tiny.run_folder(folder / "run", name))
-    for version in (3, 12):
-        to_saved_model.save(model, paths.path(folder / "served" / str(version)), lowering=version == 3, max_batch=1)
-    (folder / "a.tflite").write_bytes(to_tflite.convert(model))
-    (folder / "a.onnx").write_bytes(to_onnx.convert(model))
-
-
 class ExportedTest(tf.test.TestCase, parameterized.TestCase):
+    """Each artefact is made for the first test that asks for it, and loaded once."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp(prefix="exported é "))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        for name in ("vgan", "mdgan"):
-            export_to(cls.folder / name, name)
+
+    @classmethod
+    @functools.cache
+    def model(cls, name: str) -> AdversarialModel:
+        return loading.load_generator(tiny.run_folder(cls.folder / name / "run", name))
+
+    @classmethod
+    @functools.cache
+    def path(cls, name: str, form: str) -> Path:
+        """Where a model lies as one of FORMATS, all in float32."""
+        model, path = cls.model(name), cls.folder / name / form
+        if form == "served":
+            cls.path(name, "served/3")
+            form = "served/12"
+        if form.startswith("served/"):
+            version = cls.folder / name / form
+            to_saved_model.save(model, paths.path(version), lowering=form == "served/3", max_batch=1)
+        elif form == "a.tflite":
+            path.write_bytes(to_tflite.convert(model))
+        elif form == "a.onnx":
+            path.write_bytes(to_onnx.convert(model))
+        return path
+
+    @classmethod
+    @functools.cache
+    def loaded(cls, name: str, form: str) -> Exported:
+        return load_exported(cls.path(name, form))
 
     @parameterized.parameters(*FORMATS)
-    def test_generate_gives_the_clips_of_the_seeds(self, name):
-        loaded = load_exported(self.folder / "vgan" / name)
-        model = loading.load_generator(self.folder / "vgan" / "run")
+    def test_generate_gives_the_clips_of_the_seeds(self, form):
+        loaded, model = self.loaded("vgan", form), self.model("vgan")
         seeds = [5, 2**31 - 1, 5]
         expected = np.concatenate([to_uint8(next(sampling.generate(model, 1, seed))["clip"]) for seed in seeds])
         clips = loaded.generate(seeds)
@@ -57,9 +74,8 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(loaded.generate(seed=-(2**63)).shape, [1, 4, 16, 16, 3])
 
     @parameterized.parameters(*FORMATS)
-    def test_predict_takes_files_and_arrays_of_any_size(self, name):
-        loaded = load_exported(self.folder / "mdgan" / name)
-        model = loading.load_generator(self.folder / "mdgan" / "run")
+    def test_predict_takes_files_and_arrays_of_any_size(self, form):
+        loaded, model = self.loaded("mdgan", form), self.model("mdgan")
         for height, width in ((32, 32), (50, 21)):
             image = np.random.default_rng(0).integers(0, 256, [height, width, 3], np.uint8)
             Image.fromarray(image).save(self.folder / "picture.png")
@@ -70,8 +86,8 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllEqual(loaded.predict(str(self.folder / "picture.png")), clips)
 
     @parameterized.parameters(*FORMATS)
-    def test_wrong_calls_say_which_is_right(self, name):
-        generator, predictor = (load_exported(self.folder / model / name) for model in ("vgan", "mdgan"))
+    def test_wrong_calls_say_which_is_right(self, form):
+        generator, predictor = (self.loaded(name, form) for name in ("vgan", "mdgan"))
         self.assertEqual((generator.predicts, predictor.predicts), (False, True))
         with self.assertRaisesRegex(UsageError, r"call generate\(seed\)"):
             generator.predict("picture.png")
@@ -79,52 +95,27 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
             predictor.generate(1)
 
     def test_what_a_saved_models_own_checks_refuse_is_told_in_a_line(self):
-        loaded = load_exported(self.folder / "vgan" / "served")
-        for wrong, said in ((np.zeros([2, 100]), "1 to 1 rows"), (np.full([1, 100], np.nan), "finite")):
-            with self.assertRaisesRegex(UsageError, f"^{loaded.path}/12: .*{said}"):
+        loaded = self.loaded("vgan", "served")
+        for wrong, reason in ((np.zeros([2, 100]), "1 to 1 rows"), (np.full([1, 100], np.nan), "finite")):
+            with self.assertRaisesRegex(UsageError, f"^{loaded.path}/12: .*{reason}"):
                 loaded.run(wrong)
 
     @parameterized.parameters(*FORMATS)
-    def test_inputs_of_another_shape_are_refused(self, name):
-        for model, wrong in (("vgan", ([1, 99], [100], [0, 100])), ("mdgan", ([1, 31, 32, 3], [32, 32, 3], [1, 100]))):
-            loaded = load_exported(self.folder / model / name)
+    def test_inputs_of_another_shape_are_refused(self, form):
+        for name, wrong in (("vgan", ([1, 99], [100], [0, 100])), ("mdgan", ([1, 31, 32, 3], [32, 32, 3], [1, 100]))):
+            loaded = self.loaded(name, form)
             for shape in wrong:
                 with self.assertRaisesRegex(UsageError, r"takes inputs \[N, .*Received"):
                     loaded.run(np.zeros(shape, np.float32))
 
-    def test_files_with_other_inputs_and_outputs_are_refused(self):
-        latents, pair = tf.TensorSpec([1, 100], tf.float32, "a"), tf.TensorSpec([1, 100], tf.float32, "b")
-        video = tf.zeros([1, 2, 4, 4, 3])
-        folder = self.folder / "foreign"
-        folder.mkdir()
-        for number, (function, specs) in enumerate((
-            (lambda a: 2 * a, [latents]),
-            (lambda a, b: video + tf.reduce_sum(a + b), [latents, pair]),
-            (lambda a: (video + tf.reduce_sum(a), 2 * a), [latents]),
-            (lambda a: video + tf.reduce_sum(a), [tf.TensorSpec([1, 8, 8, 1], tf.float32, "a")]),
-        )):  # fmt: skip
-            made = tf.function(function, input_signature=specs)
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([made.get_concrete_function()], made)
-            (folder / f"{number}.tflite").write_bytes(converter.convert())
-            proto, _ = tf2onnx.convert.from_function(made, specs, opset=18)
-            (folder / f"{number}.onnx").write_bytes(proto.SerializeToString())
-            for suffix in ("tflite", "onnx"):
-                with self.assertRaisesRegex(UsageError, "not a file of this package"):
-                    load_exported(folder / f"{number}.{suffix}")
-
-    def test_cores_are_known_where_the_system_has_no_affinity(self):
-        with mock.patch.object(os, "sched_getaffinity"):
-            del os.sched_getaffinity
-            self.assertEqual(runtimes.cores(), os.cpu_count())
-
     def test_of_versions_the_newest_is_taken(self):
-        shutil.copytree(self.folder / "mdgan" / "served" / "3", self.folder / "versions" / "9")
-        shutil.copytree(self.folder / "vgan" / "served" / "3", self.folder / "versions" / "10")
+        shutil.copytree(self.path("mdgan", "served/3"), self.folder / "versions" / "9")
+        shutil.copytree(self.path("vgan", "served/3"), self.folder / "versions" / "10")
         (self.folder / "versions" / "11").mkdir()  # unfinished, or something else
         self.assertFalse(load_exported(self.folder / "versions").predicts)
 
     def test_wrong_seeds_and_pictures_are_refused(self):
-        generator, predictor = (load_exported(self.folder / model / "a.onnx") for model in ("vgan", "mdgan"))
+        generator, predictor = (self.loaded(name, "a.onnx") for name in ("vgan", "mdgan"))
         for seed in (1.5, True, "1", [], [[1]], 2**63):
             with self.assertRaisesRegex(UsageError, "seed must be"):
                 generator.generate(seed)
@@ -147,21 +138,15 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(UsageError, "did not make"):
             load_exported(folder)
 
-    def test_missing_runtimes_name_the_line_that_installs_them(self):
-        for file, module in (("a.tflite", "ai_edge_litert.interpreter"), ("a.onnx", "onnxruntime")):
-            line = r"pip install -c constraints.txt -e '.\[export\]'"
-            with mock.patch.dict(sys.modules, {module: None}), self.assertRaisesRegex(UsageError, line):
-                load_exported(self.folder / "vgan" / file)
-
     @parameterized.parameters("a.tflite", "a.onnx")
-    def test_tensorflow_is_not_loaded_to_predict(self, name):
+    def test_tensorflow_is_not_loaded_to_predict(self, form):
         program = (
             "import sys, numpy; from tfvideogan import load_exported\n"
             "print(load_exported(sys.argv[1]).predict(numpy.zeros([9, 9, 3], numpy.uint8)).shape)\n"
             "sys.exit('tensorflow' in sys.modules)"
         )
         result = subprocess.run(
-            [sys.executable, "-c", program, self.folder / "mdgan" / name],
+            [sys.executable, "-c", program, self.path("mdgan", form)],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         self.assertEqual((result.returncode, result.stdout), (0, "(1, 4, 32, 32, 3)\n"), result.stderr)

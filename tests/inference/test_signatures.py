@@ -1,12 +1,14 @@
 """Exported signatures against Keras, run as TF Serving runs them: the C API's session, and `saved_model_cli run`."""
 
+import functools
 import io
 import itertools
 import os
-import pickle
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -14,15 +16,17 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export.lowering import lower
 from tests.helpers import ROOT, tiny
 from tests.helpers.made_files import picture
+from tests.helpers.serving import ServingProcess
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files import pictures
 from tfvideogan.inference import signatures
 from tfvideogan.models import vgan
+from tfvideogan.models.adversarial import AdversarialModel
 
 SCRIPTS = ROOT / "tests" / "helpers"
 INVALID_ARGUMENT = 3
@@ -59,18 +63,24 @@ def png_bomb(width: int, height: int, before: bytes = b"") -> bytes:
 
 
 class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
-    def exported(self, model, lowered: bool = False) -> str:
-        path = self.create_tempdir().full_path + "/1"
+    """All models lie in one process of sessions, as in a server, and each is exported for the first test that asks."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.serving = ServingProcess()
+        cls.addClassCleanup(cls.serving.close)
+
+    @classmethod
+    @functools.cache
+    def exported(cls, name: str, stage: int = 1, lowered: bool = False) -> tuple[AdversarialModel, str]:
+        """A model of random weights and statistics, and the SavedModel of it."""
+        model, path = tiny.shaken(name, stage), str(cls.folder / f"{name}-{stage}-{lowered}")
         served = signatures.ServedModel(model, lower(model) if lowered else None, max_batch=4)
         tf.saved_model.save(served, path, signatures=served.signatures())
-        return path
-
-    def ask(self, path: str, *requests: tuple) -> list:
-        """The answers of a session of the C API, in a process of its own."""
-        folder = Path(self.create_tempdir().full_path)
-        (folder / "requests").write_bytes(pickle.dumps(requests))
-        process("c_session.py", path, str(folder / "requests"), str(folder / "answers"))
-        return pickle.loads((folder / "answers").read_bytes())
+        return model, path
 
     def strips(self, contents: list[bytes], size: int) -> np.ndarray:
         """JPEG film-strips -> int [B, T, H, W, 3]."""
@@ -79,13 +89,12 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(*GENERATORS)
     def test_generators_from_noise(self, name, lowered):
-        model = tiny.model(name)
-        tiny.shake(model)
+        model, path = self.exported(name, lowered=lowered)
         latents, seeds = vgan.latents(5, 3), np.array([4, 9, 4, -(2**62)])
         requests = [("generate_from_latents", latents[:1].numpy()), ("generate_from_latents", latents.numpy())]
         requests += [(signature, seeds) for signature in ("generate", "serving_default", "generate_jpeg")]
         requests += [("generate", seeds[1:2])] + ([("streams", latents.numpy())] if name == "vgan" else [])
-        one, three, generated, default, jpeg, alone, *streams = self.ask(self.exported(model, lowered), *requests)
+        one, three, generated, default, jpeg, alone, *streams = self.serving.ask(path, *requests)
         expected = {name: value.numpy() for name, value in model(latents).items()}
         self.assertGreater(expected["clip"].std(), 0.05)
         self.assertAllClose(one["video"], expected["clip"][:1], atol=1e-4)
@@ -102,17 +111,16 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(*PREDICTORS)
     def test_predictors(self, name, stage, lowered):
-        model, size = tiny.model(name, stage), tiny.frame_size(name)
-        tiny.shake(model)
+        (model, path), size = self.exported(name, stage, lowered), tiny.frame_size(name)
         frame = np.random.default_rng(1).integers(0, 256, [3, size, size, 3], np.uint8)
         files = [picture(), picture(kind="PNG"), picture(300, 20)]
         requests = [("predict", frame[:1]), ("predict", frame), ("serving_default", frame), ("predict_video", frame)]
         requests += [("predict_jpeg", files)] + ([("streams", frame)] if name == "vgan_conditional" else [])
-        one, three, default, video, jpeg, *streams = self.ask(self.exported(model, lowered), *requests)
+        one, three, default, video, jpeg, *streams = self.serving.ask(path, *requests)
         expected = {name: value.numpy() for name, value in model(to_float(frame)).items()}
         self.assertGreater(expected["clip"].std(), 0.05)
         self.assertAllClose(video["video"], expected["clip"], atol=1e-4)
-        self.assertAllClose(three["frames"], to_uint8(expected["clip"]).numpy().astype(int), atol=1)
+        self.assertAllClose(three["frames"], to_uint8(expected["clip"]).astype(int), atol=1)
         self.assertAllClose(one["frames"].astype(int), three["frames"][:1].astype(int), atol=1)
         self.assertAllEqual(three["frames"], default["frames"])
         read = np.stack([pictures.read_image(self.file(content), pictures.squash(size)) for content in files])
@@ -140,7 +148,7 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
             ("generate_from_latents", np.zeros([5, 100], np.float32), "1 to 4 rows"),
             ("generate_from_latents", latents.astype(np.float64), "float"),
         ]
-        self.refused(self.exported(tiny.model("vgan")), wrong, ("generate_from_latents", latents))
+        self.refused("vgan", wrong, ("generate_from_latents", latents))
 
     def test_wrong_pictures_are_invalid_arguments(self):
         frame = np.zeros([2, 32, 32, 3], np.uint8)
@@ -154,11 +162,12 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
                  picture(kind="PNG")[:300], png_bomb(5000, 5000)),
         }  # fmt: skip
         wrong += [("predict_jpeg", [picture(), content], text) for text in pictures for content in pictures[text]]
-        self.refused(self.exported(tiny.model("mdgan")), wrong, ("predict_jpeg", [picture()]))
+        self.refused("mdgan", wrong, ("predict_jpeg", [picture()]))
 
-    def refused(self, path: str, wrong: list[tuple], right: tuple) -> None:
+    def refused(self, name: str, wrong: list[tuple], right: tuple) -> None:
         """Each of the wrong requests is, by its own check, and the session then still answers a right one."""
-        *answers, last = self.ask(path, *((signature, value) for signature, value, _ in wrong), right)
+        _, path = self.exported(name)
+        *answers, last = self.serving.ask(path, *((signature, value) for signature, value, _ in wrong), right)
         for (signature, _, expected), answer in zip(wrong, answers, strict=True):
             with self.subTest(signature=signature, expected=expected):
                 self.assertIsInstance(answer, tuple)
@@ -168,8 +177,8 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters("vgan", "mdgan")
     def test_saved_model_cli_runs_every_signature(self, name):
-        path, output = self.exported(tiny.model(name)), Path(self.create_tempdir().full_path)
-        signatures = tf.saved_model.load(path).signatures
+        (_, path), output = self.exported(name), Path(self.create_tempdir().full_path)
+        described = {name: it for name, it in self.graph(path).signature_def.items() if not name.startswith("__")}
         size = tiny.frame_size(name)
         requests = {
             "seed": np.array([1, 2]),
@@ -178,33 +187,36 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
             "image_bytes": np.array([picture(), picture(kind="PNG")]),
         }
         arguments = []
-        for signature, function in signatures.items():
-            (given,) = function.structured_input_signature[1]
-            np.save(output / f"{given}.npy", requests[given])
-            arguments += [signature, f"{given}={output}/{given}.npy"]
+        for signature, ports in described.items():
+            (argument,) = ports.inputs
+            np.save(output / f"{argument}.npy", requests[argument])
+            arguments += [signature, f"{argument}={output}/{argument}.npy"]
         process("saved_model_cli.py", path, str(output), *arguments)
-        for signature, function in signatures.items():
+        self.assertLen(described, 5 if name == "vgan" else 4)
+        for signature, ports in described.items():
             outputs = {file.stem: np.load(file, allow_pickle=True) for file in (output / signature).iterdir()}
-            self.assertEqual(set(outputs), set(function.structured_outputs), signature)
+            self.assertEqual(set(outputs), set(ports.outputs), signature)
             self.assertEqual({len(value) for value in outputs.values()}, {2}, signature)
 
     def test_no_function_asks_for_xla_and_no_operation_is_custom(self):
         for name in ("vgan", "mdgan"):
-            saved = saved_model_pb2.SavedModel()
-            saved.ParseFromString(
-                (Path(self.exported(tiny.model(name), lowered=name == "mdgan")) / "saved_model.pb").read_bytes()
-            )
-            library = saved.meta_graphs[0].graph_def.library.function
+            _, path = self.exported(name, lowered=name == "mdgan")
+            library = self.graph(path).graph_def.library.function
             self.assertNotEmpty(library)
             for function in library:
                 self.assertFalse(function.attr["_XlaMustCompile"].b, function.signature.name)
             operations = {node.op for function in library for node in function.node_def}
             self.assertEmpty(operations - set(tf.raw_ops.__dict__) - {f.signature.name for f in library})
 
+    def graph(self, path: str) -> meta_graph_pb2.MetaGraphDef:
+        saved = saved_model_pb2.SavedModel()
+        saved.ParseFromString((Path(path) / "saved_model.pb").read_bytes())
+        return saved.meta_graphs[0]
+
     def test_strips_that_no_jpeg_can_hold_are_not_offered(self):
-        model = tiny.model("mdgan")
+        model, path = self.exported("mdgan")
+        self.assertIn("predict_jpeg", self.graph(path).signature_def)
         served = signatures.ServedModel(model)
-        self.assertIn("predict_jpeg", served.signatures())
         served._num_frames = 4096
         self.assertNotIn("predict_jpeg", served.signatures())
 

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -43,6 +45,17 @@ class StageTest(TrainingTest):
                     checkpoint.path.rmdir()
             self.train("parts", steps=6, ema=0.9, log_every=1)
         self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+
+    def test_a_run_with_a_schedule_resumes_at_its_rate(self):
+        schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=6)
+        constant = self.train("constant", steps=6, learning_rate=0.01)
+        with mock.patch.object(assembly, "learning_rates", return_value=(schedule, schedule)):
+            whole = self.train("whole", steps=6)
+            self.train("parts", steps=4)
+            with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --steps
+                self.train("parts", steps=6)
+        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+        self.assertNotEqual(self.digest(whole), self.digest(constant))
 
     def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
         whole = self.train("whole", model="mdgan", refine_steps=2)

@@ -26,8 +26,8 @@ class Exported:
     """A loaded artefact.
 
     Args:
-        path: where it lies, for messages.
-        run: its function.
+        path: where the artefact lies, for messages.
+        run: its function, from one batch to videos.
         input_shape: of one row: [100] for latents, [H, W, 3] for a frame.
     """
 
@@ -87,7 +87,7 @@ class Exported:
         return self._clips([clips.to_float(frame)[None]])
 
     def _clips(self, rows: Iterable[np.ndarray]) -> np.ndarray:
-        """One row at a time: whatever batch an artefact admits, a clip depends on its own row only."""
+        """Runs one row at a time, so that a clip depends on its own row only, whatever batches an artefact admits."""
         video = np.concatenate([self.run(row) for row in rows])
         return clips.to_uint8(video)
 

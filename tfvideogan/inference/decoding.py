@@ -1,17 +1,17 @@
-"""Picture files decoded inside a graph, as `media.read_image` does outside: JPEG and PNG, upright, squashed.
+"""Picture files decoded inside a graph, as `pictures.read_image` decodes them outside: JPEG and PNG, upright, squashed.
 
-A graph that is served must not trust what it is sent: everything is checked by the header before it is
-decoded, and what is wrong ends in INVALID_ARGUMENT.
+A served graph must not trust what it is sent. Every file is checked by its header before it is decoded, and
+a file that fails the check ends the request with INVALID_ARGUMENT.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-MAX_PIXELS = 2**25  # 100 MB decoded
+MAX_PIXELS = 2**25  # A picture of this size takes 100 MB when it is decoded.
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
-_EXIF_WITHIN, _MOST_TAGS = 2**17, 64  # bytes of a file, and tags, that are searched
+_EXIF_WITHIN, _MOST_TAGS = 2**17, 64  # The orientation is searched in so many bytes of a file, and in so many tags.
 
 
 def require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tensor) -> tf.Tensor:
@@ -23,7 +23,7 @@ def require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tens
 def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     """Contents of JPEG or PNG files [B], of any size -> uint8 [B, size, size, 3].
 
-    One by one, so that only one picture at a time lies decoded in memory.
+    They are decoded one by one, so that only one picture at a time takes memory.
     """
     return tf.map_fn(
         lambda content: _decode_image(content, size),
@@ -35,18 +35,18 @@ def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
 
 def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
     is_jpeg, is_png = _starts_with(content, _JPEG), _starts_with(content, _PNG) & _begins_with_ihdr(content)
-    known = "image_bytes must be JPEGs or PNGs. Received, in bytes:"
-    content = require(content, is_jpeg | is_png, known, tf.strings.length(content))
+    message = "image_bytes must be JPEGs or PNGs. Received, in bytes:"
+    content = require(content, is_jpeg | is_png, message, tf.strings.length(content))
     shape = tf.cond(is_jpeg, lambda: _jpeg_shape(content), lambda: _png_shape(content))
     fits = tf.reduce_all(shape >= 1) & (tf.reduce_prod(shape) <= MAX_PIXELS)
     limit = f"a picture has 1 to {MAX_PIXELS:,} pixels. Received height and width:"
     content = require(content, fits, limit, shape)
     image = tf.cond(
         is_jpeg,
-        lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # as Pillow decodes
+        lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # Pillow decodes in the same way.
         lambda: tf.io.decode_png(content, 3),
     )
-    # Pillow's bilinear filter and this one differ in how they round.
+    # Pillow's bilinear filter and TensorFlow's round differently.
     resized = tf.image.resize(image, [size, size], antialias=True)
     frame = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
     return tf.cond(is_jpeg, lambda: _upright(frame, _orientation(content)), lambda: frame)
@@ -74,7 +74,7 @@ def _png_shape(content: tf.Tensor) -> tf.Tensor:
 
 
 def _upright(frame: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """A square frame as the camera was held: turning it after squashing it is the same as before."""
+    """A square frame turned as the camera was held. Turning after squashing gives the same as turning before."""
 
     def one_of(*values: int) -> tf.Tensor:
         return tf.reduce_any(orientation == list(values))
@@ -85,15 +85,15 @@ def _upright(frame: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _orientation(content: tf.Tensor) -> tf.Tensor:
-    """A JPEG's Exif orientation, 1 to 8; anything else if it tells none."""
+    """The Exif orientation of a JPEG, 1 to 8, or another number if the file has none."""
     head = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 0, _EXIF_WITHIN), tf.uint8), tf.int64)
     windows = tf.size(head, tf.int64) - len(_EXIF) + 1
-    found = tf.reduce_all([head[i : windows + i] == byte for i, byte in enumerate(_EXIF)], axis=0)
-    tiff = tf.argmax(found) + len(_EXIF)  # its header: II or MM, 42, where the tags are
+    is_match = tf.reduce_all([head[i : windows + i] == byte for i, byte in enumerate(_EXIF)], axis=0)
+    tiff = tf.argmax(is_match) + len(_EXIF)  # The TIFF header: II or MM, the number 42, the place of the tags.
     is_little = _byte(head, tiff) == ord("I")
     tags = tiff + _number(head, tiff + 4, 4, is_little)
     entries = tags + 2 + 12 * tf.range(tf.minimum(_number(head, tags, 2, is_little), _MOST_TAGS))
-    wanted = tf.reduce_any(found) & (_number(head, entries, 2, is_little) == _ORIENTATION)
+    wanted = tf.reduce_any(is_match) & (_number(head, entries, 2, is_little) == _ORIENTATION)
     return tf.reduce_max(tf.where(wanted, _number(head, entries + 8, 2, is_little), 0))
 
 
@@ -106,5 +106,5 @@ def _number(head: tf.Tensor, position: tf.Tensor, length: int, is_little: tf.Ten
 
 
 def _byte(head: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Bytes as int64; positions outside give the nearest byte, so that no damaged file can fail here."""
+    """Bytes as int64. A position outside gives the nearest byte, so that a damaged file cannot fail here."""
     return tf.gather(head, tf.clip_by_value(position, 0, tf.size(head, tf.int64) - 1))

@@ -13,12 +13,14 @@ import numpy as np
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional, paths
 
-Port = tuple[str, list[Any]]  # type and shape of an input or output; sides that vary are names, None or -1
-Run = Callable[[np.ndarray], np.ndarray]  # latents [N, 100] or frames [N, H, W, 3] in [-1, 1] -> video [N, T, H, W, 3]
+# Type and shape of an input or output of a file; a side that varies is a name, None or -1.
+Port = tuple[str, list[Any]]
+# Latents [N, 100] or frames [N, H, W, 3] in [-1, 1] -> video [N, T, H, W, 3].
+Run = Callable[[np.ndarray], np.ndarray]
 
 
 def cores() -> int:
-    """That this process may use, as far as the system tells."""
+    """The number of cores that this process may use, as far as the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -30,8 +32,8 @@ def saved_model_folder(where: paths.Path) -> paths.Path | None:
 
 def _versions(folder: paths.Path) -> list[paths.Path]:
     """The folders in it that bear a version number, newest first."""
-    found = [inner for inner in folder.iterdir() if inner.name.isdecimal()] if folder.is_dir() else []
-    return sorted(found, key=lambda inner: -int(inner.name))
+    versions = [inner for inner in folder.iterdir() if inner.name.isdecimal()] if folder.is_dir() else []
+    return sorted(versions, key=lambda inner: -int(inner.name))
 
 
 def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Run, Sequence[int]]:
@@ -64,12 +66,14 @@ def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
         try:
             return signature(**{given: tf.constant(convert(inputs))})["video"].numpy()
         except tf.errors.InvalidArgumentError as error:
-            refused = re.search("assertion failed: (.*)", str(error))  # by its checks: too many rows, NaN
+            refused = re.search(
+                "assertion failed: (.*)", str(error)
+            )  # The graph's own checks refuse too many rows, or NaN.
             if not refused:
                 raise
             raise UsageError(f"{path}: {refused[1]}") from error
 
-    run.keeps = loaded  # a signature alone does not keep its variables alive
+    run.keeps = loaded  # A signature alone does not keep its variables alive.
     return run, signature.structured_input_signature[1][given].shape[1:]
 
 
@@ -104,7 +108,7 @@ def open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
     options.intra_op_num_threads = threads
     try:
         session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no base class of their own
+    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own.
         raise UsageError(f"{file}: not an ONNX model that can be run ({error})") from error
     ports = [
         [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
@@ -115,15 +119,15 @@ def open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
     return lambda inputs: session.run(None, {given.name: inputs})[0], given.shape[1:]
 
 
-def _check_ports(file: str, given: list[Port], made: list[Port]) -> None:
-    """Raises UsageError unless a file has the one input and the one output of this package's."""
-    frames_or_latents = [kind == "float32" and _is_row(shape[1:]) for kind, shape in given]
-    videos = [kind == "float32" and len(shape) == 5 for kind, shape in made]
+def _check_ports(file: str, inputs: list[Port], outputs: list[Port]) -> None:
+    """Raises UsageError unless a file has one input and one output, of the kinds that this package writes."""
+    frames_or_latents = [kind == "float32" and _is_row(shape[1:]) for kind, shape in inputs]
+    videos = [kind == "float32" and len(shape) == 5 for kind, shape in outputs]
     if frames_or_latents != [True] or videos != [True]:
         raise UsageError(f"{file}: not a file of this package, which take float32 [N, 100] or [N, H, W, 3] and give "
-                         f"float32 [N, T, H, W, 3]. Received: from {given} to {made}")  # fmt: skip
+                         f"float32 [N, T, H, W, 3]. Received: from {inputs} to {outputs}")  # fmt: skip
 
 
 def _is_row(shape: Sequence[Any]) -> bool:
-    """Whether this is the shape of latents or of a frame, all sides known."""
+    """Whether this is the shape of latents or of a frame, with all sides known."""
     return all(isinstance(side, int) for side in shape) and (len(shape) == 1 or (len(shape) == 3 and shape[2] == 3))

@@ -1,4 +1,4 @@
-"""Which metrics a model is scored with, and beside what.
+"""Which metrics a model is scored with, and what its scores are set beside.
 
 Clips are in [-1, 1], so the data range is 2. A predictor's first frame is its input:
 predictions are scored over frames 2 to T, with the first frame repeated ("persistence")
@@ -72,7 +72,7 @@ def score_generation(model: AdversarialModel, source: ClipSource, count: int, se
     parts = []
     for first, clips in _real_batches(model, source, count):
         scores = _generation_scores(clips)
-        if _knows_masks(source):  # how far the rule for what moves can be trusted
+        if _knows_masks(source):  # This shows how far the rule for what moves can be trusted.
             truth = _true_masks(source, first, len(clips))
             scores["mask_iou_truth"] = separation.mask_iou(truth, separation.moving_region(clips))
         parts.append((len(clips), {"real": scores}))
@@ -110,11 +110,12 @@ def _generation_scores(clips: np.ndarray) -> dict[str, float]:
 
 
 def _knows_masks(source: ClipSource) -> bool:
+    """Whether the source made its clips itself, and so can tell what moves in them."""
     return isinstance(source, Indexed) and hasattr(source.clips, "clip_and_mask")
 
 
 def _true_masks(source: Indexed, first: int, count: int) -> np.ndarray:
-    """bool [count, T, H, W], of a source that knows what moves."""
+    """What moves in `count` clips from number `first` on, bool [count, T, H, W]."""
     return np.stack([source.clips.clip_and_mask(index)[1] for index in range(first, first + count)])
 
 
@@ -128,7 +129,7 @@ def _real_batches(
 
 
 def _mean(parts: Iterable[tuple[int, Scores]]) -> Scores:
-    """Scores of batches of so many clips each -> scores of all; a batch that has none (NaN) is left out."""
+    """Scores of batches of so many clips each -> scores of all; a batch without a score (NaN) is left out."""
     sums: dict[tuple[str, str], tuple[float, int]] = {}
     for count, scores in parts:
         for name, score in scores.items():

@@ -18,9 +18,9 @@ from tfvideogan.inference.decoding import decode_images, require
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
 
-MAX_BATCH = 16  # rows of one request
-MAX_LATENT = 100.0  # N(0, 1) never gets near it, and from some size on networks overflow
-_LONGEST_JPEG = 65_500  # lines, the most that a JPEG file can have
+MAX_BATCH = 16  # A request may have so many rows.
+MAX_LATENT = 100.0  # Latents from N(0, 1) never get near it, while networks overflow on much larger ones.
+_LONGEST_JPEG = 65_500  # A JPEG file cannot have more lines.
 
 Outputs = dict[str, tf.Tensor]
 
@@ -52,28 +52,28 @@ class ServedModel(tf.Module):
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The endpoints by name; `serving_default` is the first one again."""
-        found = self._of_predictor() if self._predicts else self._of_generator()
+        endpoints = self._of_predictor() if self._predicts else self._of_generator()
         if self._num_frames * self._frame_size > _LONGEST_JPEG:
-            found = {name: endpoint for name, endpoint in found.items() if not name.endswith("_jpeg")}
-        return {"serving_default": next(iter(found.values()))} | found
+            endpoints = {name: endpoint for name, endpoint in endpoints.items() if not name.endswith("_jpeg")}
+        return {"serving_default": next(iter(endpoints.values()))} | endpoints
 
     def _of_generator(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         seed = tf.TensorSpec([None], tf.int64, name="seed")
         latents = tf.TensorSpec([None, vgan.LATENT_DIM], tf.float32, name="latents")
-        found = {
+        endpoints = {
             "generate": self._endpoint(seed, lambda seed: self._frames(_draw(seed))),
             "generate_from_latents": self._endpoint(latents, lambda latents: self._video(_check_latents(latents))),
             "generate_jpeg": self._endpoint(seed, lambda seed: self._filmstrip(_draw(seed))),
         }
         if self._has_mask:
-            found["streams"] = self._endpoint(latents, lambda latents: self._sample(_check_latents(latents)))
-        return found
+            endpoints["streams"] = self._endpoint(latents, lambda latents: self._sample(_check_latents(latents)))
+        return endpoints
 
     def _of_predictor(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         size = self._frame_size
         frame = tf.TensorSpec([None, size, size, 3], tf.uint8, name="frame")
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
-        found = {
+        endpoints = {
             "predict": self._endpoint(frame, lambda frame: self._frames(to_float(frame))),
             "predict_video": self._endpoint(frame, lambda frame: self._video(to_float(frame))),
             "predict_jpeg": self._endpoint(
@@ -81,8 +81,8 @@ class ServedModel(tf.Module):
             ),
         }
         if self._has_mask:
-            found["streams"] = self._endpoint(frame, lambda frame: self._sample(to_float(frame)))
-        return found
+            endpoints["streams"] = self._endpoint(frame, lambda frame: self._sample(to_float(frame)))
+        return endpoints
 
     def _endpoint(
         self, spec: tf.TensorSpec, compute: Callable[[tf.Tensor], Outputs]
@@ -90,7 +90,7 @@ class ServedModel(tf.Module):
         """A function of one input, named by its spec, that refuses wrong shapes and batches first."""
 
         def checked(request: tf.Tensor) -> Outputs:
-            request = tf.ensure_shape(request, spec.shape)  # sessions, and so servers, take any shape
+            request = tf.ensure_shape(request, spec.shape)  # A session takes any shape, and so does a server.
             rows = tf.shape(request)[0]
             fits = (rows >= 1) & (rows <= self._max_batch)
             return compute(require(request, fits, f"a request has 1 to {self._max_batch} rows. Received:", rows))
@@ -126,10 +126,10 @@ def _draw(seed: tf.Tensor) -> tf.Tensor:
 
 def _check_latents(latents: tf.Tensor) -> tf.Tensor:
     largest = tf.reduce_max(tf.abs(latents))
-    fits = tf.reduce_all(tf.abs(latents) <= MAX_LATENT)  # false for NaN
+    fits = tf.reduce_all(tf.abs(latents) <= MAX_LATENT)  # A comparison with NaN is false.
     return require(latents, fits, f"latents are finite and {MAX_LATENT:g} at most. Received magnitude:", largest)
 
 
 def _encode(strip: tf.Tensor) -> tf.Tensor:
-    """A picture of frames uint8 [T * H, W, 3] -> JPEG bytes, as `media.encode_strip` makes them."""
+    """A picture of frames uint8 [T * H, W, 3] -> JPEG bytes, as `pictures.encode_strip` makes them."""
     return tf.io.encode_jpeg(strip, "rgb", quality=StripEncoding.quality, chroma_downsampling=False)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tfvideogan.data.clips import to_uint8
 
 _GAP = 2
-_SHADE = 24  # grey of the gaps
+_SHADE = 24  # The gaps are of this grey.
 _RED = (255, 40, 40)
 
 

@@ -67,11 +67,7 @@ class AdversarialModel(GenerativeModel):
             self.skipped_in_a_row = training_variable(0, "skipped_in_a_row")
             self.evaluated = training_variable(0, "evaluated")  # batches, since the metrics were reset
             self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
-        # XLA compiles these alone, since it cannot compile the optimizers' updates, in which replicas meet.
-        wrap = _xla_function if xla else (lambda function: function)
-        self._generate = wrap(lambda inputs: self.generate(inputs, self.generator, training=True))
-        self._discriminator_losses = wrap(self.discriminator_losses)
-        self._generator_losses = wrap(self.generator_losses)
+        self._choose_what_xla_compiles(xla)
         self._compile_options = {"xla": xla, **options}
         super().compile(optimizer=self.generator_optimizer, jit_compile=False, auto_scale_loss=False, **options)
 
@@ -118,27 +114,60 @@ class AdversarialModel(GenerativeModel):
         `skipped_in_a_row` those since the last step that was taken.
         """
         clips = checks.training_clips(data, self.clip_shape)
-        statistics = [v.value for n in (self.generator, self.discriminator) for v in batch_statistics.of_network(n)]
-        before = [tf.identity(variable) for variable in statistics]
         inputs = self.generator_inputs(clips, self.step)
-        with tf.GradientTape(watch_accessed_variables=False) as g_tape:
-            g_tape.watch([v.value for v in self.generator.trainable_variables])
+        d_losses, g_losses, taken = self._whole_step(clips, inputs)
+        return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))
+
+    def _update_both_players(self, clips: tf.Tensor, inputs: tf.Tensor) -> tuple[Tensors, Tensors, tf.Tensor]:
+        """The step itself: each player's losses, and whether the step was taken."""
+        networks = (self.generator, self.discriminator)
+        g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
+        before = [tf.identity(variable) for variable in (*g_statistics, *d_statistics)]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.generator_update.trained)
             generated = self._generate(inputs)
-            with g_tape.stop_recording():
-                with tf.GradientTape(watch_accessed_variables=False) as d_tape:
-                    d_tape.watch([v.value for v in self.discriminator.trainable_variables])
-                    d_losses = self._discriminator_losses(clips, generated)
-                    d_objective = self.discriminator_update.objective(d_losses)
-                taken = self.discriminator_update.apply(d_tape, d_objective, d_losses.values())
-            g_losses = self._generator_losses(clips, generated)
-            g_objective = self.generator_update.objective(g_losses)
-        taken &= vote(all_finite(statistics))
-        taken = self.generator_update.apply(g_tape, g_objective, g_losses.values(), allowed=taken)
-        for variable, value in zip(statistics, before, strict=True):
-            variable.assign(tf.where(taken, variable, value))  # a forward pass that is not finite spoils them
+        d_losses, gradients = self._discriminator_gradients(clips, generated)
+        taken = self.discriminator_update.apply(gradients, d_losses.values())
+        g_losses, upstream = self._generator_gradients(clips, generated)
+        gradients = tape.gradient(generated, self.generator_update.trained, upstream)
+        taken &= vote(all_finite(g_statistics))
+        taken = self.generator_update.apply(gradients, g_losses.values(), allowed=taken)
+        # A forward pass that is not finite spoils statistics. No step reads the discriminator's, so they have no vote.
+        kept = [taken] * len(g_statistics) + [all_finite([variable]) for variable in d_statistics]
+        for variable, keep, value in zip((*g_statistics, *d_statistics), kept, before, strict=True):
+            variable.assign(tf.where(keep, variable, value))
         self._count(taken)
         self._update_ema(taken)
-        return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))
+        return d_losses, g_losses, taken
+
+    def _discriminator_losses_and_gradients(self, clips: tf.Tensor, generated: Tensors) -> tuple[Tensors, list[Any]]:
+        """The discriminator's losses, and its objective's gradients for its variables."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.discriminator_update.trained)
+            terms = self.discriminator_losses(clips, generated)
+            objective = self.discriminator_update.objective(terms)
+        return terms, tape.gradient(objective, self.discriminator_update.trained)
+
+    def _generator_losses_and_gradients(self, clips: tf.Tensor, generated: Tensors) -> tuple[Tensors, Tensors]:
+        """The generator's losses, and its objective's gradients for what it generated."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(generated)
+            terms = self.generator_losses(clips, generated)
+            objective = self.generator_update.objective(terms)
+        return terms, tape.gradient(objective, generated, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def _choose_what_xla_compiles(self, xla: bool) -> None:
+        """With one replica the whole step; with several the parts between those operations in which replicas meet.
+
+        Losses are compiled together with their gradients: the gradient of a compiled function computes whatever
+        it could be asked for, wanted or not.
+        """
+        alone = self.distribute_strategy.num_replicas_in_sync == 1
+        part = _xla_function if xla and not alone else (lambda function: function)
+        self._generate = part(lambda inputs: self.generate(tf.stop_gradient(inputs), self.generator, training=True))
+        self._discriminator_gradients = part(self._discriminator_losses_and_gradients)
+        self._generator_gradients = part(self._generator_losses_and_gradients)
+        self._whole_step = _xla_function(self._update_both_players) if xla and alone else self._update_both_players
 
     def test_step(self, data: Any) -> Tensors:
         """The losses of what a user would sample: by `sampling_generator`, all networks with inference statistics.

@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from tfvideogan.models.batch_norm import BatchNormalization
+
 LEAKY_SLOPE = 0.2
 SMALLEST_MAP = 4  # every ladder ends at feature maps of 4x4 pixels
 
@@ -70,7 +72,7 @@ def _convolution(
 def batch_norm(x: Any, epsilon: float = 1e-5, name: str | None = None) -> Any:
     """Batch normalisation as Torch had it: momentum 0.9 (Keras sense), gamma from N(1, 0.02)."""
     gamma = keras.initializers.RandomNormal(mean=1.0, stddev=0.02)
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, gamma_initializer=gamma, name=name)(x)
+    return BatchNormalization(momentum=0.9, epsilon=epsilon, gamma_initializer=gamma, name=name)(x)
 
 
 def batch_norm_relu(x: Any, name: str | None = None) -> Any:

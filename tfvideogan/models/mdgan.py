@@ -22,6 +22,7 @@ import tensorflow as tf
 from tfvideogan import config, losses
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.generative import Tensors
 
 SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
@@ -205,7 +206,7 @@ class MDGAN(AdversarialModel):
         repeated = repeat_frame(inputs, self.num_frames)
         if self.stage == 1:
             return {"clip": generator(repeated, training=training)}
-        base = self.base_generator(repeated, training=base_training)
+        base = tf.stop_gradient(self.base_generator(repeated, training=base_training))
         return {"clip": generator(base, training=training), "base": base}
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> Tensors:
@@ -213,16 +214,19 @@ class MDGAN(AdversarialModel):
 
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         real = self.discriminator(clips, training=training)
-        fake = self.discriminator(generated["clip"], training=training)
+        with frozen_statistics():
+            fake = self.discriminator(generated["clip"], training=training)
         terms = {
             "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
             "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
         }
         if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises
-            base = self.discriminator(generated["base"], training=training)
+            with frozen_statistics():
+                base = self.discriminator(generated["base"], training=training)
             terms["d_ranking"] = -self.ranking_weight * _ranking(fake, real, base)
         return terms
 
+    @frozen_statistics()
     def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         fake = self.discriminator(generated["clip"], training=training)
         adversarial = losses.sigmoid_adversarial(fake["logits"], losses.REAL)
@@ -231,8 +235,7 @@ class MDGAN(AdversarialModel):
             "g_content": losses.content_l1(generated["clip"], clips),
         }
         if self.stage == 2:
-            real = self.discriminator(clips, training=training)
-            base = self.discriminator(generated["base"], training=training)
+            real, base = (_features(self.discriminator(x, training=training)) for x in (clips, generated["base"]))
             terms["g_ranking"] = self.ranking_weight * _ranking(fake, real, base)
         return terms
 
@@ -244,6 +247,11 @@ class MDGAN(AdversarialModel):
             "adversarial_weight": self.adversarial_weight,
             "ranking_weight": self.ranking_weight,
         }
+
+
+def _features(judged: Tensors) -> Tensors:
+    """The features of clips that no gradient is wanted for."""
+    return {name: tf.stop_gradient(judged[name]) for name in ("conv1", "conv3")}
 
 
 def _ranking(refined: Tensors, real: Tensors, base: Tensors) -> tf.Tensor:

@@ -6,7 +6,7 @@ reaches the weights. Here every replica votes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -46,18 +46,23 @@ class Update:
             self.scale.assign(INITIAL_SCALE if scale == NO_SCALE else scale)
             self.finite_updates.assign(0)
 
+    @property
+    def trained(self) -> list[tf.Variable]:
+        """The network's trainable variables, in the order in which `apply` takes their gradients."""
+        return [variable.value for variable in self.network.trainable_variables]
+
     def objective(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
         """The scaled sum of the losses, divided by the number of replicas, whose gradients are summed."""
         total = tf.add_n(list(losses.values())) / tf.distribute.get_replica_context().num_replicas_in_sync
         return total * self.scale if self.scales else total
 
     def apply(
-        self, tape: tf.GradientTape, objective: tf.Tensor, losses: Iterable[tf.Tensor], allowed: tf.Tensor | bool = True
+        self, gradients: Sequence[tf.Tensor], losses: Iterable[tf.Tensor], allowed: tf.Tensor | bool = True
     ) -> tf.Tensor:
         """Updates the network if the gradients and `losses` of all replicas are finite.
 
         Args:
-            tape: it has recorded how the `objective` comes from the network's trainable variables.
+            gradients: of the `objective`, for each of the network's `trained` variables.
             losses: they must be finite beside the gradients.
             allowed: a vote on something else, equal on all replicas, without which the update is not taken.
 
@@ -65,7 +70,6 @@ class Update:
             Whether the update was taken, equal on all replicas.
         """
         variables = self.network.trainable_variables
-        gradients = tape.gradient(objective, [variable.value for variable in variables])
         finite = vote(all_finite([*losses, *gradients]))
         if self.scales:
             gradients = [gradient / self.scale for gradient in gradients]

@@ -25,6 +25,7 @@ import tensorflow as tf
 from tfvideogan import config, losses
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.generative import Tensors
 
 LATENT_DIM = 100
@@ -237,14 +238,17 @@ class VGAN(AdversarialModel):
         return generator(inputs, training=training)
 
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
-        # Real and fake clips pass separately, so that each have batch statistics of their own.
+        # Real and fake clips pass separately, so that each have batch statistics of their own. The moving ones are of
+        # real clips.
         real_logits = self.discriminator(clips, training=training)
-        fake_logits = self.discriminator(generated["clip"], training=training)
+        with frozen_statistics():
+            fake_logits = self.discriminator(generated["clip"], training=training)
         return {
             "d_real": losses.softmax_adversarial(real_logits, losses.REAL),
             "d_fake": losses.softmax_adversarial(fake_logits, losses.FAKE),
         }
 
+    @frozen_statistics()
     def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # This is the non-saturating form: fakes are labelled as real.
         fake_logits = self.discriminator(generated["clip"], training=training)

@@ -4,7 +4,7 @@
     samples/stage1-step00000500.gif
     tensorboard/stage1/
 
-A disk that is full is said, and never ends a run.
+A full disk is logged, and never ends a run.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Journal:
         with tolerated(LOG):
             _append(self._folder / LOG, json.dumps(line) + "\n")
         scalars = {f"losses/{name}": value for name, value in losses.items() if value is not None} | rest
-        # NumPy's numbers: of Python's, TensorFlow keeps a tensor each for good, 4 KB a step in all.
+        # TensorFlow keeps a tensor for each of Python's numbers for good, 4 KB a step in all; not for NumPy's.
         with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
             for name, value in scalars.items():
                 tf.summary.scalar(name, np.float32(value))
@@ -100,7 +100,7 @@ class Journal:
 
 @contextlib.contextmanager
 def tolerated(what: str) -> Iterator[None]:
-    """Says what could not be written, and goes on."""
+    """Logs what could not be written, and goes on."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
@@ -108,7 +108,7 @@ def tolerated(what: str) -> Iterator[None]:
 
 
 def _append(log: paths.Path, line: str) -> None:
-    """The whole line or, where a disk is full, nothing of it: the next would stick to its half."""
+    """Appends the whole line or, where the disk is full, nothing: half a line would spoil the next one."""
     size = None
     try:
         with log.open("a") as file:
@@ -121,14 +121,14 @@ def _append(log: paths.Path, line: str) -> None:
 
 
 def _drop_after(log: paths.Path, stage: int, step: int) -> None:
-    """Keeps the lines up to a step of a stage; a line that was cut short goes, too."""
+    """Keeps the lines up to a step of a stage, and drops later ones and those that were cut short."""
     if not log.exists():
         return
     kept = []
     for line in log.read_bytes().decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            said = json.loads(line)
-            if (said["stage"], said["step"]) <= (stage, step):
+            entry = json.loads(line)
+            if (entry["stage"], entry["step"]) <= (stage, step):
                 kept.append(line + "\n")
     atomic.write_bytes(log, "".join(kept).encode())
 

@@ -36,7 +36,7 @@ def held(run_dir: paths.Path) -> Iterator[None]:
         yield
         return
     folder = Path(run_dir)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _locked(folder / NAME)
@@ -48,7 +48,7 @@ def held(run_dir: paths.Path) -> Iterator[None]:
         (folder / NAME).unlink(missing_ok=True)
         file.close()  # This gives the lock back.
         with contextlib.suppress(OSError):  # A folder that is not empty stays.
-            for path in made:
+            for path in missing:
                 path.rmdir()
 
 

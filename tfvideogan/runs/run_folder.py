@@ -137,10 +137,10 @@ class RunFolder:
 
     def list(self) -> list[Checkpoint]:
         """All complete checkpoints, oldest first; their contents are not checked."""
-        found = self.checkpoints_dir.iterdir() if self.checkpoints_dir.is_dir() else []
+        folders = self.checkpoints_dir.iterdir() if self.checkpoints_dir.is_dir() else []
         if paths.is_remote(self.path):  # where a save that was cut short bears its last name, but has no manifest
-            found = [path for path in found if (path / manifest.MANIFEST).exists()]
-        named = [(match, path) for path in found if (match := _NAME.fullmatch(path.name))]
+            folders = [path for path in folders if (path / manifest.MANIFEST).exists()]
+        named = [(match, path) for path in folders if (match := _NAME.fullmatch(path.name))]
         return sorted(Checkpoint(int(match[1]), int(match[2]), path) for match, path in named)
 
     def latest(self, stage: int | None = None) -> Checkpoint | None:

@@ -39,12 +39,12 @@ def format_of(content: dict[str, Any]) -> Format:
     """
     if "format" not in content:
         return _FIRST
-    found = content["format"]
-    if not isinstance(found, list) or len(found) != 2 or any(type(n) is not int or n < 0 for n in found):
-        raise ValueError(f"its format must be [major, minor]. Received: {found!r}")
-    if found[0] > CURRENT[0]:
+    mark = content["format"]
+    if not isinstance(mark, list) or len(mark) != 2 or any(type(n) is not int or n < 0 for n in mark):
+        raise ValueError(f"its format must be [major, minor]. Received: {mark!r}")
+    if mark[0] > CURRENT[0]:
         raise UsageError(
-            f"written by {content.get('written_by', 'an unnamed program')} in format {found[0]}.{found[1]}; "
+            f"written by {content.get('written_by', 'an unnamed program')} in format {mark[0]}.{mark[1]}; "
             f"tfvideogan {tfvideogan.__version__} reads formats up to {CURRENT[0]}"
         )
-    return found[0], found[1]
+    return mark[0], mark[1]

@@ -15,6 +15,8 @@ from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.updates import vote
 from tfvideogan.training.runtime import Runtime
 
+Rate = float | keras.optimizers.schedules.LearningRateSchedule
+
 
 def open_data(config: Config) -> list[Weighted]:
     """The clips of `--data`, long enough for the largest temporal stride.
@@ -60,7 +62,7 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
     return model
 
 
-def learning_rates(options: TrainConfig) -> tuple[float, float]:
+def learning_rates(options: TrainConfig) -> tuple[Rate, Rate]:
     """The learning rates of the generator and of the discriminator."""
     return options.learning_rate, options.discriminator_learning_rate
 

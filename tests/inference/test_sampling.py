@@ -1,0 +1,36 @@
+"""Samples of a trained model: what a clip depends on, and what it does not."""
+
+import numpy as np
+import tensorflow as tf
+
+from tests.helpers import tiny
+from tfvideogan.inference import sampling
+from tfvideogan.models import vgan
+
+
+class SamplingTest(tf.test.TestCase):
+    def test_a_clip_depends_on_the_seed_and_its_number_only(self):
+        model = tiny.shaken("vgan")
+        parts = list(sampling.generate(model, num_clips=11, seed=5))
+        self.assertEqual([len(part["clip"]) for part in parts], [8, 3])
+        expected = model(vgan.latents(5, 11))
+        self.assertEqual(set(parts[0]), {"clip", "foreground", "mask", "background"})
+        for name, value in expected.items():
+            self.assertAllClose(np.concatenate([part[name] for part in parts]), value)
+        (few,) = sampling.generate(model, num_clips=2, seed=5)
+        self.assertAllClose(few["clip"], expected["clip"][:2])
+        self.assertNotAllClose(next(sampling.generate(model, num_clips=2, seed=6))["clip"], few["clip"])
+
+    def test_batch_statistics_alone_make_a_clip_depend_on_its_neighbours(self):
+        model = tiny.shaken("vgan_conditional")
+        frames = tiny.clips("vgan_conditional", 3)[:, 0]
+        for batch_statistics in (False, True):
+            with self.subTest(batch_statistics=batch_statistics):
+                together, alone = sampling.sample(model, [frames, frames[:1]], batch_statistics)
+                self.assertAllClose(together["clip"], model(frames, training=batch_statistics)["clip"])
+                differs = np.abs(together["clip"][:1] - alone["clip"]).max() > 1e-3
+                self.assertEqual(differs, batch_statistics)
+
+
+if __name__ == "__main__":
+    tf.test.main()

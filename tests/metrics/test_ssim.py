@@ -1,0 +1,43 @@
+"""SSIM against scikit-image on one frame, and against its definition in float64 NumPy."""
+
+import numpy as np
+import tensorflow as tf
+from numpy.lib.stride_tricks import sliding_window_view
+from skimage.metrics import structural_similarity
+
+from tests.metrics.made_clips import random_clips
+from tfvideogan.metrics import ssim
+
+
+def ssim_reference(a: np.ndarray, b: np.ndarray, data_range: float) -> float:
+    """Wang et al. 2004 on one channel: 7x7 windows inside the frame, sample (co)variances."""
+    a, b = (sliding_window_view(x.astype(np.float64), (7, 7)).reshape(-1, 49) for x in (a, b))
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    (ma, mb), cov = (
+        (a.mean(1), b.mean(1)),
+        ((a - a.mean(1, keepdims=True)) * (b - b.mean(1, keepdims=True))).sum(1) / 48,
+    )
+    structure = (2 * cov + c2) / (a.var(1, ddof=1) + b.var(1, ddof=1) + c2)
+    return float(((2 * ma * mb + c1) / (ma**2 + mb**2 + c1) * structure).mean())
+
+
+class SsimTest(tf.test.TestCase):
+    def test_equal_to_scikit_image_on_one_frame(self):
+        a, b = random_clips(1, 1, 16, 16, 3), random_clips(1, 1, 16, 16, 3, seed=1)
+        expected = structural_similarity(a[0, 0], b[0, 0], channel_axis=-1, data_range=2)
+        self.assertAllClose(ssim.ssim(a, b), expected, rtol=1e-5)
+
+    def test_equal_to_its_definition_over_frames_and_clips(self):
+        a = random_clips(2, 3, 12, 12, 3)
+        b = np.clip(a + 0.3 * random_clips(2, 3, 12, 12, 3, seed=1), -1, 1)
+        for data_range in (2.0, 1.0):
+            frames = np.ndindex(2, 3, 3)
+            expected = np.mean([ssim_reference(a[n, t, ..., c], b[n, t, ..., c], data_range) for n, t, c in frames])
+            self.assertAllClose(ssim.ssim(a, b, data_range), expected, rtol=1e-9)
+
+    def test_equal_clips_score_one(self):
+        self.assertAllClose(ssim.ssim(random_clips(1, 2, 8, 8, 3), random_clips(1, 2, 8, 8, 3)), 1.0)
+
+
+if __name__ == "__main__":
+    tf.test.main()

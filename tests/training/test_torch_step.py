@@ -1,0 +1,34 @@
+"""Our train step against the same step written in PyTorch: the losses of three steps."""
+
+import importlib.util
+import unittest
+
+import keras
+import tensorflow as tf
+
+from tests.helpers import tiny
+from tfvideogan.training import torch_step
+
+
+@unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed; the extra [bench] has it")
+class TorchStepTest(tf.test.TestCase):
+    def test_it_is_our_step(self):
+        import torch
+
+        for name, stage in tiny.MODELS:
+            with self.subTest(name=name, stage=stage):
+                model = tiny.model(name, stage)
+                tiny.shake(model)
+                # Keras and PyTorch add epsilon in different places: one that is nothing shows no difference.
+                model.compile(*(keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-12) for _ in range(2)))
+                theirs = torch_step.TorchStep(torch, model)
+                for step in range(3):  # The second and third losses show that the weights are the same, too.
+                    clips = tiny.clips(name, 4, seed=step)
+                    model.reset_metrics()
+                    losses = theirs(clips.numpy())
+                    ours = {key: float(value) for key, value in model.train_step(clips).items()}
+                    self.assertAllClose({key: ours[key] for key in losses}, losses, rtol=1e-3 if step else 1e-5)
+
+
+if __name__ == "__main__":
+    tf.test.main()
