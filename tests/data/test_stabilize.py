@@ -1,4 +1,4 @@
-"""Stabilisation: made scenes seen by a camera whose motion is known, and real hand-held and still clips."""
+"""Stabilisation: drawn scenes seen by a camera whose motion is known, and real hand-held and still clips."""
 
 import functools
 import importlib.util
@@ -132,8 +132,8 @@ class StabilizeTest(tf.test.TestCase):
 
     def test_what_would_move_more_is_left_as_it_is(self):
         frames = np.stack([look(scene(), 100 + 2 * t, 100) for t in range(4)])
-        wrong = frames[:, :, ::-1][::-1][[0, 2, 1, 3]]
-        with mock.patch.object(stabilize, "_warp", return_value=wrong):
+        shaken = frames[:, :, ::-1][::-1][[0, 2, 1, 3]]
+        with mock.patch.object(stabilize, "_warp", return_value=shaken):
             self.assertAllEqual(stabilize.stabilize(frames), frames)
 
     def test_frames_that_do_not_match(self):
