@@ -4,18 +4,12 @@ from pathlib import Path
 from unittest import mock
 
 from tests.data.case import SMALL, PrepareTest, files, prepared, tiny_inputs
-from tests.helpers.fork_server import ForkServer
+from tests.helpers.forked import run
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan.data import prepare, records
 
 
 class PrepareDataTest(PrepareTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.server = ForkServer("prepare_data", "tfvideogan.data.prepare")
-        cls.addClassCleanup(cls.server.close)
-
     def setUp(self):
         super().setUp()
         self.folder = tiny_inputs(self.root / "in", 3)
@@ -25,7 +19,7 @@ class PrepareDataTest(PrepareTest):
         output = self.output if output is None else output
         with self.subTest(arguments=arguments):
             before = files(self.root)
-            done = self.server.run("--workers=1", *SMALL, *arguments, f"--output={output}")
+            done = run("prepare_data", "--workers=1", *SMALL, *arguments, f"--output={output}")
             lines = [line for line in done.stderr.splitlines() if line]
             lines = [line for line in lines if not (works and line.startswith("preparing: "))]
             self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
@@ -35,30 +29,30 @@ class PrepareDataTest(PrepareTest):
             self.assertEqual(files(self.root), before)
 
     def test_a_run_that_is_not_refused(self):
-        """So that the refusals are known to come from what is wrong with them."""
-        done = self.server.run(f"--input={self.folder}", f"--output={self.output}", "--workers=1", *SMALL)
+        """This shows that what the other tests refuse is refused for its own fault."""
+        done = run("prepare_data", f"--input={self.folder}", f"--output={self.output}", "--workers=1", *SMALL)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertStartsWith(done.stdout, "read      3 inputs")
         self.assertTrue((self.output / records.DATASET).exists())
 
     def test_flags(self):
-        given = f"--input={self.folder}"
+        flag = f"--input={self.folder}"
         self.refuse("--input is required", "--frame_size=16")
-        self.refuse("--output is required", given, output="")
+        self.refuse("--output is required", flag, output="")
         for split in ("train", "train:1,test:0", "a b:1", "train:-1,test:2", "../x:1", "train:1,", "train:nan"):
-            self.refuse("--split must be as train:0.9,test:0.1. Received: ", given, f"--split={split}")
+            self.refuse("--split must be as train:0.9,test:0.1. Received: ", flag, f"--split={split}")
         for split in ("train:0.9", "train:0.9,test:0.2", "train:0.5,train:0.5"):
-            self.refuse("--split must name each split once.*add up to 1. Received: ", given, f"--split={split}")
-        self.refuse("--frame_size must be a multiple of 16. Received: 24", given, "--frame_size=24")
-        self.refuse("65500 pixels.*512 x 128", given, "--frame_size=512", "--num_frames=128")
-        self.refuse("frame_size", given, "--frame_size=0")
-        self.refuse("num_frames", given, "--num_frames=1")
-        self.refuse("resize", given, "--resize=stretch")
-        self.refuse("encoding", given, "--encoding=gif")
-        self.refuse("stride", given, "--stride=0")
-        self.refuse("time_limit", given, "--time_limit=0")
-        self.refuse("workers", given, "--workers=0")
-        self.refuse("unexpected argument", given, "more")
+            self.refuse("--split must name each split once.*add up to 1. Received: ", flag, f"--split={split}")
+        self.refuse("--frame_size must be a multiple of 16. Received: 24", flag, "--frame_size=24")
+        self.refuse("65500 pixels.*512 x 128", flag, "--frame_size=512", "--num_frames=128")
+        self.refuse("frame_size", flag, "--frame_size=0")
+        self.refuse("num_frames", flag, "--num_frames=1")
+        self.refuse("resize", flag, "--resize=stretch")
+        self.refuse("encoding", flag, "--encoding=gif")
+        self.refuse("stride", flag, "--stride=0")
+        self.refuse("time_limit", flag, "--time_limit=0")
+        self.refuse("workers", flag, "--workers=0")
+        self.refuse("unexpected argument", flag, "more")
 
     def test_inputs(self):
         empty, bad = self.root / "empty", self.root / "bad"
@@ -75,24 +69,24 @@ class PrepareDataTest(PrepareTest):
         self.refuse("2 inputs have the name 'in/strip0x.png'", f"--input={self.folder},{twin}")
 
     def test_outputs(self):
-        given = f"--input={self.folder}"
+        flag = f"--input={self.folder}"
         finished = self.root / "finished"
         prepared(finished, self.folder)
-        self.refuse("already holds a data set", given, output=finished)
-        self.refuse("holds other files", given, output=self.folder)
-        self.refuse("no writable folder", given, output=self.folder / "strip0x.png")
-        self.refuse("no writable folder", given, output=self.folder / "strip0x.png" / "out")
+        self.refuse("already holds a data set", flag, output=finished)
+        self.refuse("holds other files", flag, output=self.folder)
+        self.refuse("no writable folder", flag, output=self.folder / "strip0x.png")
+        self.refuse("no writable folder", flag, output=self.folder / "strip0x.png" / "out")
 
     def test_an_unfinished_job_of_other_options(self):
-        given = f"--input={self.folder}"
+        flag = f"--input={self.folder}"
         with mock.patch.object(prepare, "_run", side_effect=SystemExit), self.assertRaises(SystemExit):
             prepared(self.output, self.folder, stride=4, splits=(("train", 0.9), ("test", 0.1)))
-        self.refuse("unfinished job of other options", given, "--frame_size=32")
-        self.refuse("unfinished job of other options", given, "--split=train:0.8,test:0.2")
-        self.refuse("unfinished job of other options", given, "--encoding=jpeg")
+        self.refuse("unfinished job of other options", flag, "--frame_size=32")
+        self.refuse("unfinished job of other options", flag, "--split=train:0.8,test:0.2")
+        self.refuse("unfinished job of other options", flag, "--encoding=jpeg")
         (self.folder / "one more.mp4").touch()
-        self.refuse("unfinished job of other options or inputs", given)
+        self.refuse("unfinished job of other options or inputs", flag)
         (self.folder / "one more.mp4").unlink()
-        done = self.server.run(given, f"--output={self.output}", "--workers=1", *SMALL)
+        done = run("prepare_data", flag, f"--output={self.output}", "--workers=1", *SMALL)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("going on with the unfinished job", done.stderr)

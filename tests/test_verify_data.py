@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tests.helpers.commands import run
-from tests.helpers.fork_server import ForkServer
+from tests.helpers import commands, forked
 from tests.helpers.made_files import flip, numbered, offsets, write_dataset, write_shard
 from tfvideogan import verify_data
 from tfvideogan.data import records
@@ -24,19 +23,13 @@ class VerifyTest(tf.test.TestCase):
 
 
 class CommandTest(VerifyTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.server = ForkServer("verify_data", "tfvideogan.data.records")
-        cls.addClassCleanup(cls.server.close)
-
     def verify(self, data: str | Path) -> tuple[int, list[str], str]:
         """Exit status, lines of standard output, and standard error."""
-        done = self.server.run(f"--data={data}")
+        done = forked.run("verify_data", f"--data={data}")
         return done.returncode, done.stdout.splitlines(), done.stderr
 
     def test_a_good_data_set(self):
-        done = run("verify_data", f"--data={self.root / 'set'}")
+        done = commands.run("verify_data", f"--data={self.root / 'set'}")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lines = done.stdout.splitlines()
         self.assertEqual(lines[0].split(), ["records", "MB", "frames", "shard"])

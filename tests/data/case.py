@@ -92,6 +92,6 @@ class PrepareTest(FolderTest):
 
     def assert_same_files(self, one: Path, other: Path) -> None:
         """Both folders hold the same files, byte for byte."""
-        found, expected = files(one), files(other)
-        self.assertCountEqual(found, expected)
-        self.assertEmpty([name for name, content in expected.items() if found[name] != content])
+        actual, expected = files(one), files(other)
+        self.assertCountEqual(actual, expected)
+        self.assertEmpty([name for name, content in expected.items() if actual[name] != content])

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.data.case import SMALL, PrepareTest, clips_by_source, prepared, sha256, tiny_inputs
 from tests.helpers import evil_files, made_files
-from tests.helpers.commands import run
+from tests.helpers.forked import run
 from tests.helpers.made_files import numbered, write_strip
 from tfvideogan.data import description, records
 
@@ -51,8 +51,8 @@ class EvilFilesTest(tf.test.TestCase):
                     self.assertRegex(problems[0], entry.reason)
                     self.assertNotIn("Traceback", problems[0])
                     self.assertNotIn(str(self.folder), problems[0])
-                self.assertEqual([frames for _, frames in clips.get(name, [])], entry.clips or [])
-                self.assertEqual([start for start, _ in clips.get(name, [])], [c[0] for c in entry.clips or []])
+                self.assertEqual([frames for _, frames in clips.get(name, [])], entry.clips)
+                self.assertEqual([start for start, _ in clips.get(name, [])], [c[0] for c in entry.clips])
                 if entry.clips:
                     self.assertEqual(self.sources[name]["clips"], len(entry.clips))
 

@@ -16,10 +16,10 @@ class FindTest(FolderTest):
         write_strip(self.root / "strips" / "walk_001.jpg", numbered(range(4)))
         write_strip(self.root / "strips" / "walk_002.jpg", numbered(range(4)))
         write_strip(self.root / "strips" / "7.jpg", numbered(range(4)))  # a number only: cut from what the folder names
-        found = find_inputs(str(self.root))
-        self.assertEqual((found.unusable, found.ignored), ([], []))
+        contents = find_inputs(str(self.root))
+        self.assertEqual((contents.unusable, contents.ignored), ([], []))
         self.assertCountEqual(
-            [(item.name, item.kind, item.group, len(item.files)) for item in found.inputs],
+            [(item.name, item.kind, item.group, len(item.files)) for item in contents.inputs],
             [
                 ("b/clip.mp4", "video", "b/clip.mp4", 1),
                 ("sky/sky_2", "frames", "sky", 4),
@@ -46,15 +46,15 @@ class FindTest(FolderTest):
         (self.root / "inside.mp4").symlink_to("in.mp4")
         os.mkfifo(self.root / "pipe.jpg")
         (self.root / "README").with_suffix(".md").touch()
-        found = find_inputs(str(self.root))
-        self.assertCountEqual([item.name for item in found.inputs], ["in.mp4", "inside.mp4"])
+        contents = find_inputs(str(self.root))
+        self.assertCountEqual([item.name for item in contents.inputs], ["in.mp4", "inside.mp4"])
         self.assertCountEqual(
-            [name for name, _ in found.unusable], ["out.mp4", "folder", "loop", "gone.mp4", "pipe.jpg"]
+            [name for name, _ in contents.unusable], ["out.mp4", "folder", "loop", "gone.mp4", "pipe.jpg"]
         )
-        self.assertEqual(found.ignored, ["README.md"])
+        self.assertEqual(contents.ignored, ["README.md"])
 
     def test_a_folder_that_is_a_link_itself(self):
         write_video(self.root / "real" / "in.mp4", numbered(range(4)))
         (self.root / "link").symlink_to("real")
-        found = find_inputs(str(self.root / "link"))
-        self.assertEqual(([item.name for item in found.inputs], found.unusable), (["in.mp4"], []))
+        contents = find_inputs(str(self.root / "link"))
+        self.assertEqual(([item.name for item in contents.inputs], contents.unusable), (["in.mp4"], []))

@@ -1,6 +1,7 @@
 """The order of clips: a permutation each epoch, the same again after a resumption; sources mixed, clips varied."""
 
 import collections
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -121,10 +122,11 @@ class MixTest(tf.test.TestCase):
         self.assertNotEqual(self.drawn((1, 2, 3), 120, seed=8), whole)
 
     def test_a_resumption_far_on(self):
-        """Choices are drawn 4,096 at a time; position 4,090 is six before the end of the first such block."""
-        whole = self.drawn((1, 3), 4200, batch_size=10, seed=1)
-        for step in (409, 410, 415):
-            self.assertEqual(self.drawn((1, 3), 4200 - 10 * step, seed=1, first=10 * step), whole[10 * step :])
+        """Choices are drawn block by block, here 32 at a time; positions just before and behind the ends of blocks."""
+        with mock.patch.object(pipeline, "_DRAWN_TOGETHER", 32):
+            whole = self.drawn((1, 3), 200, seed=1)
+            for first in (30, 34, 128):
+                self.assertEqual(self.drawn((1, 3), 200 - first, 2, seed=1, first=first), whole[first:], first)
 
     def test_workers_read_clips_of_their_own(self):
         parts = [self.drawn((1,), 50, 5, worker=worker, workers=2) for worker in range(2)]

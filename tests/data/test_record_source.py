@@ -3,6 +3,7 @@
 import collections
 import itertools
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +11,7 @@ import tensorflow as tf
 from tests.data.case import FolderTest, a_record, marked, noise
 from tests.helpers.made_files import flip, numbered, numbers, offsets, write_dataset, write_shard
 from tfvideogan.config import UsageError
-from tfvideogan.data import records
+from tfvideogan.data import record_source, records
 from tfvideogan.data.record_source import Records
 from tfvideogan.data.sources import open_source, open_sources
 
@@ -70,18 +71,19 @@ class TrainingTest(FolderTest):
                 self.assertEqual(again, whole[sizes[1] * 2 :])
 
     def test_more_records_than_are_shuffled_together(self):
-        """1,100 records are three blocks; a block is a permutation, and so is the epoch."""
+        """Blocks of 64: 140 records are three blocks; a block is a permutation, and so is the epoch."""
         shard = self.root / "many.tfrecord"
         with tf.io.TFRecordWriter(str(shard)) as writer:
-            for i in range(1100):
-                writer.write(a_record(marked(i % 256, 4, 16), start=i))
-        source = open_source(str(shard), 16, 4)
-        starts = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 0).take(1100)]
-        self.assertEqual([sorted(starts[:512]), sorted(starts[512:1024]), sorted(starts[1024:])],
-                         [list(range(512)), list(range(512, 1024)), list(range(1024, 1100))])  # fmt: skip
-        self.assertNotEqual(starts[:512], [start - 512 for start in starts[512:1024]])
-        resumed = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 1050).take(50)]
-        self.assertEqual(resumed, starts[1050:])
+            for i in range(140):
+                writer.write(a_record(marked(i), start=i))
+        with mock.patch.object(record_source, "_SHUFFLED_TOGETHER", 64):
+            source = open_source(str(shard), 16, 4)
+            starts = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 0).take(140)]
+            resumed = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 130).take(10)]
+        blocks = [starts[:64], starts[64:128], starts[128:]]
+        self.assertEqual([sorted(block) for block in blocks], [[*range(64)], [*range(64, 128)], [*range(128, 140)]])
+        self.assertNotEqual(blocks[0], [start - 64 for start in blocks[1]])
+        self.assertEqual(resumed, starts[130:])
 
     def test_larger_records_are_averaged(self):
         """Each 2 x 2 pixels of 10, 20, 30 and 41 make one of 25.25, that is 25."""
@@ -147,14 +149,8 @@ class BadShardsTest(FolderTest):
                     self.opened(0)
                 with self.assertLogs("tfvideogan.data.record_source", "INFO") as logs:
                     source = self.opened(1)
-                self.assertLen(
-                    [
-                        x
-                        for x in logs.output
-                        if f"WARNING:tfvideogan.data.record_source:shard left out: {path}: {message}" in x
-                    ],
-                    1,
-                )
+                warning = f"WARNING:tfvideogan.data.record_source:shard left out: {path}: {message}"
+                self.assertLen([line for line in logs.output if warning in line], 1)
                 self.assertIn("6 clips in 3 shards, 1 left out", logs.output[-1])
                 clips = [numbers(clip.numpy()) for clip in source.in_order().map(source.load)]
                 self.assertEqual(clips, [[0, 1, 2, 3], [4, 5, 6, 7]] * 3)

@@ -75,7 +75,7 @@ class RecordTest(FolderTest):
 
 
 class ScanTest(FolderTest):
-    """Damage in the second of four records: one that stands alone is told, and what is behind it is read."""
+    """The second of four records is damaged: it is named, and the records behind it are read where they can be."""
 
     def setUp(self):
         super().setUp()
@@ -116,13 +116,13 @@ class ScanTest(FolderTest):
             ("checksum of the data", self.end - 1, False),
         ):
             with self.subTest(name):
-                found = list(records.scan(flip(self.shard, position)))
+                scanned = list(records.scan(flip(self.shard, position)))
                 flip(self.shard, position)  # back
-                self.assertEqual(found[0], first)
-                self.assertIsInstance(found[1], BadRecord)
-                self.assertEqual(found[1].last, last)
-                self.assertEqual(found[2:], [] if last else [third, fourth])
-                self.assertIn("length" if last else "data do not match", found[1].reason)
+                self.assertEqual(scanned[0], first)
+                self.assertIsInstance(scanned[1], BadRecord)
+                self.assertEqual(scanned[1].last, last)
+                self.assertEqual(scanned[2:], [] if last else [third, fourth])
+                self.assertIn("length" if last else "data do not match", scanned[1].reason)
         self.assertEqual(list(records.scan(self.shard)), self.records)
 
     def test_a_shard_that_is_cut_off(self):
@@ -139,7 +139,7 @@ class ScanTest(FolderTest):
             with self.subTest(name):
                 self.shard.write_bytes(content[:size])
                 self.assertEqual(list(records.scan(self.shard)), [self.records[0], BadRecord(reason, last=True)])
-        self.shard.write_bytes(content[: self.end])  # between two records it cannot be told, but by dataset.json
+        self.shard.write_bytes(content[: self.end])  # only dataset.json can tell that records are missing
         self.assertEqual(list(records.scan(self.shard)), self.records[:2])
 
     def test_a_length_of_exabytes_is_not_believed(self):
@@ -155,7 +155,7 @@ class ScanTest(FolderTest):
                 writer.write(record)
         for position in range(small.stat().st_size):
             flip(small, position)
-            self.assertTrue(any(isinstance(found, BadRecord) for found in records.scan(small)), position)
+            self.assertTrue(any(isinstance(scanned, BadRecord) for scanned in records.scan(small)), position)
             flip(small, position)
 
 

@@ -1,5 +1,6 @@
-"""Stabilisation: made scenes seen by a camera whose motion is known, and real hand-held and still clips."""
+"""Stabilisation: drawn scenes seen by a camera whose motion is known, and real hand-held and still clips."""
 
+import functools
 import importlib.util
 import itertools
 import sys
@@ -18,14 +19,17 @@ from tfvideogan.files import pictures, videos
 HEIGHT, WIDTH = 160, 200
 
 
+@functools.cache
 def scene(seed: int = 0, height: int = 400, width: int = 440) -> np.ndarray:
-    """Coloured blobs of every size down to two pixels."""
+    """Coloured blobs of every size down to two pixels; read-only, as it is shared."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width, 3))
     for cells in (6, 12, 25, 50, 100, 200):
-        blobs = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
-        total += np.asarray(blobs.resize((width, height), Image.Resampling.BICUBIC)) / 255 - 0.5
-    return np.uint8(np.clip(128 + 80 * total, 0, 255))
+        cell_colours = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
+        total += np.asarray(cell_colours.resize((width, height), Image.Resampling.BICUBIC)) / 255 - 0.5
+    blobs = np.uint8(np.clip(128 + 80 * total, 0, 255))
+    blobs.flags.writeable = False
+    return blobs
 
 
 def look(picture: np.ndarray, x: float, y: float, angle: float = 0, zoom: float = 1, lean: float = 0) -> np.ndarray:
@@ -128,8 +132,8 @@ class StabilizeTest(tf.test.TestCase):
 
     def test_what_would_move_more_is_left_as_it_is(self):
         frames = np.stack([look(scene(), 100 + 2 * t, 100) for t in range(4)])
-        wrong = frames[:, :, ::-1][::-1][[0, 2, 1, 3]]
-        with mock.patch.object(stabilize, "_warp", return_value=wrong):
+        shaken = frames[:, :, ::-1][::-1][[0, 2, 1, 3]]
+        with mock.patch.object(stabilize, "_warp", return_value=shaken):
             self.assertAllEqual(stabilize.stabilize(frames), frames)
 
     def test_frames_that_do_not_match(self):

@@ -53,8 +53,8 @@ class WorkerTest(tf.test.TestCase):
         self.good = self.item(write_video(self.root / "good.mp4", numbered(range(8))))
 
     def item(self, path: Path) -> Input:
-        (found,) = find_inputs(str(path)).inputs
-        return found
+        (item,) = find_inputs(str(path)).inputs
+        return item
 
     def worker(self, limits: Limits = AMPLE, encoding: pictures.StripEncoding = PNG, **cutting) -> Worker:
         worker = Worker(Cutting(16, 4, **cutting), encoding, limits)
@@ -63,9 +63,9 @@ class WorkerTest(tf.test.TestCase):
 
     def assert_still_works(self, worker: Worker) -> None:
         """The next input's clips, and nothing but those."""
-        self.assertEqual(self.told(worker, self.good), [(0, FIRST), (4, SECOND)])
+        self.assertEqual(self.answers(worker, self.good), [(0, FIRST), (4, SECOND)])
 
-    def told(self, worker: Worker, item: Input) -> list:
+    def answers(self, worker: Worker, item: Input) -> list:
         """(start, the frames' numbers) of each clip, and the text of each error."""
         return [
             str(answer) if isinstance(answer, UsageError) else (answer.start, numbers(frames_of(answer)))
@@ -94,11 +94,11 @@ class AnswersTest(WorkerTest):
         process = worker._process.pid
         write_pictures(self.root / "frames", numbered(range(10)), "{}.png")
         cut(self.root / "frames" / "4.png", 0)
-        first, error, second = self.told(worker, self.item(self.root / "frames"))
+        first, error, second = self.answers(worker, self.item(self.root / "frames"))
         self.assertEqual((first, second), ((0, FIRST), (5, [5, 6, 7, 8])))
         self.assertRegex(error, "4.png: not a picture")
         self.assertEqual(
-            self.told(worker, self.item(write_strip(self.root / "a.png", numbered(range(4))))), [(0, FIRST)]
+            self.answers(worker, self.item(write_strip(self.root / "a.png", numbered(range(4))))), [(0, FIRST)]
         )
         self.assert_still_works(worker)
         self.assertEqual(worker._process.pid, process)  # one process for all of them
@@ -122,7 +122,7 @@ class AnswersTest(WorkerTest):
     def test_an_input_that_is_gone_by_now(self):
         worker = self.worker()
         Path(self.good.files[0]).rename(self.root / "moved.mp4")
-        (error,) = self.told(worker, self.good)
+        (error,) = self.answers(worker, self.good)
         self.assertRegex(error, "good.mp4: no such file")
 
     def test_a_caller_that_wants_no_more(self):
@@ -160,7 +160,7 @@ class LimitsTest(WorkerTest):
         item = self.item(slow(self.root / "slow.mjpeg"))
         for _ in range(2):
             start = time.monotonic()
-            *clips, error = self.told(worker, item)
+            *clips, error = self.answers(worker, item)
             self.assertBetween(time.monotonic() - start, 0.6, 3.0)
             self.assertEqual(error, "slow.mjpeg: took longer than the 0.7 s of --time_limit")
             self.assertLess(len(clips), 100)
@@ -174,7 +174,7 @@ class LimitsTest(WorkerTest):
         item = self.item(video)
         video.unlink()
         os.mkfifo(video)
-        (error,) = self.told(worker, item)
+        (error,) = self.answers(worker, item)
         self.assertEqual(error, "hangs.mp4: took longer than the 0.5 s of --time_limit")
         self.assert_still_works(worker)
 
@@ -198,13 +198,13 @@ class LimitsTest(WorkerTest):
         self.assert_still_works(worker)
         for path, name in ((self.root / "frames", "."), (video, "large.avi"), (strip, str(strip))):
             with self.subTest(path.name):
-                told = self.told(worker, self.item(path))
-                self.assertEqual(told, [f"{name}: needs more than the 64 MB of --memory_limit"])
+                answers = self.answers(worker, self.item(path))
+                self.assertEqual(answers, [f"{name}: needs more than the 64 MB of --memory_limit"])
                 self.assert_still_works(worker)
         enough = self.worker(Limits(seconds=60.0, megabytes=1024))
         (clip,) = enough.clips(self.item(strip))
         self.assertAllEqual(frames_of(clip), np.zeros([4, 16, 16, 3]))
-        self.assertEqual(self.told(enough, self.item(video)), ["large.avi: 1 frame, fewer than 4"])
+        self.assertEqual(self.answers(enough, self.item(video)), ["large.avi: 1 frame, fewer than 4"])
 
     def test_memory_is_that_of_one_input_and_not_of_all(self):
         """Twelve strips of 7 MB, decoded, are more than the limit if any is kept."""
@@ -234,13 +234,15 @@ class CrashTest(WorkerTest):
                  for name in ("segv", "exit", "odd", "chatty")}  # fmt: skip
         with mock.patch.dict(os.environ, PYTHONPATH=path):
             worker = self.worker()
-            self.assertEqual(self.told(worker, items["segv"]), [(0, FIRST), "segv.mp4: crashed the decoder (SIGSEGV)"])
+            self.assertEqual(
+                self.answers(worker, items["segv"]), [(0, FIRST), "segv.mp4: crashed the decoder (SIGSEGV)"]
+            )
             self.assert_still_works(worker)
-            self.assertEqual(self.told(worker, items["exit"]), ["exit.mp4: crashed the decoder (exit status 3)"])
+            self.assertEqual(self.answers(worker, items["exit"]), ["exit.mp4: crashed the decoder (exit status 3)"])
             self.assert_still_works(worker)
             process = worker._process.pid
-            self.assertEqual(self.told(worker, items["odd"]), ["odd.mp4: KeyError: 'no such thing'"])
-            self.assertEqual(self.told(worker, items["chatty"]), [(0, FIRST), (4, SECOND)])
+            self.assertEqual(self.answers(worker, items["odd"]), ["odd.mp4: KeyError: 'no such thing'"])
+            self.assertEqual(self.answers(worker, items["chatty"]), [(0, FIRST), (4, SECOND)])
             self.assert_still_works(worker)
             self.assertEqual(worker._process.pid, process)
 

@@ -86,18 +86,18 @@ class S3Test(tf.test.TestCase):
 
     def test_two_steps_from_records_on_s3_end_with_status_0(self):
         self.write_shards("s3://bucket/set")
-        told = self.assert_succeeds(
+        printed = self.assert_succeeds(
             "tfvideogan.train", *TINY, "--data=s3://bucket/set/train-*", f"--run_dir={self.folder / 'run'}"
         )
-        self.assertIn("8 clips in 2 shards, 0 left out", told)
+        self.assertIn("8 clips in 2 shards, 0 left out", printed)
         self.assertTrue((self.folder / "run" / "checkpoints" / "stage1-step00000002" / "manifest.json").exists())
 
     def test_a_run_folder_on_s3_goes_on_and_generates(self):
         run = ["tfvideogan.train", *TINY, "--data=synthetic:sprites", "--run_dir=s3://bucket/runs/one"]
         self.assert_succeeds(*run)
-        told = self.assert_succeeds(*run, "--steps=4", "--log_every=1")
-        self.assertIn("stage 1 goes on from step 2 of 4", told)
-        self.assertNotIn("could not be written", told)
+        printed = self.assert_succeeds(*run, "--steps=4", "--log_every=1")
+        self.assertIn("stage 1 goes on from step 2 of 4", printed)
+        self.assertNotIn("could not be written", printed)
         log = (paths.path("s3://bucket/runs/one") / "log.jsonl").read_text()
         self.assertEqual([json.loads(line)["step"] for line in log.splitlines()], [2, 3, 4])
         output = self.folder / "clips.gif"
@@ -134,10 +134,10 @@ class S3Test(tf.test.TestCase):
         for path in (self.folder / "raw").rglob("*.*"):
             (paths.path("s3://bucket/raw") / str(path.relative_to(self.folder / "raw"))).write_bytes(path.read_bytes())
         output = self.folder / "preview.png"
-        told = self.assert_succeeds(
+        printed = self.assert_succeeds(
             "tfvideogan.preview", "--data=s3://bucket/raw", "--num_frames=4", "--frame_size=16", f"--output={output}"
         )
-        self.assertIn("3 clips in s3://bucket/raw", told)
+        self.assertIn("3 clips in s3://bucket/raw", printed)
 
     def test_webp_frames_are_decoded_by_tensorflow_io(self):
         frame = Sprites(16, 1)[0][0]

@@ -1,4 +1,4 @@
-"""Files and names that make trouble, each with what must become of it: `EVIL`, in a folder of 16 x 16 x 4 clips.
+"""Files and names that make trouble, and what must become of each in a data set of clips of 4 frames of 16 x 16.
 
 Frames are flat and numbered as in `made_files`, so what a clip holds can be told.
 """
@@ -28,19 +28,19 @@ _CANNOT_OPEN = r"Invalid data found|End of file|moov atom"
 
 @dataclasses.dataclass(frozen=True)
 class Evil:
-    """What to make, and what must become of it.
+    """A file that makes trouble, and what must become of it.
 
     Attributes:
-        make: writes it, given its path.
-        reason: a pattern of what is said of a rejected input, or of one that is used in part.
-        clips: the numbers of each clip's frames, or how many clips; none of a rejected input.
-        path: what is made, the input's name if nothing else is said.
-        ignored: it is not even an input.
+        make: writes the file, or what belongs to it, at a path.
+        reason: a pattern of the reason for which it is rejected or used in part; None if it is used in whole.
+        clips: the numbers of each clip's frames; a rejected input has none.
+        path: where `make` writes, if that is not the name of the input.
+        ignored: whether it is no input at all.
     """
 
     make: Callable[[Path], object]
     reason: str | None = None
-    clips: list[list[int]] | int = 0
+    clips: list[list[int]] = dataclasses.field(default_factory=list)
     path: str | None = None
     ignored: bool = False
 
@@ -63,7 +63,7 @@ def cut_video(path: Path, share: float, codec: str = "libx264", index_first: boo
 
 
 def broken_in_the_middle(path: Path) -> None:
-    """Zeros over the ninth of twelve pictures that stand for themselves, its header too."""
+    """A video of twelve JPEGs, of which the ninth is overwritten with zeros, its header too."""
     write_video(path, textured(12), "mjpeg")
     content = path.read_bytes()
     starts = [i for i in range(len(content) - 2) if content[i : i + 3] == b"\xff\xd8\xff"]
@@ -72,7 +72,7 @@ def broken_in_the_middle(path: Path) -> None:
 
 
 def flipped_bits(path: Path) -> None:
-    """A video as a bad disk gives it: every fifth byte of its second half is another."""
+    """A video as a bad disk returns it, with every fifth byte of its second half changed."""
     content = np.frombuffer(write_video(path, textured(12), index_first=True).read_bytes(), np.uint8).copy()
     content[len(content) // 2 :: 5] ^= 0x5A
     path.write_bytes(content.tobytes())
@@ -83,9 +83,9 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def renamed(path: Path, made: str, make: Callable[[Path], object]) -> None:
-    """Makes a file of one suffix and gives it another."""
-    beside = path.with_name(made)
+def renamed(path: Path, name: str, make: Callable[[Path], object]) -> None:
+    """Makes a file of one name and gives it another."""
+    beside = path.with_name(name)
     make(beside)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside.rename(path)
@@ -134,7 +134,7 @@ def with_gaps(path: Path) -> None:
 
 
 def grows(path: Path) -> None:
-    """Half-way the frames are of another size."""
+    """A video whose frames change their size half-way."""
     parts = [path.with_name(f"part{side}.h264") for side in (32, 64)]
     for part, frames in zip(parts, (FIRST, SECOND), strict=True):
         write_video(part, numbered(frames, *[int(part.stem[4:])] * 2))
@@ -195,14 +195,14 @@ def mixed_sizes(path: Path) -> None:
         write_pictures(path, numbered([i], *size), "{}.png", start=i)
 
 
-def renamed_frames(path: Path, made: str, shown: str) -> None:
-    pictures(path, "RGB", made)
+def renamed_frames(path: Path, suffix: str, false_suffix: str) -> None:
+    pictures(path, "RGB", suffix)
     for file in path.iterdir():
-        file.rename(file.with_suffix(f".{shown}"))
+        file.rename(file.with_suffix(f".{false_suffix}"))
 
 
 def strips(path: Path, make: Callable[[Path], object]) -> None:
-    """A strip that is none in a folder of strips, the first of which is a good one."""
+    """A picture that is no good strip, behind a good one in the same folder."""
     write_strip(path.parent / "0.png", numbered(range(4)))
     make(path)
 
@@ -220,13 +220,13 @@ def link_to_folder(path: Path) -> None:
 
 
 def playlist(path: Path, text: str) -> None:
-    """Not itself a video: names others, which FFmpeg would open."""
+    """A text that names a video elsewhere, which FFmpeg would open."""
     video(path.parent.parent / "outside" / "video.mp4")
     path.write_text(text)
 
 
 def bad_name(path: Path) -> None:
-    """In Latin-1, as old archives have them: no valid UTF-8."""
+    """A name in Latin-1, as old archives have them, which is no valid UTF-8."""
     video(path.with_name("latin.mp4")).rename(path)
 
 
@@ -235,7 +235,7 @@ def _corrupt(path: Path) -> None:
 
 
 EVIL: dict[str, Evil] = {
-    # What is empty, cut off, or something else.
+    # Files that are empty, cut off, or of another kind than their name says.
     "zero.mp4": Evil(Path.touch, _CANNOT_OPEN),
     "zero_jpg": Evil(lambda p: write(p, b""), "0.jpg: not a picture", path="zero_jpg/0.jpg"),
     "zero_png": Evil(lambda p: write(p, b""), "0.png: not a picture", path="zero_png/0.png"),
@@ -301,7 +301,7 @@ EVIL: dict[str, Evil] = {
         lambda p: strips(p, lambda s: made_files.cut(write_strip(s, numbered(range(4))), 0.5)), "damaged picture"
     ),
     "strips_square/1.jpg": Evil(lambda p: strips(p, picture), "16 x 16 pixels are no vertical strip"),
-    # What is no file of the folder.
+    # Names in the folder that are no files of the folder.
     "link out.mp4": Evil(link_out, "a link out of the folder"),
     "link to nothing.mp4": Evil(lambda p: link(p, "nothing.mp4"), "a link to nothing"),
     "link to itself.mp4": Evil(lambda p: link(p, p.name), "a link to nothing"),

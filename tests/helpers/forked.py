@@ -1,6 +1,6 @@
-"""Commands in processes of their own, forked from a process that has already imported TensorFlow.
+"""Commands in processes of their own, forked from a process that has already imported TensorFlow and Beam.
 
-A fresh interpreter needs seconds for that import. Output, exit status and files are those of `python -m`; only
+A fresh interpreter needs seconds for these imports. Output, exit status and files are those of `python -m`; only
 tests of what a fresh interpreter does itself need `subprocess`.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.helpers import ROOT
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tensorflow", "keras"])
+_CONTEXT.set_forkserver_preload(["tensorflow", "keras", "tfvideogan.data.prepare"])
 SECONDS = 300
 
 

@@ -15,25 +15,25 @@ from PIL import Image
 from tfvideogan.data import records
 from tfvideogan.files import pictures
 
-FIRST, STEP = 10, 20  # frame i is of grey 10 + 20 i, far enough apart to survive any codec
+FIRST, STEP = 10, 20  # Frame i has the grey 10 + 20 i; the greys are so far apart that they survive any codec.
 
 
 def numbered(numbers, height: int = 16, width: int = 16) -> np.ndarray:
-    """uint8 [T, H, W, 3], the frames of these numbers (0 to 12)."""
+    """The frames of these numbers (0 to 12), uint8 [T, H, W, 3]."""
     greys = np.array([FIRST + STEP * i for i in numbers], np.uint8)
     return np.broadcast_to(greys[:, None, None, None], (len(greys), height, width, 3))
 
 
 def numbers(frames: np.ndarray) -> list[int]:
-    """The inverse of `numbered`, for one clip [T, H, W, 3]."""
+    """The numbers of the frames of one clip [T, H, W, 3], the inverse of `numbered`."""
     return np.rint((frames.mean(axis=(1, 2, 3)) - FIRST) / STEP).astype(int).tolist()
 
 
 def write_video(path: Path, frames: np.ndarray, codec: str = "libx264", index_first: bool = False) -> Path:
-    """uint8 [T, H, W, 3] -> a video by FFmpeg, the container by the suffix.
+    """Writes uint8 [T, H, W, 3] as a video by FFmpeg, in the container of the suffix.
 
     Args:
-        index_first: an MP4's index before its frames, as files for the web have it.
+        index_first: whether an MP4 has its index before its frames, as files for the web do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
@@ -47,7 +47,7 @@ def write_video(path: Path, frames: np.ndarray, codec: str = "libx264", index_fi
 
 
 def write_pictures(folder: Path, frames: np.ndarray, name: str = "frame_{}.png", start: int = 0) -> Path:
-    """uint8 [T, H, W, 3] -> a folder of pictures by Pillow, numbered from `start`."""
+    """Writes uint8 [T, H, W, 3] as a folder of pictures by Pillow, numbered from `start`."""
     folder.mkdir(parents=True, exist_ok=True)
     for i, frame in enumerate(frames, start):
         Image.fromarray(frame).save(folder / name.format(i))
@@ -55,14 +55,14 @@ def write_pictures(folder: Path, frames: np.ndarray, name: str = "frame_{}.png",
 
 
 def write_strip(path: Path, frames: np.ndarray) -> Path:
-    """uint8 [T, H, W, 3] -> one picture of the frames under each other."""
+    """Writes uint8 [T, H, W, 3] as one picture of the frames under each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(frames)).save(path, quality=95)
     return path
 
 
 def write_shard(path: Path, clips: list[np.ndarray], encoding: str = "png") -> Path:
-    """Clips uint8 [T, H, W, 3] -> a TFRecord shard; clip i is from `source{i}` and starts at its frame i."""
+    """Writes clips uint8 [T, H, W, 3] as a TFRecord shard; clip i is from `source{i}` and starts at its frame i."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for i, clip in enumerate(clips):
@@ -72,7 +72,7 @@ def write_shard(path: Path, clips: list[np.ndarray], encoding: str = "png") -> P
 
 
 def write_dataset(folder: Path, splits: dict[str, list[list[np.ndarray]]], schema: int = 1) -> list[Path]:
-    """A data set of these splits' shards' clips, described as far as readers look; returns the shards."""
+    """Writes a data set of clips by split and shard, described as far as readers look, and returns its shards."""
     described, written = {}, []
     for split, shards in splits.items():
         for index, clips in enumerate(shards):
@@ -87,15 +87,15 @@ def write_dataset(folder: Path, splits: dict[str, list[list[np.ndarray]]], schem
 
 
 def offsets(shard: Path) -> list[int]:
-    """Where each record of a shard begins: length (8 bytes), its checksum (4), the data, their checksum (4)."""
-    content, found = shard.read_bytes(), [0]
-    while found[-1] < len(content):
-        found.append(found[-1] + 16 + int.from_bytes(content[found[-1] : found[-1] + 8], "little"))
-    return found[:-1]
+    """Where each record of a shard begins. It is a length (8 bytes), its checksum (4), data, and their checksum (4)."""
+    content, starts = shard.read_bytes(), [0]
+    while starts[-1] < len(content):
+        starts.append(starts[-1] + 16 + int.from_bytes(content[starts[-1] : starts[-1] + 8], "little"))
+    return starts[:-1]
 
 
 def flip(path: Path, position: int) -> Path:
-    """Turns one bit over, as a bad disk does."""
+    """Flips one bit of a file, as a bad disk does."""
     content = bytearray(path.read_bytes())
     content[position] ^= 4
     path.write_bytes(content)
@@ -103,14 +103,14 @@ def flip(path: Path, position: int) -> Path:
 
 
 def cut(path: Path, share: float) -> Path:
-    """Keeps the first part of a file, as a broken download leaves it."""
+    """Cuts a file off, as a broken download does, and keeps this share of it."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
+    """Free ports of this machine."""
     with contextlib.ExitStack() as opened:
         sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -119,10 +119,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def process_status(pid: int | str = "self") -> dict[str, int]:
-    """What Linux says of a process in numbers: VmRSS in kB, Threads, and so on."""
+    """The numbers in the status of a process that Linux gives: VmRSS in kB, Threads, and so on."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     words = {name: rest.split() for name, rest in (line.split(":", 1) for line in lines)}
-    return {name: int(found[0]) for name, found in words.items() if found and found[0].isdecimal()}
+    return {name: int(rest[0]) for name, rest in words.items() if rest and rest[0].isdecimal()}
 
 
 def picture(height: int = 40, width: int = 60, kind: str = "JPEG", mode: str = "RGB", **options) -> bytes:
