@@ -58,8 +58,8 @@ def held_out_inputs(
 ) -> tuple[np.ndarray, str]:
     """Inputs to check a model with, other than those of its calibration as far as there are enough clips.
 
-    They come from `probe_inputs`. A predictor without `clips` gets frames of the run's own data, of its test split
-    where it has one. If those clips are gone, built-in skies replace them, and a warning says so.
+    They come from `probe_inputs`. A predictor without `clips` gets frames of the run's own data, and of built-in
+    clips those of the test split. If those clips are gone, built-in skies replace them, and a warning says so.
 
     Returns:
         The inputs, and what they are: "latents", or the name of a data set.

@@ -56,7 +56,8 @@ def save(model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: 
     served = ServedModel(model, lower(model) if lowering else None, max_batch)
     signatures = served.signatures()
     final.parent.mkdir(parents=True, exist_ok=True)
-    where = None if paths.is_remote(final) else final.parent  # renaming it there, a server never sees half a version
+    # A folder that is renamed in its place never shows a server half a version.
+    where = None if paths.is_remote(final) else final.parent
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
         tf.saved_model.save(served, f"{beside}/model", signatures=signatures)
         paths.publish(f"{beside}/model", final)

@@ -1,4 +1,4 @@
-"""A run's generator in PyTorch, to time it beside the artefacts: `pip install -c constraints.txt -e '.[bench]'`.
+"""A run's generator in PyTorch, to time it beside the artefacts.
 
 python -m export.torch_networks --run_dir=runs/vgan --inputs=INPUTS.npy
 

@@ -119,7 +119,7 @@ def exit_on_sigterm() -> None:
 
 def _exit(number: int, _: FrameType | None) -> None:
     _ended_by.append(number)
-    signal.signal(number, signal.SIG_IGN)  # schedulers repeat it, and what is being removed must be removed
+    signal.signal(number, signal.SIG_IGN)  # Schedulers repeat the signal, and it must not interrupt the clean-up.
     sys.exit(128 + number)
 
 
@@ -159,7 +159,7 @@ def _run(main: Callable[[], int | None]) -> int:
             raise
         return complain(str(error))
     except Exception as error:
-        if _ended_by:  # this was SystemExit, until it came through C++ code
+        if _ended_by:  # C++ code has replaced the SystemExit of `_exit` by this error.
             return 128 + _ended_by[0]
         if not _is_of_remote_files(error):
             raise

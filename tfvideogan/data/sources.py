@@ -87,10 +87,14 @@ def open_sources(data: str, frame_size: int, num_frames: int, seed: int = 0, max
 
 
 def split_names(data: str) -> list[tuple[str, float]]:
-    """(name, weight) of each source; a file or folder that exists under the whole name is a single source."""
+    """(name, weight) of each source; a file or folder that exists under the whole name is a single source.
+
+    Raises:
+        UsageError: there is no name, or a weight that is not above 0.
+    """
     if not data:
         raise UsageError("--data must be a folder, records or synthetic:NAME. Received: ''")
-    if not paths.is_remote(data) and Path(data).exists():
+    if not paths.is_remote(data) and Path(data).expanduser().exists():
         return [(data, 1.0)]
     weights = []
     for part in data.split(","):
@@ -103,7 +107,7 @@ def split_names(data: str) -> list[tuple[str, float]]:
 
 def absolute(data: str) -> str:
     """The value of `--data` with the sources in it named so that they are found from any directory."""
-    if not paths.is_remote(data) and Path(data).exists():
+    if not paths.is_remote(data) and Path(data).expanduser().exists():
         return paths.absolute(data)
     return ",".join(part if part.startswith("synthetic:") else paths.absolute(part) for part in data.split(","))
 

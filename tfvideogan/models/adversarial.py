@@ -65,7 +65,7 @@ class AdversarialModel(GenerativeModel):
             self.step = training_variable(0, "step")
             self.skipped = training_variable(0, "skipped")
             self.skipped_in_a_row = training_variable(0, "skipped_in_a_row")
-            self.evaluated = training_variable(0, "evaluated")  # batches, since the metrics were reset
+            self.evaluated = training_variable(0, "evaluated")  # This counts batches since the metrics were reset.
             self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
         self._choose_what_xla_compiles(xla)
         self._compile_options = {"xla": xla, **options}

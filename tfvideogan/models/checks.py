@@ -86,7 +86,7 @@ def _check_shape_and_dtype(clips: Any, clip_shape: Sequence[int]) -> None:
 
 def _check_range(sample: np.ndarray, clips: Any, clip_shape: Sequence[int]) -> None:
     low, high = float(sample.min()), float(sample.max())
-    if not (low >= -1.0 - TOLERANCE and high <= 1.0 + TOLERANCE):  # nor is NaN within it
+    if not (low >= -1.0 - TOLERANCE and high <= 1.0 + TOLERANCE):  # A comparison with NaN is false.
         raise _error(clip_shape, f"{_described(clips)} in [{low:g}, {high:g}]")
     if low >= 0.0:
         logger.warning("the clips have no value below 0: they must be in [-1, 1], and may be in [0, 1]")

@@ -145,7 +145,7 @@ class GenerativeModel(keras.Model):
 
     def _passes(self, batches: Iterable[tf.Tensor]) -> Iterator[None]:
         """Calls the sampling generator on each batch in training mode."""
-        if self._pass_through is None:  # it is traced in the first estimation only, whose momentum of 0 it keeps
+        if self._pass_through is None:  # The first estimation traces it while momentum is 0, and the trace keeps that.
 
             @tf.function
             def pass_through(clips: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

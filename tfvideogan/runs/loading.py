@@ -77,7 +77,7 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
         raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
     model = build_model(config.model, checkpoint.stage)
     variables = state.for_sampling(model)
-    if config.train.ema:  # what samples is the average, and the model has no other generator
+    if config.train.ema:  # The model has one generator, and it samples with the weights of the average.
         variables["ema_generator"] = variables.pop("generator")
     restore(checkpoint, variables)
     return model, checkpoint

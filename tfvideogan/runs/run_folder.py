@@ -1,4 +1,4 @@
-"""A run folder: what the run is, its checkpoints, and models loaded from it.
+"""A run folder: what the run is, and its checkpoints.
 
     config.json                              the resolved options, local data by absolute paths
     checkpoints/stage1-step00000500/         variables by name, and a manifest with the SHA-256 of their files
@@ -47,7 +47,7 @@ class RunFolder:
     def __init__(self, path: str | paths.Path):
         self.path = paths.path(path)
         self.checkpoints_dir = self.path / "checkpoints"
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     @classmethod
     def for_training(cls, path: str | paths.Path, config: Config) -> RunFolder:
@@ -105,9 +105,10 @@ class RunFolder:
         final = self.checkpoints_dir / f"stage{stage}-step{step:08d}"
         self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
         beside = final
-        if not paths.is_remote(final):  # no renaming there: the manifest, written last, makes a checkpoint of it
+        # A remote folder cannot be renamed: there the manifest, which is written last, makes a checkpoint of it.
+        if not paths.is_remote(final):
             beside = self.checkpoints_dir / f".{final.name}.part"
-            for unfinished in self.checkpoints_dir.glob(".*.part"):  # of runs that were killed
+            for unfinished in self.checkpoints_dir.glob(".*.part"):  # Runs that were killed left these.
                 paths.remove_folder(unfinished)
         try:
             tf.train.Checkpoint(**state).write(str(beside / "variables"))
@@ -118,7 +119,7 @@ class RunFolder:
             if beside.exists():
                 paths.remove_folder(beside)
             raise OSError(f"{final} cannot be written: {paths.first_line(error)}") from error
-        # Later ones, if any, are damaged, or the run would have gone on from them: they save no place for a good one.
+        # Checkpoints of later steps are damaged, or the run would have gone on from them. They do not count as kept.
         so_far = [checkpoint for checkpoint in self.list() if checkpoint.stage == stage and checkpoint.step <= step]
         for old in so_far[:-keep]:
             try:
@@ -130,7 +131,7 @@ class RunFolder:
     def _rename(self, beside: paths.Path, final: paths.Path) -> None:
         for path in [*beside.iterdir(), beside]:
             atomic.fsync(path)
-        if final.exists():  # damaged, or the run would have gone on from it
+        if final.exists():  # A checkpoint of this step that is there is damaged: the run did not go on from it.
             final.rename(self.checkpoints_dir / f".{final.name}.old.part")
         beside.rename(final)
         atomic.fsync(self.checkpoints_dir)
@@ -138,7 +139,7 @@ class RunFolder:
     def list(self) -> list[Checkpoint]:
         """All complete checkpoints, oldest first; their contents are not checked."""
         folders = self.checkpoints_dir.iterdir() if self.checkpoints_dir.is_dir() else []
-        if paths.is_remote(self.path):  # where a save that was cut short bears its last name, but has no manifest
+        if paths.is_remote(self.path):  # A remote save that was cut short has its final name, but no manifest.
             folders = [path for path in folders if (path / manifest.MANIFEST).exists()]
         named = [(match, path) for path in folders if (match := _NAME.fullmatch(path.name))]
         return sorted(Checkpoint(int(match[1]), int(match[2]), path) for match, path in named)
@@ -157,10 +158,10 @@ class RunFolder:
             except UsageError:
                 raise
             except (OSError, ValueError, tf.errors.OpError) as error:
-                told = f"checkpoint {checkpoint.path} is passed over: {paths.first_line(error)}"
-                if told not in self._told:  # a run asks for its latest more than once
-                    self._told.add(told)
-                    logger.warning(told)
+                message = f"checkpoint {checkpoint.path} is passed over: {paths.first_line(error)}"
+                if message not in self._logged:  # A run asks for its latest checkpoint more than once.
+                    self._logged.add(message)
+                    logger.warning(message)
         if candidates:
             raise DamagedError(
                 f"--run_dir: all {len(candidates)} checkpoints in {self.checkpoints_dir} are damaged; "

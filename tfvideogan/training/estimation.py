@@ -26,9 +26,9 @@ class BatchStatistics:
         self._for_average = iter(batches.take(AVERAGE_BATCHES).repeat())
 
     def estimate_for_average(self, model: AdversarialModel) -> None:
-        """Averaged weights meet other statistics than the average of those that the weights met in training."""
+        """Estimates the statistics of averaged weights, which differ from the average of the statistics in training."""
         model.estimate_batch_statistics(itertools.islice(self._for_average, AVERAGE_BATCHES))
 
     def estimate_final(self, model: AdversarialModel) -> None:
-        """The statistics that a finished stage is sampled with."""
+        """Estimates the statistics that a finished stage is sampled with."""
         model.estimate_batch_statistics(self._batches.take(FINAL_BATCHES))

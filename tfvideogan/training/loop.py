@@ -151,7 +151,7 @@ class StageLoop:
                     return self._save_and_stop()
                 save_is_due |= stage.step % self.options.checkpoint_every == 0
                 if self.is_chief:
-                    self._write_what_is_due(save_is_due and not skipped)
+                    self._write_sample_and_checkpoint(save_is_due and not skipped)
                 save_is_due &= bool(skipped)  # A save that is due waits for a step that is finite.
         return 0
 
@@ -184,7 +184,8 @@ class StageLoop:
             stage.save()
         return 128 + number
 
-    def _write_what_is_due(self, save: bool) -> None:
+    def _write_sample_and_checkpoint(self, save: bool) -> None:
+        """Writes a sample where one is due, and a checkpoint if `save`."""
         stage = self.stage
         sample = stage.step % self.options.sample_every == 0
         if (sample or save) and self.options.ema:

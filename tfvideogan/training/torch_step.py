@@ -38,16 +38,17 @@ class TorchNetwork:
         values = {id(self._network.inputs[0]): x}
         for layer in self._network.layers[1:]:
             function = self._functions[layer.name]
-            if function is None:  # Arithmetic on heads, which is no layer: see below.
+            if function is None:  # Arithmetic on the heads is computed below.
                 continue
             sources = layer.input if isinstance(layer.input, list) else [layer.input]
             values[id(layer.output)] = function(*(values[id(source)] for source in sources), training=training)
-        outputs = self._network.output
-        named = outputs if isinstance(outputs, dict) else {"clip": outputs}
-        made = {name: values[id(tensor)] for name, tensor in named.items() if id(tensor) in values}
-        if "mask" in made:  # equation 2 of Video-GAN
-            made["clip"] = made["mask"] * made["foreground"] + (1 - made["mask"]) * made["background"]
-        return made if isinstance(outputs, dict) else made | {"logits": made["clip"]}
+        symbolic = self._network.output
+        named = symbolic if isinstance(symbolic, dict) else {"clip": symbolic}
+        outputs = {name: values[id(tensor)] for name, tensor in named.items() if id(tensor) in values}
+        if "mask" in outputs:  # Equation 2 of Video-GAN is no layer.
+            mask = outputs["mask"]
+            outputs["clip"] = mask * outputs["foreground"] + (1 - mask) * outputs["background"]
+        return outputs if isinstance(symbolic, dict) else outputs | {"logits": outputs["clip"]}
 
     def _parameter(self, value: Any) -> Any:
         parameter = self._torch.nn.Parameter(value)
