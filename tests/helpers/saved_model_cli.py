@@ -1,6 +1,6 @@
 """`saved_model_cli run` on one signature after the other, in one process:
 
-python tests/helpers/saved_model_cli.py SAVED_MODEL OUTPUT_FOLDER SIGNATURE INPUT=FILE.npy [SIGNATURE INPUT=FILE.npy ...]
+python tests/helpers/saved_model_cli.py MODEL OUTPUT_FOLDER SIGNATURE INPUT=FILE.npy [SIGNATURE INPUT=FILE.npy ...]
 """
 
 import sys
