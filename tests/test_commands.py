@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, forked
 from tests.helpers.commands import run, start
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan import __version__, config, prepare_data
@@ -56,7 +56,7 @@ class CommandsTest(tf.test.TestCase):
     def refuse(self, expected: str, command: str, *arguments: str) -> None:
         """The command exits with status 2 and one line of standard error that holds `expected`."""
         with self.subTest(command=command, expected=expected):
-            result = run(command, *arguments)
+            result = forked.run(command, *arguments)
             lines = [line for line in result.stderr.splitlines() if not line.startswith("INFO:")]
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertLen(lines, 1, result.stderr)

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tfvideogan import runtime
 from tfvideogan.models import mdgan
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs.state import for_training
+from tfvideogan.training import runtime
 
 SHAPE = (4, 16, 16, 3)  # of the clips of a tiny `vgan`
 

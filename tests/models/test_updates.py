@@ -184,7 +184,7 @@ class SkippedStepTest(PolicyTest):
                 halved = scales["generator"] / 2 if policy == "mixed_float16" else 1.0
                 self.assertEqual(trained.scales(), scales | {"generator": halved})
 
-    def test_statistics_that_overflow_where_losses_do_not_are_put_back(self):
+    def test_a_discriminators_statistics_that_overflow_are_put_back_and_stop_nothing(self):
         for policy, trained, turn in self.trainings("float32"):
             with self.subTest(policy=policy, replicas=trained.replicas, replica=turn):
                 before, (step, skipped, _) = trained.copies(), trained.counters()
@@ -193,13 +193,12 @@ class SkippedStepTest(PolicyTest):
                 # Variances beyond float32's range are infinite; what they normalise, and its gradient, is 0.
                 trained.step(5, lambda clips: clips * 1e25, turn)
                 now = trained.copies()
-                generators = [name for name in before if name.startswith(("generator", "ema"))]
-                moving = [name for name in before if "moving" in name]
+                moving = [name for name in before if "moving" in name and name.startswith("discriminator")]
                 self.assertNotEmpty(moving)
-                for kept in (generators, moving):
-                    self.assert_same({name: before[name] for name in kept}, {name: now[name] for name in kept})
-                self.assertEqual(trained.counters(), (step + 1, skipped + 1, 1))
-                # The discriminator's losses and gradients were finite: it was its statistics alone that were not.
+                for name in moving:
+                    self.assertTrue(np.isfinite(now[name]).all(), name)
+                # All losses and gradients were finite, and no step reads these statistics.
+                self.assertEqual(trained.counters(), (step + 1, skipped, 0))
                 self.assertEqual(trained.everywhere(iterations), updates_taken + 1)
 
 
@@ -230,7 +229,8 @@ class OneWeight:
             weight = self.network.trainable_variables[0].value
             losses = {"loss": gradient * tf.reduce_sum(weight)}
             objective = self.update.objective(losses)
-        return self.update.apply(tape, objective, losses.values(), allowed)
+        gradients = tape.gradient(objective, self.update.trained)
+        return self.update.apply(gradients, losses.values(), allowed)
 
     @property
     def weights(self) -> list[float]:

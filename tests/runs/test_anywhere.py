@@ -60,7 +60,7 @@ class AnywhereTest(tf.test.TestCase):
         """), "--input=~/a,/b,~/c d,e~", "--output=~/set", "--split=train:1")  # fmt: skip
         self.assertEqual(shown.stderr, "")
         home = self.home
-        self.assertEqual(shown.stdout, f"{[f'{home}/a', '/b', f'{home}/c d', 'e~']} {home}/set train:1\n")
+        self.assertEqual(shown.stdout, f"{home}/a,/b,{home}/c d,e~ {home}/set train:1\n")
 
     def test_the_home_folder_in_the_python_api(self):
         tiny.run_folder(self.home / "run", "vgan")

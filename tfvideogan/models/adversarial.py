@@ -133,7 +133,7 @@ class AdversarialModel(GenerativeModel):
         taken &= vote(all_finite(g_statistics))
         taken = self.generator_update.apply(gradients, g_losses.values(), allowed=taken)
         # A forward pass that is not finite spoils statistics. No step reads the discriminator's, so they have no vote.
-        kept = [taken] * len(g_statistics) + [all_finite([variable]) for variable in d_statistics]
+        kept = [taken] * len(g_statistics) + [taken & all_finite([variable]) for variable in d_statistics]
         for variable, keep, value in zip((*g_statistics, *d_statistics), kept, before, strict=True):
             variable.assign(tf.where(keep, variable, value))
         self._count(taken)
