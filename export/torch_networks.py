@@ -60,7 +60,7 @@ def generator(torch: Any, model: Any, layout: Any) -> Any:
             x = x[:, :, None].expand(-1, -1, model.num_frames, -1, -1)
         for network in networks:
             x = network(x, training=False)["clip"]
-        return x.permute(0, 2, 3, 4, 1).numpy()
+        return x.detach().permute(0, 2, 3, 4, 1).numpy()
 
     return run
 
