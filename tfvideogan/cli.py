@@ -25,12 +25,12 @@ from tqdm import tqdm
 from tfvideogan.config import UsageError
 from tfvideogan.files import flag_files
 
-flags.disclaim_key_flags()  # flags that are defined here are those of the command that asks for them
+flags.disclaim_key_flags()  # A flag that is defined here belongs to the command that asks for it.
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 
-_ended_by: list[int] = []  # the signal that `exit_on_sigterm` has answered, if any
+_ended_by: list[int] = []  # The signal that `exit_on_sigterm` has answered stands here, if there was one.
 
 
 def run(define_flags: Callable[[], None], main: Callable[[], int | None]) -> None:
@@ -57,7 +57,7 @@ def quiet_when_unread() -> Iterator[None]:
             sys.stdout.flush()
             raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends.
         sys.exit(128 + signal.SIGPIPE)
 
 
@@ -105,7 +105,7 @@ def require(*names: str) -> None:
 
 @contextlib.contextmanager
 def naming(flag: str) -> Iterator[None]:
-    """Says by which flag a file came that cannot be used."""
+    """Puts the name of the flag before the error of a file that cannot be used."""
     try:
         yield
     except UsageError as error:
@@ -132,20 +132,20 @@ def load_tensorflow() -> None:
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
-        tell = True
+        show_notes = True
         try:
             tensorflow = importlib.import_module("tensorflow")
             importlib.import_module("keras")
             gpus = tensorflow.config.list_physical_devices("GPU")
             # The notes say why TensorFlow cannot use a GPU that is there.
-            tell = not gpus and Path("/dev/nvidiactl").exists()
+            show_notes = not gpus and Path("/dev/nvidiactl").exists()
         finally:
-            if tell:
+            if show_notes:
                 notes.seek(0)
                 os.write(terminal, notes.read())
             os.dup2(terminal, 2)
             os.close(terminal)
-    absl_logging.set_verbosity(absl_logging.WARNING)  # importing TensorFlow raises it
+    absl_logging.set_verbosity(absl_logging.WARNING)  # The import of TensorFlow has raised it.
 
 
 def _run(main: Callable[[], int | None]) -> int:
@@ -172,7 +172,7 @@ def _run(main: Callable[[], int | None]) -> int:
 def _is_unread() -> bool:
     """Whether standard output is a pipe whose reader is gone."""
     watch = select.poll()
-    watch.register(sys.stdout.fileno(), 0)  # without events to wait for, only errors are reported
+    watch.register(sys.stdout.fileno(), 0)  # Without events to wait for, only errors are reported.
     return bool(watch.poll(0))
 
 
@@ -198,7 +198,7 @@ def _parse(arguments: list[str]) -> list[str]:
         rest = flags.FLAGS(flag_files.expand(arguments))
     except (flags.Error, UsageError) as error:
         sys.exit(complain(str(error)))
-    except SystemExit:  # absl ends with 1 after it has printed the help that was asked for
+    except SystemExit:  # After it has printed its help, absl ends with status 1.
         sys.exit(0)
     if len(rest) > 1:
         sys.exit(complain(f"unexpected argument {rest[1]!r}; flags are written --name=value"))

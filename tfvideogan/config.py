@@ -110,7 +110,7 @@ class TrainConfig:
     )
     sync_batch_norm: bool = flag(False, "normalise over the clips of all replicas (not with XLA)")
     xla: str = flag(
-        "auto", "compile networks and losses by XLA; auto: on with a GPU, off without", choices=("auto", "on", "off")
+        "auto", "compile the training step by XLA; auto: on with a GPU, off without", choices=("auto", "on", "off")
     )
     precision: str = flag(
         "float32",

@@ -94,7 +94,11 @@ class LockTest(tf.test.TestCase):
     def test_a_folder_with_nothing_but_a_lock_counts_as_empty(self):
         self.run.mkdir(parents=True)
         self.file.write_text("process 1 on here\n")
-        RunFolder.for_training(self.run, tiny.config("vgan"))
+        run = RunFolder.for_training(self.run, tiny.config("vgan"))
+        self.assertIsNone(run.latest())
+        (self.run / "other").touch()
+        with self.assertRaisesRegex(UsageError, "other files"):
+            RunFolder.for_training(self.run, tiny.config("vgan"))
 
 
 class TrainingTest(tf.test.TestCase):

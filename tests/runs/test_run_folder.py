@@ -225,7 +225,9 @@ class RunFolderTest(tf.test.TestCase):
     def test_a_run_killed_before_its_options_were_written_can_be_begun_again(self):
         folder = Path(self.create_tempdir().full_path)
         (folder / ".config.json.4711.part").write_text("{")
-        run_folder.RunFolder.for_training(folder, self.config)
+        run = run_folder.RunFolder.for_training(folder, self.config)
+        run.write_config(self.config)
+        self.assertEqual(run.config().flat()["model"], "vgan")
 
     def test_opening_what_is_no_run_says_so(self):
         with self.assertRaisesRegex(UsageError, "tfvideogan.train"):

@@ -51,7 +51,7 @@ class AdversarialModel(GenerativeModel):
         xla: bool = False,
         **options: Any,
     ) -> None:
-        """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles the training's losses.
+        """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles the training step.
 
         Learning rates may be schedules, which do not count updates that are skipped. The model
         scales the losses of float16 networks by itself. Other options, such as `run_eagerly`,
@@ -102,7 +102,7 @@ class AdversarialModel(GenerativeModel):
 
         Arguments and errors are those of `fit`.
         """
-        if not options.get("_use_cached_eval_dataset"):  # with it, `fit` asks, and has checked the clips
+        if not options.get("_use_cached_eval_dataset"):  # With this option `fit` asks, which has checked them.
             x = checks.check_data(x if y is None else (x, y), self.clip_shape)
         return super().evaluate(x, None, *args, **options)
 
@@ -176,7 +176,7 @@ class AdversarialModel(GenerativeModel):
         training step meets, so that losses can be compared between epochs; a clip weighs the same in any batch.
         """
         clips, rows = checks.evaluation_clips(data, self.clip_shape)
-        inputs = self.generator_inputs(clips, -1 - self.evaluated)  # training counts from 0 upwards
+        inputs = self.generator_inputs(clips, -1 - self.evaluated)  # Training counts from 0 upwards.
         generated = self.generate(inputs, self.sampling_generator, training=False)
         d_losses = self.discriminator_losses(clips, generated, training=False)
         g_losses = self.generator_losses(clips, generated, training=False)

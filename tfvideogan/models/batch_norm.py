@@ -1,7 +1,7 @@
 """Batch normalisation by TensorFlow's fused kernel, which takes a third of the time of Keras' own on clips.
 
-Same variables and values as `keras.layers.BatchNormalization`. Moving statistics can be left alone while a
-network runs in training mode: see `frozen_statistics`.
+The layer has the variables and values of `keras.layers.BatchNormalization`. Under `frozen_statistics` a network that
+runs in training mode leaves its moving statistics alone.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def frozen_statistics() -> Iterator[None]:
 class BatchNormalization(keras.layers.BatchNormalization):
     """Normalises [N, H, W, C] or [N, T, H, W, C] over all axes but the last.
 
-    Args:
-        options: those of `keras.layers.BatchNormalization`; with `synchronized`, Keras' own computation is used.
+    It takes the arguments of `keras.layers.BatchNormalization`. With `synchronized`, and for inference, Keras itself
+    computes.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-3  # by which a value may pass the range's ends, as resizing's rounding makes it
-SAMPLE = 64  # clips of an array that are looked at
+TOLERANCE = 1e-3  # Rounding, as of clips that were resized, may pass the ends of the range by so much.
+SAMPLE = 64  # The range is checked on so many clips of an array.
 
 
 def check_data(data: Any, clip_shape: Sequence[int]) -> Any:
@@ -57,7 +57,7 @@ def evaluation_clips(data: Any, clip_shape: Sequence[int]) -> tuple[tf.Tensor, t
     """The same for an evaluation, and how many clips count: 0, beside a black one, where a replica has none."""
     clips = _clips_of_step(data, clip_shape)
     rows = tf.shape(clips)[0]
-    missing = tf.fill([tf.maximum(1 - rows, 0), *clip_shape], -1.0)  # convolutions on a CPU take no empty batch
+    missing = tf.fill([tf.maximum(1 - rows, 0), *clip_shape], -1.0)  # Convolutions on a CPU take no empty batch.
     return tf.concat([clips, missing], axis=0), rows
 
 

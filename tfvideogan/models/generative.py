@@ -29,8 +29,8 @@ class GenerativeModel(keras.Model):
         options: `name`, `dtype` and `trainable`, as `keras.Model` takes them.
     """
 
-    num_stages: ClassVar[int] = 1  # how many trainings, one after the other, the paper's model takes
-    repeats_frame: ClassVar[bool] = False  # whether its networks see the frame as a clip of equal frames
+    num_stages: ClassVar[int] = 1  # The paper's model takes so many trainings, one after the other.
+    repeats_frame: ClassVar[bool] = False  # This tells whether its networks see the frame as a clip of equal frames.
 
     def __init__(
         self, generator: keras.Model, discriminator: keras.Model, seed: int = 0, ema: float = 0.0, **options: Any
@@ -42,7 +42,7 @@ class GenerativeModel(keras.Model):
         self.ema = ema
         self.ema_generator = _copy_network(generator) if ema else None
         self._pass_through: Callable[..., tf.Tensor] | None = None
-        self.built = True  # the networks are built, and Keras must not call the model on clips to find that out
+        self.built = True  # Otherwise Keras would call the model on clips to build networks that are built already.
 
     @property
     def stage(self) -> int:
@@ -66,6 +66,7 @@ class GenerativeModel(keras.Model):
 
     @property
     def num_frames(self) -> int:
+        """The number of frames in a clip."""
         return self.clip_shape[0]
 
     @property

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 INITIAL_SCALE = 2.0**15
 SMALLEST_SCALE, LARGEST_SCALE = 2.0, 2.0**24
-NO_SCALE = 1.0  # the scale of networks in other precisions than float16
-GROW_AFTER = 2000  # the scale is doubled after so many finite updates in a row
+NO_SCALE = 1.0  # Networks in other precisions than float16 have this scale.
+GROW_AFTER = 2000  # After so many finite updates in a row the scale is doubled.
 
 
 class Update:
@@ -38,7 +38,7 @@ class Update:
         self.scales = any(layer.compute_dtype == "float16" for layer in network.layers)
         optimizer.build(network.trainable_variables)
         self.scale = training_variable(INITIAL_SCALE if self.scales else NO_SCALE, "loss_scale")
-        self.finite_updates = training_variable(0, "finite_updates")  # how many there were since the scale last changed
+        self.finite_updates = training_variable(0, "finite_updates")  # They are counted since the scale changed.
 
     def keep_scale(self, scale: float) -> None:
         """Goes on with this loss scale, or with the initial one if the scale comes from a run in another precision."""

@@ -30,9 +30,10 @@ class Journal:
     """The journal of one stage of a run.
 
     Args:
-        folder: of the run.
-        stage: the stage that is trained.
-        step: the step it goes on from; lines of later steps, of a run that was killed, are dropped.
+        folder: the folder of the run.
+        stage: the number of the stage that is trained.
+        step: the step that the stage goes on from. A run that was killed may have left lines of later steps, which
+            are dropped.
     """
 
     def __init__(self, folder: paths.Path, stage: int, step: int):

@@ -3,11 +3,11 @@
     config.json                              the resolved options, local data by absolute paths
     checkpoints/stage1-step00000500/         variables by name, and a manifest with the SHA-256 of their files
     log.jsonl  samples/  tensorboard/        what the run shows while it trains
-    .lock                                    while it trains: by which process
+    .lock                                    which process trains in it, as long as one does
 
 A checkpoint is written under a temporary name and renamed when complete; the manifest
 is written last and seals itself, too. A folder whose files do not match its manifest is never loaded.
-`versions.py` tells what formats there are.
+The formats of both files are described in `versions.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tfvideogan.runs.state import State
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"stage(\d+)-step(\d+)")
-_FIXED = ("model", "base_width", "frame_size", "num_frames")  # what a run folder cannot change
+_FIXED = ("model", "base_width", "frame_size", "num_frames")  # These options of a run folder stay.
 
 
 @dataclasses.dataclass(frozen=True, order=True)

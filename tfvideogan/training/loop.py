@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -82,7 +83,7 @@ def _is_finished(number: int, steps: int, latest: Checkpoint | None) -> bool:
 
 
 @contextlib.contextmanager
-def _naming_unreadable_data(data: str):
+def _naming_unreadable_data(data: str) -> Iterator[None]:
     """Raises UsageError in place of what tf.data raises in the middle of a run."""
     try:
         yield

@@ -26,7 +26,7 @@ class Runtime:
 
     Attributes:
         strategy: over the replicas.
-        xla: whether XLA compiles networks and losses.
+        xla: whether XLA compiles the training step.
         worker: the number of this host; host 0 is the chief, which writes for all.
         workers: the number of hosts.
     """

@@ -26,13 +26,13 @@ class Stage:
 
     Args:
         number: 1, or 2 for MD-GAN's Refine-Net on the frozen Base-Net.
-        steps: after which it is finished.
+        steps: how many steps the stage takes in all.
 
     Attributes:
         model: compiled for the run's replicas.
         step: the number of steps that were taken.
         clips: the number of clips that they took, which is where the data go on.
-        provenance: what its next checkpoint says of where it was trained.
+        provenance: where the stage is trained, which its next checkpoint records.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
     step = TorchStep(torch, model)      # of a compiled Keras model
     losses = step(clips)                # float32 [N, T, H, W, 3] in [-1, 1]
 
-PyTorch is optional; whoever calls imports it.
+PyTorch is an optional package, so the caller imports it and hands it over.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from tfvideogan import losses as keras_losses
 from tfvideogan.models.adversarial import AdversarialModel
 
-MOMENTUM = 0.1  # PyTorch's of batch normalisation, 1 - Keras'
+MOMENTUM = 0.1  # PyTorch's momentum of batch normalisation is 1 minus that of Keras.
 
 
 class TorchNetwork:
     """A functional Keras network of this package layer by layer, with channels before time and space.
 
     Args:
-        layout: of its weights in memory, which activations follow: `torch.contiguous_format` or
+        layout: how its weights lie in memory, which its activations follow: `torch.contiguous_format` or
             `torch.channels_last_3d`.
     """
 
