@@ -6,7 +6,7 @@ A paper supplies how to generate and the losses of its two players, each as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -122,7 +122,7 @@ class AdversarialModel(GenerativeModel):
         """The step itself: each player's losses, and whether the step was taken."""
         networks = (self.generator, self.discriminator)
         g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
-        before = [tf.identity(variable) for variable in (*g_statistics, *d_statistics)]
+        g_before, d_before = ([tf.identity(variable) for variable in s] for s in (g_statistics, d_statistics))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_update.trained)
             generated = self._generate(inputs)
@@ -133,9 +133,8 @@ class AdversarialModel(GenerativeModel):
         taken &= vote(all_finite(g_statistics))
         taken = self.generator_update.apply(gradients, g_losses.values(), allowed=taken)
         # A forward pass that is not finite spoils statistics. No step reads the discriminator's, so they have no vote.
-        kept = [taken] * len(g_statistics) + [taken & all_finite([variable]) for variable in d_statistics]
-        for variable, keep, value in zip((*g_statistics, *d_statistics), kept, before, strict=True):
-            variable.assign(tf.where(keep, variable, value))
+        _put_back_unless(taken, g_statistics, g_before)
+        _put_back_unless(taken & all_finite(d_statistics), d_statistics, d_before)
         self._count(taken)
         self._update_ema(taken)
         return d_losses, g_losses, taken
@@ -232,6 +231,12 @@ class AdversarialModel(GenerativeModel):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def _put_back_unless(kept: tf.Tensor, variables: Sequence[tf.Variable], before: Sequence[tf.Tensor]) -> None:
+    """Gives variables the values that they had before, unless the present ones are kept."""
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(tf.where(kept, variable, value))
 
 
 def _xla_function(function: Callable[..., Any]) -> Callable[..., Any]:
