@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.helpers import ROOT, forked
-from tests.helpers.commands import run, start
+from tests.helpers import ROOT
+from tests.helpers.commands import Command, run
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan import __version__, config, prepare_data
 
@@ -56,7 +56,7 @@ class CommandsTest(tf.test.TestCase):
     def refuse(self, expected: str, command: str, *arguments: str) -> None:
         """The command exits with status 2 and one line of standard error that holds `expected`."""
         with self.subTest(command=command, expected=expected):
-            result = forked.run(command, *arguments)
+            result = run(command, *arguments)
             lines = [line for line in result.stderr.splitlines() if not line.startswith("INFO:")]
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertLen(lines, 1, result.stderr)
@@ -189,16 +189,15 @@ class CommandsTest(tf.test.TestCase):
         run_dir = self.runs / "interrupted"
         arguments = [f"--run_dir={run_dir}", "--steps=100000", "--frame_size=16", "--sample_every=100000",
                      "--checkpoint_every=10", *TINY]  # fmt: skip
-        process = start("train", *arguments)
+        process = Command("train", *arguments)
         early = run_dir / "checkpoints" / "stage1-step00000010"
         deadline = time.monotonic() + 120
         while not early.exists() and time.monotonic() < deadline:
             time.sleep(0.2)
         self.assertTrue(early.exists())
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 130, err)
-        self.assertNotIn("Traceback", err)
+        self.assertEqual(process.wait(60), 130, process.err)
+        self.assertNotIn("Traceback", process.err)
         newest = max(int(path.name[-8:]) for path in (run_dir / "checkpoints").iterdir())
         self.assertGreater(newest, 10)
         result = run("train", *[*arguments[:1], f"--steps={newest + 2}", *arguments[2:]])

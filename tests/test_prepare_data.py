@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest import mock
 
 from tests.data.case import SMALL, PrepareTest, files, prepared, tiny_inputs
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan.data import prepare, records
 

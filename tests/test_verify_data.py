@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tests.helpers import commands, forked
+from tests.helpers import commands
 from tests.helpers.made_files import flip, numbered, offsets, write_dataset, write_shard
 from tfvideogan import verify_data
 from tfvideogan.data import records
@@ -25,7 +25,7 @@ class VerifyTest(tf.test.TestCase):
 class CommandTest(VerifyTest):
     def verify(self, data: str | Path) -> tuple[int, list[str], str]:
         """Exit status, lines of standard output, and standard error."""
-        done = forked.run("verify_data", f"--data={data}")
+        done = commands.run("verify_data", f"--data={data}")
         return done.returncode, done.stdout.splitlines(), done.stderr
 
     def test_a_good_data_set(self):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.data.case import SMALL, PrepareTest, clips_by_source, prepared, sha256, tiny_inputs
 from tests.helpers import evil_files, made_files
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_strip
 from tfvideogan.data import description, records
 

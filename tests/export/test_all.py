@@ -20,7 +20,7 @@ from export import model_card, processes
 from export.probes import probe_inputs
 from export.report import Row
 from tests.helpers import ROOT, tiny
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tests.helpers.made_files import write_shard
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError

@@ -13,7 +13,7 @@ import tensorflow as tf
 from export import benchmark, processes, to_onnx, to_tflite, torch_networks
 from export.report import FILE, Row, to_json
 from tests.helpers import tiny
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums
 from tfvideogan.inference.artefacts import load_exported

@@ -14,7 +14,7 @@ import tensorflow as tf
 from export import check_parity, measure, operators, probes, to_onnx, to_saved_model, to_tflite
 from export.report import Row
 from tests.helpers import tiny
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums, paths
 from tfvideogan.runs import loading

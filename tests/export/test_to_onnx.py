@@ -10,7 +10,7 @@ import tensorflow as tf
 from export import conversion, to_onnx
 from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.runs import loading
 

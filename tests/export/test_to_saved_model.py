@@ -1,5 +1,6 @@
 """`export.to_saved_model` as a user runs it: the layout of TF Serving, and what it refuses."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -7,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tests.helpers.commands import start
-from tests.helpers.forked import run
+from tests.helpers.commands import Command, run
 from tests.helpers.made_files import picture
 from tests.inference import test_signatures
 from tfvideogan.data.clips import to_float, to_uint8
@@ -73,15 +73,14 @@ class ToSavedModelTest(tf.test.TestCase):
 
     def test_sigterm_leaves_nothing_half_written(self):
         run_dir = tiny.run_folder(self.folder / "run", "vgan")
-        process = start(
+        process = Command(
             "to_saved_model", f"--run_dir={run_dir}", f"--output={self.folder / 'served'}", package="export"
         )
         while not list(self.folder.glob("served/.*.part")):
             self.assertIsNone(process.poll())
             time.sleep(0.02)
-        process.terminate()
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 143)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 143)
         self.assertEmpty(list((self.folder / "served").iterdir()))
 
     def refused(self, expected: str, *arguments: str) -> None:

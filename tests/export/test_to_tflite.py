@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export import conversion, to_tflite
 from export.probes import probe_inputs
 from tests.helpers import tiny
-from tests.helpers.forked import run
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import videos
 

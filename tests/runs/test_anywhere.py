@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import ROOT, tiny
+from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan import load_exported, load_generator
 from tfvideogan.files import atomic, paths, pictures
@@ -26,20 +27,23 @@ class AnywhereTest(tf.test.TestCase):
         super().setUp()
         self.home = Path(self.create_tempdir().full_path)
 
-    def command(self, cwd: Path, *arguments: str) -> subprocess.CompletedProcess:
+    def command(self, folder: Path, command: str, *arguments: str) -> subprocess.CompletedProcess:
+        return run(command, *arguments, folder=folder, environment={"HOME": str(self.home)})
+
+    def code(self, folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(self.home)},
+            [sys.executable, "-c", textwrap.dedent(code), *arguments], cwd=folder, capture_output=True, text=True,
+            check=False, env=os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(self.home)},
         )  # fmt: skip
 
     def test_a_run_finds_its_data_from_another_directory_or_says_that_they_are_gone(self):
         clips = self.home / "work" / "clips"
         write_video(clips / "a.mp4", numbered(range(8)))
-        trained = self.command(clips.parent, "-m", "tfvideogan.train", "--run_dir=~/run", "--data=clips", *TINY)
+        trained = self.command(clips.parent, "train", "--run_dir=~/run", "--data=clips", *TINY)
         self.assertEqual(trained.returncode, 0, trained.stderr)
         self.assertEqual(RunFolder.open(self.home / "run").config().data.data, str(clips))
 
-        evaluate = [self.home, "-m", "tfvideogan.evaluate", "--run_dir=~/run", "--num_clips=2"]
+        evaluate = [self.home, "evaluate", "--run_dir=~/run", "--num_clips=2"]
         scored = self.command(*evaluate)
         self.assertEqual(scored.returncode, 0, scored.stderr)
         self.assertEqual(json.loads(scored.stdout)["data"], str(clips))
@@ -51,13 +55,13 @@ class AnywhereTest(tf.test.TestCase):
         self.assertEqual(gone.stderr.strip(), said)
 
     def test_the_home_folder_in_flags_and_in_their_lists(self):
-        shown = self.command(self.home, "-c", textwrap.dedent("""
+        shown = self.code(self.home, """
             from tfvideogan import cli, prepare_data
             def main():
                 args = cli.flags.FLAGS
                 print(args.input, args.output, args.split)
             cli.run(prepare_data.define_flags, main)
-        """), "--input=~/a,/b,~/c d,e~", "--output=~/set", "--split=train:1")  # fmt: skip
+        """, "--input=~/a,/b,~/c d,e~", "--output=~/set", "--split=train:1")  # fmt: skip
         self.assertEqual(shown.stderr, "")
         home = self.home
         self.assertEqual(shown.stdout, f"{home}/a,/b,{home}/c d,e~ {home}/set train:1\n")

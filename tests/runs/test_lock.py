@@ -6,15 +6,14 @@ import fcntl
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from unittest import mock
 
 import tensorflow as tf
 
-from tests.helpers import ROOT, tiny
+from tests.helpers import tiny
+from tests.helpers.commands import Command
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
 from tfvideogan.runs import lock
@@ -104,17 +103,13 @@ class LockTest(tf.test.TestCase):
 class TrainingTest(tf.test.TestCase):
     """Real commands on one run folder."""
 
-    def start(self, *flags: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "tfvideogan.train", f"--run_dir={self.run}", *TINY, *flags]
-        process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return process
+    def start(self, *flags: str) -> Command:
+        training = Command("train", f"--run_dir={self.run}", *TINY, *flags, together=True)
+        self.addCleanup(training.kill)
+        return training
 
-    def end(self, process: subprocess.Popen) -> tuple[int, str]:
-        said = process.communicate(timeout=300)[0]
-        return process.returncode, said
+    def end(self, training: Command) -> tuple[int, str]:
+        return training.wait(), training.err
 
     def test_a_second_training_is_refused_until_the_first_is_killed(self):
         self.run = Path(self.create_tempdir().full_path) / "run"

@@ -1,15 +1,14 @@
 """What a training would be, told before it is one."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
 import keras
 import tensorflow as tf
 
-from tests.helpers import ROOT, tiny
+from tests.helpers import tiny
+from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import run_folder, state
@@ -18,18 +17,15 @@ from tfvideogan.training import dry_run
 TINY = ("--base_width=2", "--frame_size=16", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1")
 
 
-def train(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tfvideogan.train", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
 class CommandTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.run_dir = Path(self.create_tempdir().full_path) / "run"
 
     def test_it_prints_what_the_run_would_be_and_writes_nothing(self):
-        result = train(f"--run_dir={self.run_dir}", "--dry_run", "--precision=mixed_bfloat16", "--ema=0.5", *TINY)
+        result = run(
+            "train", f"--run_dir={self.run_dir}", "--dry_run", "--precision=mixed_bfloat16", "--ema=0.5", *TINY
+        )
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotIn("Traceback", result.stderr)
         self.assertFalse(self.run_dir.exists())
@@ -57,7 +53,7 @@ class CommandTest(tf.test.TestCase):
     def test_profiles_that_are_no_steps_are_refused(self):
         for profile in ("5:3", "3:3", "x"):
             with self.subTest(profile):
-                result = train(f"--run_dir={self.run_dir}", f"--profile={profile}")
+                result = run("train", f"--run_dir={self.run_dir}", f"--profile={profile}")
                 self.assertEqual(result.returncode, 2, result.stderr)
                 said = f"train: error: --profile must be start:stop, two steps. Received: {profile!r}"
                 self.assertEqual((result.stdout, result.stderr.splitlines()), ("", [said]))

@@ -9,8 +9,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 import unittest
 from collections.abc import Callable, Iterator
@@ -19,34 +17,29 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tests.helpers import ROOT
+from tests.helpers.commands import Command
 from tests.helpers.made_files import free_ports, process_status
 from tfvideogan.runs import run_folder
 
 SOAK = bool(os.environ.get("SOAK"))
 STEPS, KILLS = (200, 20) if SOAK else (40, 2)
-WATCHED_SECONDS = 1800 if SOAK else 30
+WATCHED_SECONDS = 1800 if SOAK else 20
 SIZES = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
 VGAN = ["--model=vgan", "--frame_size=16", *SIZES]
 MDGAN = ["--model=mdgan", "--frame_size=32", "--init_stddev=0.02", *SIZES[:-1]]
 
 
-class Training:
-    """The command in a process of its own. What it says goes to a file: a pipe that nobody reads would stop it."""
+def start(test: tf.test.TestCase, run_dir: Path, *flags: str, **environment: str) -> Command:
+    """A training that a test kills if it still runs at the end; `err` is all that it says."""
+    flags = (f"--run_dir={run_dir}", "--log_every=1", *flags)
+    training = Command("train", *flags, environment=environment, together=True)
+    test.addCleanup(training.kill)
+    return training
 
-    def __init__(self, test: tf.test.TestCase, run_dir: Path, *flags: str, **environment: str):
-        command = [sys.executable, "-m", "tfvideogan.train", f"--run_dir={run_dir}", "--log_every=1", *flags]
-        descriptor, name = tempfile.mkstemp(prefix="tfvideogan-")
-        self.said = Path(name)
-        test.addCleanup(self.said.unlink)
-        environment = os.environ | environment
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=descriptor, stderr=descriptor)
-        os.close(descriptor)
-        test.addCleanup(self.process.kill)
 
-    def end(self, seconds: float = 400) -> tuple[int, str]:
-        """Its exit status and what it said."""
-        return self.process.wait(timeout=seconds), self.said.read_text()
+def end(training: Command) -> tuple[int, str]:
+    """Its exit status and what it said."""
+    return training.wait(400), training.err
 
 
 def steps_logged(run_dir: Path) -> int:
@@ -54,10 +47,10 @@ def steps_logged(run_dir: Path) -> int:
     return log.read_text().count("\n") if log.exists() else 0
 
 
-def wait_for(condition: Callable[[], bool], training: Training, seconds: float = 200) -> None:
+def wait_for(condition: Callable[[], bool], training: Command, seconds: float = 200) -> None:
     """Until the condition holds or the process ends."""
     deadline = time.monotonic() + seconds
-    while not condition() and training.process.poll() is None:
+    while not condition() and training.poll() is None:
         if time.monotonic() > deadline:
             raise AssertionError("it did not come so far")
         time.sleep(0.001)
@@ -84,7 +77,7 @@ class ReliabilityTest(tf.test.TestCase):
         self.folder = Path(self.create_tempdir().full_path)
 
     def succeed(self, run_dir: Path, *flags: str) -> str:
-        status, said = Training(self, run_dir, *flags).end()
+        status, said = end(start(self, run_dir, *flags))
         self.assertEqual(status, 0, said)
         return said
 
@@ -103,15 +96,15 @@ class ReliabilityTest(tf.test.TestCase):
         self.assertEqual(logged, steps)
         for kill in range(kills):
             run_dir = self.folder / f"killed{kill}"
-            training = Training(self, run_dir, *flags)
+            training = start(self, run_dir, *flags)
             if kill < aimed_at_saves:
                 self.stop_during_a_save(run_dir, training, chance.randrange(steps // 10 - 1) * 10)
             else:
                 moment = chance.randrange(earliest, steps - 5)
                 wait_for(lambda run_dir=run_dir, moment=moment: steps_logged(run_dir) >= moment, training)
                 time.sleep(chance.random() * 0.05)
-            training.process.kill()
-            status, said = training.end()
+            training.kill()
+            status, said = end(training)
             self.assertEqual(status, -signal.SIGKILL, said)
             during_a_save += any((run_dir / "checkpoints").glob(".*.part"))
             self.succeed(run_dir, *flags)
@@ -120,25 +113,25 @@ class ReliabilityTest(tf.test.TestCase):
         print(f"{kills} of {kills} killed runs equal, {during_a_save} killed during a save")
         self.assertGreaterEqual(during_a_save, aimed_at_saves)
 
-    def stop_during_a_save(self, run_dir: Path, training: Training, step: int) -> None:
+    def stop_during_a_save(self, run_dir: Path, training: Command, step: int) -> None:
         """Halts the process while the folder of a save, from that of a step on, is unfinished."""
         first = f".stage1-step{step:08d}.part"
-        while training.process.poll() is None:
+        while training.poll() is None:
             wait_for(lambda: any(p.name >= first for p in run_dir.glob("checkpoints/.*.part")), training)
-            training.process.send_signal(signal.SIGSTOP)
+            training.send_signal(signal.SIGSTOP)
             time.sleep(0.01)  # until the signal has come
             if any(run_dir.glob("checkpoints/.*.part")):
                 return
-            training.process.send_signal(signal.SIGCONT)
+            training.send_signal(signal.SIGCONT)
 
     def test_sigterm_saves_the_step_and_ends_with_143_within_30_seconds(self):
         flags = [*VGAN, "--ema=0.9", "--steps=100000", "--checkpoint_every=100000"]
-        training = Training(self, self.folder / "run", *flags)
+        training = start(self, self.folder / "run", *flags)
         wait_for(lambda: steps_logged(self.folder / "run") >= 5, training)
         asked = time.monotonic()
-        training.process.send_signal(signal.SIGTERM)
-        training.process.send_signal(signal.SIGTERM)  # as schedulers do
-        status, said = training.end()
+        training.send_signal(signal.SIGTERM)
+        training.send_signal(signal.SIGTERM)  # as schedulers do
+        status, said = end(training)
         self.assertEqual(status, 143, said)
         self.assertLess(time.monotonic() - asked, 30)
         saved = run_folder.RunFolder(self.folder / "run").latest().step
@@ -151,7 +144,7 @@ class ReliabilityTest(tf.test.TestCase):
         for manifest in run_dir.glob("checkpoints/*/manifest.json"):
             manifest.write_bytes(manifest.read_bytes()[:-9])
         before = sorted(path.name for path in run_dir.glob("checkpoints/*"))
-        status, said = Training(self, run_dir, *VGAN, "--steps=2").end()
+        status, said = end(start(self, run_dir, *VGAN, "--steps=2"))
         self.assertEqual(status, 3, said)
         self.assertEqual(said.count("is passed over"), len(before))
         self.assertIn("all 2 checkpoints", said.splitlines()[-1])
@@ -160,17 +153,17 @@ class ReliabilityTest(tf.test.TestCase):
     def test_memory_and_threads_stay(self):
         flags = [*VGAN, "--ema=0.9", "--steps=10000000", "--checkpoint_every=50", "--sample_every=100"]
         run_dir = self.folder / "run"
-        training = Training(self, run_dir, *flags)
+        training = start(self, run_dir, *flags)
         wait_for(lambda: steps_logged(run_dir) >= 300, training)
         memory, threads, steps = [], [], []
         deadline = time.monotonic() + WATCHED_SECONDS
-        while time.monotonic() < deadline and training.process.poll() is None:
-            status = process_status(training.process.pid)
+        while time.monotonic() < deadline and training.poll() is None:
+            status = process_status(training.pid)
             memory.append(status["VmRSS"])
             threads.append(status["Threads"])
             steps.append(steps_logged(run_dir))
             time.sleep(1)
-        self.assertIsNone(training.process.poll())
+        self.assertIsNone(training.poll())
         tenth = len(memory) // 10
         self.assertGreater(steps[-1], steps[-tenth - 1])  # it still trains
         first, last = statistics.median(memory[:tenth]), statistics.median(memory[-tenth:])
@@ -184,7 +177,7 @@ class ReliabilityTest(tf.test.TestCase):
         with small_disk(self.folder / "disk", "1500k") as disk:
             run_dir = disk / "run"
             flags = [*VGAN, "--checkpoint_every=5", "--keep=99", "--sample_every=1000"]
-            status, said = Training(self, run_dir, *flags, "--steps=60").end()
+            status, said = end(start(self, run_dir, *flags, "--steps=60"))
             self.assertEqual(status, 2, said)
             self.assertIn("the checkpoint of step", said)
             self.assertIn("the run goes on", said)
@@ -226,18 +219,18 @@ class HostsTest(tf.test.TestCase):
         self.folder = Path(self.create_tempdir().full_path)
         self.flags = [*MDGAN, "--data=synthetic:sprites", "--ema=0.9", "--sync_batch_norm"]
 
-    def start_hosts(self, run_dir: Path, *flags: str) -> list[Training]:
+    def start_hosts(self, run_dir: Path, *flags: str) -> list[Command]:
         addresses = [f"localhost:{port}" for port in free_ports(2)]
         configs = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
         flags = [*self.flags, *flags, "--strategy=multi_worker"]
-        return [Training(self, run_dir, *flags, TF_CONFIG=json.dumps(config)) for config in configs]
+        return [start(self, run_dir, *flags, TF_CONFIG=json.dumps(config)) for config in configs]
 
     def test_two_hosts_give_the_weights_of_one_and_go_on_exactly(self):
         flags = ["--steps=20", f"--refine_steps={4 if SOAK else 0}", "--checkpoint_every=5"]
-        status, said = Training(self, self.folder / "one", *self.flags, *flags).end()
+        status, said = end(start(self, self.folder / "one", *self.flags, *flags))
         self.assertEqual(status, 0, said)
         for host in self.start_hosts(self.folder / "two", *flags):
-            status, said = host.end()
+            status, said = end(host)
             self.assertEqual(status, 0, said)
         one, two = variables(self.folder / "one"), variables(self.folder / "two")
         self.assertEqual(list(one), list(two))
@@ -248,16 +241,16 @@ class HostsTest(tf.test.TestCase):
         killed = self.folder / "killed"
         hosts = self.start_hosts(killed, *flags)
         wait_for(lambda: steps_logged(killed) >= 8, hosts[0])
-        hosts[1].process.kill()
+        hosts[1].kill()
         asked = time.monotonic()
-        status, said = hosts[0].end()
+        status, said = end(hosts[0])
         self.assertLess(time.monotonic() - asked, 60)
         self.assertEqual(status, 5, said)
         self.assertIn("another host is gone", said.splitlines()[-1])
         self.assertNotIn("Traceback", said)
-        hosts[1].end()
+        end(hosts[1])
         for host in self.start_hosts(killed, *flags):
-            status, said = host.end()
+            status, said = end(host)
             self.assertEqual(status, 0, said)
         self.assertEqual(digest(killed), digest(self.folder / "two"))
 
@@ -267,8 +260,8 @@ class HostsTest(tf.test.TestCase):
             hosts = self.start_hosts(run_dir, "--steps=100000")
             wait_for(lambda run_dir=run_dir: steps_logged(run_dir) >= 3, hosts[0])
             asked = time.monotonic()
-            hosts[victim].process.send_signal(number)
-            ended = [host.end() for host in hosts]
+            hosts[victim].send_signal(number)
+            ended = [end(host) for host in hosts]
             self.assertLess(time.monotonic() - asked, 60)
             expected = [-9, 5] if number == signal.SIGKILL else [143, 143]
             self.assertEqual([status for status, _ in ended], expected, ended)
@@ -278,11 +271,11 @@ class HostsTest(tf.test.TestCase):
         config = {"cluster": {"worker": [f"localhost:{port}" for port in free_ports(2)]}}
         config["task"] = {"type": "worker", "index": 0}
         flags = [*self.flags, "--strategy=multi_worker"]
-        training = Training(self, self.folder / "alone", *flags, TF_CONFIG=json.dumps(config))
-        wait_for(lambda: "waiting for all hosts" in training.said.read_text(), training)
+        training = start(self, self.folder / "alone", *flags, TF_CONFIG=json.dumps(config))
+        wait_for(lambda: "waiting for all hosts" in training.err, training)
         time.sleep(2)
-        training.process.send_signal(signal.SIGINT)
-        status, said = training.end(60)
+        training.send_signal(signal.SIGINT)
+        status, said = end(training)
         self.assertEqual(status, -signal.SIGINT, said)
         self.assertFalse((self.folder / "alone").exists())
 

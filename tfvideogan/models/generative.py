@@ -148,7 +148,7 @@ class GenerativeModel(keras.Model):
         """Calls the sampling generator on each batch in training mode."""
         if self._pass_through is None:  # The first estimation traces it while momentum is 0, and the trace keeps that.
 
-            @tf.function
+            @tf.function(autograph=False)
             def pass_through(clips: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
                 inputs = self.generator_inputs(clips, index)
                 return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]
