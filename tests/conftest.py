@@ -1,5 +1,7 @@
 """What every test process needs before its first test."""
 
+import gc
+
 from absl import flags
 
 from tfvideogan import cli
@@ -14,3 +16,7 @@ tf.config.set_logical_device_configuration(
 )
 tf.test.TestCase.test_session.__test__ = False  # It is a method of TensorFlow's own, and no test.
 flags.FLAGS.mark_as_parsed()  # absl's create_tempdir() asks for flags, which pytest does not parse
+# Tracing makes millions of small objects: by default a tenth of the suite's time is the search for garbage among
+# those that TensorFlow's modules hold for ever.
+gc.freeze()
+gc.set_threshold(100_000, 50, 50)

@@ -79,7 +79,9 @@ def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Ten
         model.train_step(clips)
         return ~vote(~stop)
 
-    distributed_step = tf.function(lambda clips, stop: runtime.strategy.run(step_of_replica, args=(clips, stop)), autograph=False)
+    distributed_step = tf.function(
+        lambda clips, stop: runtime.strategy.run(step_of_replica, args=(clips, stop)), autograph=False
+    )
 
     def step(clips: tf.Tensor, stop: bool) -> bool:
         rows = len(clips) * runtime.workers // runtime.replicas
