@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 def main() -> None:
     args = cli.flags.FLAGS
-    cli.load_tensorflow()
+    cli.load_tensorflow(gpus=True)
     import keras
 
     from tfvideogan.models.registry import NETWORKS

@@ -45,7 +45,7 @@ def main() -> None:
         cli.load_tensorflow()
         print(f"{clips_per_second(args.records, args.repeats):.0f}")
         return
-    cli.load_tensorflow()
+    cli.load_tensorflow(gpus=True)
     with tempfile.TemporaryDirectory(prefix="tfvideogan-loader-") as folder:
         globs = {size: write_records(Path(folder), size, args.num_clips, args.encoding) for size in (64, 128)}
         available = len(os.sched_getaffinity(0))
@@ -77,7 +77,7 @@ def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str
 
 
 def clips_per_second(glob: str, repeats: int) -> float:
-    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching, scaling."""
+    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching."""
     batches = iter(_batches(glob))
 
     def read() -> None:
@@ -91,19 +91,20 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
     """Seconds a training step of a full-size model (its first stage), and the share of them that waits for a batch."""
     import tensorflow as tf
 
+    from tfvideogan.data import clips
     from tfvideogan.models import registry
 
     model = registry.build_model(Config.create(model=name).model)
     model.compile()
-    step = tf.function(model.train_step)
+    step = tf.function(lambda batch: model.train_step(clips.to_float(batch)))
     batches = iter(_batches(glob))
     waits = []
 
     def train() -> None:
         start = time.perf_counter()
-        clips = next(batches)
+        batch = next(batches)
         waits.append(time.perf_counter() - start)
-        step(clips)["g_loss"].numpy()
+        step(batch)["g_loss"].numpy()
 
     timings = time_repeats(train, steps)
     return timings.median, sum(waits[1:]) / sum(timings.seconds)  # the first wait is of the step that warms up

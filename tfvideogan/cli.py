@@ -123,10 +123,15 @@ def _exit(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(gpus: bool = False) -> None:
     """Imports TensorFlow and Keras without the notes that their C++ parts print at start-up.
 
     Commands call it in their main(), so that wrong flags are reported at once.
+
+    Args:
+        gpus: whether the command computes on GPUs, whose memory it then takes as it needs it, so that two processes can
+            share a card. From other commands they are hidden: they hold no memory there, and an artefact is compared
+            with float32 and not with TF32, in which newer cards multiply.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = os.dup(2)
@@ -136,9 +141,9 @@ def load_tensorflow() -> None:
         try:
             tensorflow = importlib.import_module("tensorflow")
             importlib.import_module("keras")
-            gpus = tensorflow.config.list_physical_devices("GPU")
+            found = tensorflow.config.list_physical_devices("GPU")
             # The notes say why TensorFlow cannot use a GPU that is there.
-            show_notes = not gpus and Path("/dev/nvidiactl").exists()
+            show_notes = not found and Path("/dev/nvidiactl").exists()
         finally:
             if show_notes:
                 notes.seek(0)
@@ -146,6 +151,10 @@ def load_tensorflow() -> None:
             os.dup2(terminal, 2)
             os.close(terminal)
     absl_logging.set_verbosity(absl_logging.WARNING)  # The import of TensorFlow has raised it.
+    if not gpus:
+        tensorflow.config.set_visible_devices([], "GPU")
+    for gpu in found if gpus else []:
+        tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
 def _run(main: Callable[[], int | None]) -> int:

@@ -117,6 +117,12 @@ class TrainConfig:
         "arithmetic of the networks; losses are always float32",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
+    tf32: str = flag(
+        "auto",
+        "multiply float32 numbers as TF32, cut to 10 bits, on GPUs that can (Ampere and later), where it is several "
+        "times as fast; auto: on, as TensorFlow has it",
+        choices=("auto", "on", "off"),
+    )
     deterministic: bool = flag(False, "use slower operations that give the same bits in every run (not with XLA)")
     checkpoint_every: int = flag(1000, "steps between checkpoints", low=1)
     keep: int = flag(3, "how many checkpoints of each stage are kept", low=1)

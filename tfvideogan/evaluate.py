@@ -35,7 +35,10 @@ def define_flags() -> None:
 def main() -> None:
     cli.require("run_dir")
     args = cli.flags.FLAGS
-    cli.load_tensorflow()
+    cli.load_tensorflow(gpus=True)
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # Scores are of float32 on every machine.
     from tfvideogan.inference import scoring
     from tfvideogan.runs import loading, run_folder
 

@@ -28,7 +28,7 @@ def main() -> None:
     cli.require("run_dir")
     args = cli.flags.FLAGS
     output = Path(args.output or Path(args.run_dir) / "generated" / f"seed-{args.seed}")
-    cli.load_tensorflow()
+    cli.load_tensorflow(gpus=True)
     from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import sampling, visuals
     from tfvideogan.runs import loading

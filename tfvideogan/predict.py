@@ -33,7 +33,7 @@ def main() -> None:
     args = cli.flags.FLAGS
     if args.real and not args.sheet:
         raise UsageError("--real is a row of the comparison sheet: it needs --sheet")
-    cli.load_tensorflow()
+    cli.load_tensorflow(gpus=True)
     from tfvideogan.data import clips
     from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import sampling, visuals

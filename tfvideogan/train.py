@@ -42,7 +42,7 @@ def main() -> int:
     options = {field.name: args[field.name].value for field in config.fields()}
     checked = config.Config.create(**options)  # A typo is found before TensorFlow is loaded.
     profile = _steps(args.profile)
-    cli.load_tensorflow()
+    cli.load_tensorflow(gpus=True)
     if args.dry_run:
         from tfvideogan.training import dry_run
 

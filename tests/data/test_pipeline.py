@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan.data import pipeline
+from tfvideogan.data import clips, pipeline
 from tfvideogan.data.sources import Indexed, Weighted
 
 
@@ -31,8 +31,8 @@ def weighted(*sizes: int) -> list[Weighted]:
 
 def indices(dataset: tf.data.Dataset, count: int = -1) -> list[list[int]]:
     """The clips' numbers, batch by batch."""
-    batches = [np.rint((batch.numpy() + 1) * 127.5) for batch in dataset.take(count)]
-    return [batch[:, 0, 0, 0, 0].astype(int).tolist() for batch in batches]
+    batches = [batch.numpy() for batch in dataset.take(count)]
+    return [batch[:, 0, 0, 0, 0].tolist() for batch in batches]
 
 
 def order(size: int, batch_size: int, batches: int, seed: int = 0, first: int = 0) -> list[int]:
@@ -59,12 +59,11 @@ class TrainingBatchesTest(tf.test.TestCase):
             with self.subTest(step=step):
                 self.assertEqual(order(10, 4, 12 - step, seed=5, first=4 * step), whole[4 * step :])
 
-    def test_batches_are_float_clips_of_static_shape(self):
+    def test_batches_are_bytes_of_static_shape(self):
         dataset = pipeline.training_batches(weighted(256), 2, 64, seed=0)
-        self.assertEqual(dataset.element_spec, tf.TensorSpec([64, 2, 4, 4, 3], tf.float32))
+        self.assertEqual(dataset.element_spec, tf.TensorSpec([64, 2, 4, 4, 3], tf.uint8))
         values = np.concatenate([batch.numpy() for batch in dataset.take(4)])
-        self.assertAllEqual([values.min(), values.max()], [-1.0, 1.0])
-        self.assertAllClose(np.sort(values[:, 0, 0, 0, 0]), np.arange(256) / 127.5 - 1)
+        self.assertAllEqual(np.sort(values[:, 0, 0, 0, 0]), np.arange(256))
 
 
 class Frames:
@@ -148,7 +147,7 @@ class VariationTest(tf.test.TestCase):
         variation = pipeline.Variation(**variation)
         batches = pipeline.training_batches(sources, num_frames, 4, seed, first, variation)
         drawn = []
-        for clip in np.concatenate([np.rint((batch.numpy() + 1) * 127.5) for batch in batches.take(count // 4)]):
+        for clip in np.concatenate([batch.numpy() for batch in batches.take(count // 4)]):
             left, right = clip[:, 0, 0, 0].astype(int), clip[:, 0, 3, 0].astype(int)
             self.assertAllEqual(np.abs(right - left), [100] * num_frames)
             values = np.minimum(left, right)
@@ -194,13 +193,16 @@ class VariationTest(tf.test.TestCase):
 
 
 class EvaluationBatchesTest(tf.test.TestCase):
+    def indices(self, batches: tf.data.Dataset) -> list[list[int]]:
+        return indices(batches.map(clips.to_uint8))
+
     def test_the_first_clips_in_order_with_a_smaller_last_batch(self):
         for asked, expected in ((7, [[0, 1, 2], [3, 4, 5], [6]]), (6, [[0, 1, 2], [3, 4, 5]]), (2, [[0, 1]])):
             with self.subTest(asked=asked):
-                self.assertEqual(indices(pipeline.evaluation_batches(Indexed(Numbered(8)), 2, 3, asked)), expected)
+                self.assertEqual(self.indices(pipeline.evaluation_batches(Indexed(Numbered(8)), 2, 3, asked)), expected)
 
     def test_no_more_clips_than_there_are(self):
-        self.assertEqual(indices(pipeline.evaluation_batches(Indexed(Numbered(4)), 2, 3, 100)), [[0, 1, 2], [3]])
+        self.assertEqual(self.indices(pipeline.evaluation_batches(Indexed(Numbered(4)), 2, 3, 100)), [[0, 1, 2], [3]])
 
     def test_values_are_in_the_range_of_models(self):
         (batch,) = pipeline.evaluation_batches(Indexed(Numbered(256)), 2, 256, 256)

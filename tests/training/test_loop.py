@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.helpers import tiny
 from tests.training.case import TrainingTest
 from tfvideogan.config import UsageError
-from tfvideogan.data import records
+from tfvideogan.data import clips, records
 from tfvideogan.files import pictures
 from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, estimation, loop, runtime
@@ -75,7 +75,7 @@ class LoopTest(TrainingTest):
                 untrained = self.trained(looped)
                 loading.restore(run_folder.RunFolder(run_dir).latest(), state.for_training(looped))
                 fitted.fit(
-                    assembly.batches(config, assembly.open_data(config), config.train.seed).take(4),
+                    assembly.batches(config, assembly.open_data(config), config.train.seed).take(4).map(clips.to_float),
                     shuffle=False,
                     verbose=0,
                 )
@@ -112,7 +112,7 @@ class LoopTest(TrainingTest):
         before = [w.copy() for w in model.generator.get_weights()]
         config = tiny.config("vgan")
         batches = assembly.batches(config, assembly.open_data(config), seed=0)
-        model.estimate_batch_statistics(batches.take(estimation.FINAL_BATCHES))
+        model.estimate_batch_statistics(batches.take(estimation.FINAL_BATCHES).map(clips.to_float))
         for a, b in zip(before, model.generator.get_weights(), strict=True):
             self.assertAllClose(a, b, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The tf.data chain from sources to batches: keys in a seeded order are decoded, varied, batched and scaled."""
+"""The tf.data chain from sources to batches: keys in a seeded order are decoded, varied and batched."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def training_batches(
     worker: int = 0,
     workers: int = 1,
 ) -> tf.data.Dataset:
-    """Endless shuffled batches [N, T, H, W, 3] in [-1, 1], from the clip at position `first` on.
+    """Endless shuffled batches, uint8 [N, T, H, W, 3], from the clip at position `first` on.
+
+    They travel as bytes, and are scaled to [-1, 1] on the device that trains.
 
     Order and variation follow from seed and position, so that a resumed run goes on where it stopped without any
     saved state.
@@ -70,7 +72,6 @@ def training_batches(
         tf.data.Dataset.zip(tf.data.Dataset.counter(first), mixed)
         .map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
-        .map(clips.to_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(2)
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.generative import Tensors
 
 BATCH_SIZE = 8
 
@@ -31,6 +32,13 @@ def sample(
         batch_statistics: batch normalisation works in training mode, as in the test script of
             MD-GAN's authors. A clip then depends on its neighbours in the batch.
     """
-    forward = tf.function(lambda batch: model(batch, training=batch_statistics), reduce_retracing=True)
+    forward = forward_pass(model, batch_statistics)
     for batch in batches:
         yield {name: value.numpy() for name, value in forward(batch).items()}
+
+
+def forward_pass(model: AdversarialModel, batch_statistics: bool = False) -> Callable[[tf.Tensor], Tensors]:
+    """The model as a graph for any batch size, compiled by XLA if the model was compiled for training with it."""
+    return tf.function(
+        lambda batch: model(batch, training=batch_statistics), reduce_retracing=True, jit_compile=model.xla_samples
+    )

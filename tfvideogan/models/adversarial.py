@@ -166,6 +166,7 @@ class AdversarialModel(GenerativeModel):
         self._generate = part(lambda inputs: self.generate(tf.stop_gradient(inputs), self.generator, training=True))
         self._discriminator_gradients = part(self._discriminator_losses_and_gradients)
         self._generator_gradients = part(self._generator_losses_and_gradients)
+        self.xla_samples, self._pass_through = xla and alone, None
         self._whole_step = _xla_function(self._update_both_players) if xla and alone else self._update_both_players
 
     def test_step(self, data: Any) -> Tensors:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfvideogan.models import blocks
 
@@ -18,6 +19,15 @@ logger = logging.getLogger(__name__)
 def of_network(network: keras.Model) -> list[keras.Variable]:
     """The moving mean and variance of each batch normalisation layer, in call order."""
     return [v for layer in blocks.batch_norms(network) for v in (layer.moving_mean, layer.moving_variance)]
+
+
+def average_over_replicas(networks: Iterable[keras.Model]) -> None:
+    """Sets moving statistics to their mean over the replicas, all of which must call this at the same time."""
+    context = tf.distribute.get_replica_context()
+    statistics = [variable.value for network in networks for variable in of_network(network)]
+    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [variable.read_value() for variable in statistics])
+    for variable, mean in zip(statistics, means, strict=True):
+        variable.assign(mean)
 
 
 def set_to_mean(network: keras.Model, passes: Iterable[Any]) -> None:

@@ -41,6 +41,7 @@ class GenerativeModel(keras.Model):
         self.seed = seed
         self.ema = ema
         self.ema_generator = _copy_network(generator) if ema else None
+        self.xla_samples = False  # `compile` decides whether XLA compiles what is sampled beside training, too.
         self._pass_through: Callable[..., tf.Tensor] | None = None
         self.built = True  # Otherwise Keras would call the model on clips to build networks that are built already.
 
@@ -148,7 +149,7 @@ class GenerativeModel(keras.Model):
         """Calls the sampling generator on each batch in training mode."""
         if self._pass_through is None:  # The first estimation traces it while momentum is 0, and the trace keeps that.
 
-            @tf.function(autograph=False)
+            @tf.function(autograph=False, jit_compile=self.xla_samples)
             def pass_through(clips: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
                 inputs = self.generator_inputs(clips, index)
                 return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]

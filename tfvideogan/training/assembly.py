@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 from tfvideogan.config import Config, TrainConfig
-from tfvideogan.data import pipeline
+from tfvideogan.data import clips, pipeline
 from tfvideogan.data.sources import Weighted, open_sources
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
@@ -32,7 +33,7 @@ def open_data(config: Config) -> list[Weighted]:
 def batches(
     config: Config, sources: Sequence[Weighted], seed: int, first: int = 0, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """A run's batches [N, T, H, W, 3] in [-1, 1], of which each of several workers gets its part.
+    """A run's batches, uint8 [N, T, H, W, 3], of which each of several workers gets its part.
 
     Args:
         first: the number of clips that all workers together have taken. Each takes the same number, so where it does
@@ -67,32 +68,58 @@ def learning_rates(options: TrainConfig) -> tuple[Rate, Rate]:
     return options.learning_rate, options.discriminator_learning_rate
 
 
-def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, bool], bool]:
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """What a step tells of itself. Whoever asks waits until the device has taken it."""
+
+    step: int
+    _stop: tf.Tensor
+    _skipped_in_a_row: tf.Tensor
+
+    @property
+    def stop(self) -> bool:
+        """Whether any host was asked to stop."""
+        return bool(self._stop)
+
+    @property
+    def skipped_in_a_row(self) -> int:
+        """How many of the last steps, up to this one, were skipped as not finite."""
+        return int(self._skipped_in_a_row)
+
+
+def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, int, bool], StepReport]:
     """The model's train step on all replicas, each of which takes its rows of its host's batch.
 
     Returns:
-        A function of this host's clips [N, T, H, W, 3], and of whether this host was asked to stop, that takes
-        a step and says whether any host was.
+        A function of this host's batch (uint8 [N, T, H, W, 3]), the number that the step will have, and whether this
+        host was asked to stop. It starts the step, and need not wait until a GPU has taken it.
     """
 
-    def step_of_replica(clips: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        model.train_step(clips)
-        return ~vote(~stop)
+    def step_of_replica(batch: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        model.train_step(clips.to_float(batch))
+        return ~vote(~stop), model.skipped_in_a_row.read_value()
 
     distributed_step = tf.function(
-        lambda clips, stop: runtime.strategy.run(step_of_replica, args=(clips, stop)), autograph=False
+        lambda batch, stop: runtime.strategy.run(step_of_replica, args=(batch, stop)),
+        autograph=False,  # No step branches on a tensor, and AutoGraph would take a tenth of a short run's time.
     )
 
-    def step(clips: tf.Tensor, stop: bool) -> bool:
-        rows = len(clips) * runtime.workers // runtime.replicas
-
-        def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
-            first = context.replica_id_in_sync_group * rows % len(clips)
-            return clips[first : first + rows]
-
-        # The host splits the batch, since a DistributedIterator could not be resumed.
-        mine = runtime.strategy.experimental_distribute_values_from_function(rows_of)
-        stops = distributed_step(mine, tf.constant(stop))
-        return bool(runtime.strategy.experimental_local_results(stops)[0])
+    def step(batch: tf.Tensor, number: int, stop: bool) -> StepReport:
+        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop))
+        return StepReport(number, *(runtime.strategy.experimental_local_results(report)[0] for report in reports))
 
     return step
+
+
+def _shared_out(batch: tf.Tensor, runtime: Runtime) -> tf.Tensor:
+    """Each replica's rows of its host's batch, which the host splits: a DistributedIterator could not be resumed."""
+    if runtime.replicas == 1:
+        return batch
+    rows = len(batch) * runtime.workers // runtime.replicas
+
+    def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
+        first = context.replica_id_in_sync_group * rows % len(batch)
+        return batch[first : first + rows]
+
+    with tf.device("CPU:0"):  # Otherwise the whole batch would be copied to the first GPU, and split there.
+        return runtime.strategy.experimental_distribute_values_from_function(rows_of)

@@ -40,8 +40,8 @@ def describe(config: Config, run_dir: str | Path) -> str:
     for stage in range(1, registry.num_stages(config.model.model) + 1):
         lines += _stage(assembly.new_model(config, runtime, stage), stage, rows, config.train.precision)
     lines.append(f"data            {config.data.data}: {sum(len(s.source) for s in sources):,} clips")
-    low, high = float(tf.reduce_min(clips)), float(tf.reduce_max(clips))
-    lines.append(f"first batch     {tuple(clips.shape)} {clips.dtype.name} in [{low:.3f}, {high:.3f}]")
+    low, high = int(tf.reduce_min(clips)), int(tf.reduce_max(clips))
+    lines.append(f"first batch     {tuple(clips.shape)} {clips.dtype.name} in [{low}, {high}]")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""When batch normalisation's statistics are estimated anew, and over which batches."""
+"""Batch normalisation's statistics in a training: when they are estimated anew, and what replicas make of theirs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import itertools
 
 import tensorflow as tf
 
+from tfvideogan.data import clips
+from tfvideogan.models import batch_statistics
 from tfvideogan.models.adversarial import AdversarialModel
 
 FINAL_BATCHES = 32  # When a stage ends, its statistics become the mean over so many batches.
@@ -13,22 +15,36 @@ AVERAGE_BATCHES = 8  # A moving average gets its own statistics over so many, be
 
 
 class BatchStatistics:
-    """Estimates over the first batches of a run, the same ones each time.
+    """The moving statistics of a model's networks.
 
-    TensorFlow never frees all of a data set or of an iterator, so both are made once.
+    TensorFlow never frees all of a data set, an iterator or a function, so each is made once.
 
     Args:
-        batches: the run's batches [N, T, H, W, 3] in [-1, 1], from its first step on.
+        batches: the run's batches, uint8 [N, T, H, W, 3], from its first step on. Estimates are over the first of
+            them, the same ones each time.
     """
 
-    def __init__(self, batches: tf.data.Dataset):
-        self._batches = batches
-        self._for_average = iter(batches.take(AVERAGE_BATCHES).repeat())
+    def __init__(self, model: AdversarialModel, batches: tf.data.Dataset):
+        self._model, self._batches = model, batches.map(clips.to_float)
+        self._for_average = iter(self._batches.take(AVERAGE_BATCHES).repeat())
+        self._average = tf.function(self._average_over_replicas, autograph=False)
 
-    def estimate_for_average(self, model: AdversarialModel) -> None:
+    def average_over_replicas(self) -> None:
+        """Gives all replicas the mean of the statistics that each of them has gathered from its own clips.
+
+        All hosts do so together. Otherwise a sample and a checkpoint would show the first replica's.
+        """
+        if self._model.distribute_strategy.num_replicas_in_sync > 1:
+            self._average()
+
+    def _average_over_replicas(self) -> None:
+        networks = [self._model.generator, self._model.discriminator]
+        self._model.distribute_strategy.run(batch_statistics.average_over_replicas, args=(networks,))
+
+    def estimate_for_average(self) -> None:
         """Estimates the statistics of averaged weights, which differ from the average of the statistics in training."""
-        model.estimate_batch_statistics(itertools.islice(self._for_average, AVERAGE_BATCHES))
+        self._model.estimate_batch_statistics(itertools.islice(self._for_average, AVERAGE_BATCHES))
 
-    def estimate_final(self, model: AdversarialModel) -> None:
+    def estimate_final(self) -> None:
         """Estimates the statistics that a finished stage is sampled with."""
-        model.estimate_batch_statistics(self._batches.take(FINAL_BATCHES))
+        self._model.estimate_batch_statistics(self._batches.take(FINAL_BATCHES))

@@ -104,7 +104,7 @@ class StageLoop:
         self.is_chief = stage.runtime.is_chief
         self.samples = Samples(stage.model, stage.sources[0].source, self.options.seed)
         first_batches = assembly.batches(stage.config, stage.sources, self.options.seed)
-        self.statistics = estimation.BatchStatistics(first_batches)
+        self.statistics = estimation.BatchStatistics(stage.model, first_batches)
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
@@ -130,31 +130,53 @@ class StageLoop:
         """The loop itself."""
         stage = self.stage
         batches, train_step = stage.batches(), assembly.step_function(stage.model, stage.runtime)
+        unread: list[assembly.StepReport] = []
         save_is_due = False
         while stage.step < stage.steps:
             if stage.step == profile.start < profile.stop:
                 self.journal.start_profile()
-            stop = train_step(next(batches), bool(self.stop.signal_number))
+            unread.append(train_step(next(batches), stage.step + 1, bool(self.stop.signal_number)))
             stage.count_step()
             bar.update()
+            save_is_due |= stage.step % self.options.checkpoint_every == 0
+            due = save_is_due or self._is_due() or stage.step == profile.stop
+            stop, skipped = self._read(unread, due)
+            if due or stop:
+                self.statistics.average_over_replicas()
             if stage.step == profile.stop:
                 self.journal.stop_profile()
-            skipped = stage.skipped_in_a_row()
             self._log_if_due(bar)
             if skipped >= MOST_SKIPPED:
                 if not self._go_back():
                     return NOT_FINITE
                 batches, train_step = stage.batches(), assembly.step_function(stage.model, stage.runtime)
-                save_is_due = False
+                unread, save_is_due = [], False
                 bar.update(stage.step - bar.n)
             elif stage.step < stage.steps:
                 if stop and not skipped:
                     return self._save_and_stop()
-                save_is_due |= stage.step % self.options.checkpoint_every == 0
                 if self.is_chief:
                     self._write_sample_and_checkpoint(save_is_due and not skipped)
                 save_is_due &= bool(skipped)  # A save that is due waits for a step that is finite.
         return 0
+
+    def _read(self, unread: list[assembly.StepReport], due: bool) -> tuple[bool, int]:
+        """Whether a host was asked to stop, and how many steps in a row were skipped up to the last one read.
+
+        The newest report stays unread, so that the host prepares a step while the device takes the one before, unless
+        something is due after it or it is the one to stop after.
+        """
+        stop, skipped = False, 0
+        while len(unread) > (0 if due or stop else 1) and skipped < MOST_SKIPPED:
+            report = unread.pop(0)
+            stop |= report.stop
+            skipped = self.stage.skipped_in_a_row(report)
+        return stop, skipped
+
+    def _is_due(self) -> bool:
+        """Whether the stage ends, logs or shows a sample at the present step."""
+        step = self.stage.step
+        return step == self.stage.steps or 0 in (step % self.options.log_every, step % self.options.sample_every)
 
     def _go_back(self) -> bool:
         """Takes the stage back to its last good checkpoint; says whether the run may go on from there."""
@@ -181,7 +203,7 @@ class StageLoop:
                 "asked to stop: saving step %d of stage %d; the same command goes on", stage.step, stage.number
             )
             if self.options.ema and number == signal.SIGINT:  # After SIGTERM there is no time for it.
-                self.statistics.estimate_for_average(stage.model)
+                self.statistics.estimate_for_average()
             stage.save()
         return 128 + number
 
@@ -190,7 +212,7 @@ class StageLoop:
         stage = self.stage
         sample = stage.step % self.options.sample_every == 0
         if (sample or save) and self.options.ema:
-            self.statistics.estimate_for_average(stage.model)
+            self.statistics.estimate_for_average()
         if sample:
             self.journal.write_sample(stage.step, self.samples.picture())
         if save:
@@ -203,7 +225,7 @@ class StageLoop:
         logger.info(
             "stage %d: re-estimating batch normalisation over %d batches", stage.number, estimation.FINAL_BATCHES
         )
-        self.statistics.estimate_final(stage.model)
+        self.statistics.estimate_final()
         self.journal.write_sample(stage.step, self.samples.picture())
         stage.save()
 

@@ -45,6 +45,13 @@ class Runtime:
     def is_chief(self) -> bool:
         return self.worker == 0
 
+    def sent_ahead(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """The same batches; those of a single replica on a GPU are copied there before they are asked for."""
+        gpus = tf.config.list_logical_devices("GPU")
+        if self.replicas > 1 or not gpus:
+            return batches
+        return batches.apply(tf.data.experimental.prefetch_to_device(gpus[0].name))
+
     def sum_over_hosts(self, value: int) -> int:
         """The sum of a number over the hosts, each giving its own; waits for all of them."""
         if self.workers == 1:
@@ -92,6 +99,7 @@ def open_runtime(options: TrainConfig, batch_size: int) -> Runtime:
         xla = _xla_of_the_device()
     # Grappler's remapper fails on the graphs of gradients with a warning, and would gain nothing in training.
     tf.config.optimizer.set_experimental_options({"remapping": False})
+    _choose_tf32(options.tf32)
     logger.info("precision %s, batch of %d on %d replica(s)", options.precision, batch_size, replicas)
     keras.mixed_precision.set_global_policy(options.precision)
     keras.utils.set_random_seed(options.seed)
@@ -192,6 +200,15 @@ def _decide_xla(options: TrainConfig) -> bool | None:
         logger.info("XLA is %s: asked for by --xla", options.xla)
         return options.xla == "on"
     return None
+
+
+def _choose_tf32(choice: str) -> None:
+    if choice != "auto":
+        tf.config.experimental.enable_tensor_float_32_execution(choice == "on")
+    if tf.config.list_logical_devices("GPU") or choice != "auto":
+        on = tf.config.experimental.tensor_float_32_execution_enabled()
+        why = "TensorFlow's default" if choice == "auto" else "asked for by --tf32"
+        logger.info("TF32 is %s: %s (no effect on CPUs, nor on GPUs before Ampere)", "on" if on else "off", why)
 
 
 def _xla_of_the_device() -> bool:

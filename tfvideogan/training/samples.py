@@ -6,7 +6,7 @@ import numpy as np
 
 from tfvideogan.data import pipeline
 from tfvideogan.data.sources import ClipSource
-from tfvideogan.inference import visuals
+from tfvideogan.inference import sampling, visuals
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
 
@@ -22,7 +22,7 @@ class Samples:
     """
 
     def __init__(self, model: AdversarialModel, source: ClipSource, seed: int):
-        self._model = model
+        self._forward = sampling.forward_pass(model)
         if model.predicts:
             batches = pipeline.evaluation_batches(source, model.num_frames, COUNT, COUNT)
             self._real = next(iter(batches)).numpy()
@@ -32,5 +32,5 @@ class Samples:
 
     def picture(self) -> np.ndarray:
         """A moving picture uint8 [T, H, W, 3] with a labelled row for each output."""
-        outputs = {name: value.numpy() for name, value in self._model(self._inputs).items()}
+        outputs = {name: value.numpy() for name, value in self._forward(self._inputs).items()}
         return visuals.labelled_rows(visuals.sample_rows(outputs, self._real))

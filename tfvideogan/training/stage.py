@@ -82,7 +82,8 @@ class Stage:
     def batches(self) -> Iterator[tf.Tensor]:
         """This host's part of the batches from the present step on."""
         host = self.runtime.worker, self.runtime.workers
-        return iter(assembly.batches(self.config, self.sources, self.model.seed, self.clips, *host))
+        batches = assembly.batches(self.config, self.sources, self.model.seed, self.clips, *host)
+        return iter(self.runtime.sent_ahead(batches))
 
     def count_step(self) -> None:
         """Counts a step that the model has taken, and the clips of its batch."""
@@ -99,14 +100,14 @@ class Stage:
         """Whether the run folder holds a checkpoint of this stage, good or damaged."""
         return any(checkpoint.stage == self.number for checkpoint in self.folder.list())
 
-    def skipped_in_a_row(self) -> int:
-        """How many of the last steps were skipped as not finite; if the last one was, that is logged."""
-        skipped = int(self.model.skipped_in_a_row.numpy())
+    def skipped_in_a_row(self, report: assembly.StepReport) -> int:
+        """How many of the steps up to this one were skipped as not finite; if it was itself, that is logged."""
+        skipped = report.skipped_in_a_row
         if skipped:
             scales = [f"{update.scale.numpy():g}" for update in self.model.updates if update.scales]
             logger.warning(
                 "stage %d, step %d: a loss or a gradient is not finite, the update is skipped (%d in a row%s)",
-                *(self.number, self.step, skipped, f"; loss scales are now {' and '.join(scales)}" if scales else ""),
+                *(self.number, report.step, skipped, f"; loss scales are now {' and '.join(scales)}" if scales else ""),
             )
         return skipped
 
