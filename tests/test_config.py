@@ -138,13 +138,16 @@ class ChecksTest(tf.test.TestCase):
             "adversarial_weight": {"mdgan"},
             "ranking_weight": {"mdgan"},
             "refine_steps": {"mdgan"},
+            "residual": {"mdgan"},
         }
+        values = {"residual": True}
         for name, models in users.items():
+            value = values.get(name, 1)
             for model in MODELS:
                 if model in models:
-                    self.assertEqual(Config.create(model=model, **{name: 1}).flat()[name], 1)
+                    self.assertEqual(Config.create(model=model, **{name: value}).flat()[name], value)
                 else:
-                    self.refused(f"no meaning for --model={model}.*{', '.join(models)}.*", model=model, **{name: 1})
+                    self.refused(f"no meaning for --model={model}.*{', '.join(models)}.*", model=model, **{name: value})
 
 
 class ConfigFilesTest(tf.test.TestCase):

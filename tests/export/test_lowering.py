@@ -144,6 +144,10 @@ class LoweringTest(tf.test.TestCase):
         for name, stage in tiny.MODELS:
             self.check(tiny.model(name, stage), f"{name} stage {stage}")
 
+    def test_a_residual_is_the_same_function(self):
+        for stage in (1, 2):
+            self.check(tiny.changing(stage), f"residual, stage {stage}")
+
     def test_the_moving_average_is_what_is_lowered(self):
         model = tiny.model("vgan", ema=0.9)
         for average in model.ema_generator.trainable_variables:

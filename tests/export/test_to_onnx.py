@@ -110,6 +110,22 @@ class ToONNXTest(tf.test.TestCase):
                 self.assertAllClose(predict(content, inputs[:1]), video[:1], atol=0.02)
                 self.check_integers(content)
 
+    def test_a_residual_in_every_precision(self):
+        model = tiny.changing()
+        graph = to_onnx.in_float32(model, lowering=True).SerializeToString()
+        inputs = probe_inputs(model, 24)
+        files = {
+            precision: to_onnx.finished(onnx.load_from_string(graph), model, precision, inputs[8:])
+            for precision in conversion.BYTES
+        }
+        self.check(model, files["float32"], 1e-4)
+        self.check(model, files["float16"], 5e-3)
+        expected = model(inputs[:8])["clip"].numpy()
+        self.assertGreater(np.std(expected - inputs[:8, np.newaxis]), 0.1)  # a copy would be near, too
+        error = predict(files["int8"], inputs[:8]) - expected
+        self.assertGreater(10 * np.log10(4 / np.mean(error**2)), 38.0)
+        self.check_integers(files["int8"])
+
     def check_integers(self, content: bytes) -> None:
         """Every product takes its input and its weights out of int8."""
         graph = onnx.load_from_string(content).graph

@@ -99,6 +99,20 @@ class ToTFLiteTest(tf.test.TestCase):
                 self.assertAllClose(predict(content, name, inputs[:1]), video[:1], atol=0.02)
                 self.check_integers(content)
 
+    def test_a_residual_in_every_precision(self):
+        model, folder = tiny.changing(), self.create_tempdir().full_path
+        to_tflite.save(model, lowering=True, folder=folder)
+        whole, half = (to_tflite.of_saved_model(folder, precision) for precision in ("float32", "float16"))
+        self.check(model, whole, 1e-4)
+        self.check_operators(whole)
+        self.check(model, half, 5e-3)
+        inputs = probe_inputs(model, 24)
+        content = to_tflite.of_saved_model(folder, "int8", calibration=inputs[8:])
+        expected = model(inputs[:8])["clip"].numpy()
+        self.assertGreater(np.std(expected - inputs[:8, np.newaxis]), 0.1)  # a copy would be near, too
+        self.assertGreater(psnr(predict(content, "frame", inputs[:8]), expected), 38.0)
+        self.check_integers(content)
+
     def check_integers(self, content: bytes) -> None:
         ops, tensors = operators(content)
         for op in ops:

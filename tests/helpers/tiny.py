@@ -92,6 +92,16 @@ def contrasting(name: str, stage: int = 1, **options) -> AdversarialModel:
     return made
 
 
+def changing(stage: int = 1, stddev: float = 0.03, **options) -> AdversarialModel:
+    """A contrasting MD-GAN with `residual`, whose last weights, zero at the start, are as after a training."""
+    made = contrasting("mdgan", stage, residual=True, **options)
+    random = np.random.default_rng(1)
+    for network in made.sampling_networks.values():
+        kernel = [layer for layer in network.layers if hasattr(layer, "kernel")][-1].kernel
+        kernel.assign(random.normal(0, stddev, kernel.shape))
+    return made
+
+
 @contextlib.contextmanager
 def all_forms() -> Iterator[AdversarialModel]:
     """A `vgan` with transposed convolutions of every lowered form, within limits that a small network crosses.

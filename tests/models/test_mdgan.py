@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tests.helpers import tiny
 from tfvideogan import losses
-from tfvideogan.models import mdgan
+from tfvideogan.data.clips import to_float, to_uint8
+from tfvideogan.models import blocks, mdgan, registry
 
 
 class NetworksTest(tf.test.TestCase):
@@ -36,6 +37,61 @@ class NetworksTest(tf.test.TestCase):
         self.assertEqual(clip.shape, (2, 5, 8, 8, 3))
         for t in range(5):
             self.assertAllEqual(clip[:, t], frame)
+
+
+class ResidualTest(tf.test.TestCase):
+    """`blocks.Residual`, and the networks that end in it."""
+
+    def test_it_adds_before_the_tanh(self):
+        random = np.random.default_rng(0)
+        clip, change = random.uniform(-1, 1, [2, 3, 4, 4, 3]), random.normal(0, 3, [2, 3, 4, 4, 3])
+        clip[0, 0, 0, 0] = 1.0, -1.0, 0.0
+        limited = np.clip(clip, -1 + 2**-8, 1 - 2**-8)
+        expected = np.tanh(np.arctanh(limited) + change)
+        made = blocks.Residual()(tf.constant(clip), tf.constant(change))
+        self.assertAllClose(made, expected, atol=2e-5, rtol=0)
+
+    def test_at_zero_it_copies_every_level_and_can_still_change_it(self):
+        levels = np.arange(256, dtype=np.uint8)
+        change = tf.zeros([256])
+        with tf.GradientTape() as tape:
+            tape.watch(change)
+            copy = blocks.Residual()(to_float(levels), change)
+        self.assertAllEqual(to_uint8(copy.numpy()), levels)
+        self.assertAllGreater(tape.gradient(copy, change), 2**-8)
+
+    def test_the_largest_changes_stay_in_range(self):
+        made = blocks.Residual()(tf.constant([1.0, -1.0, 1.0, -1.0]), tf.constant([1e4, 1e4, -1e4, -1e4]))
+        self.assertAllClose(made, [1.0, 1.0, -1.0, -1.0], atol=1e-6)
+
+    def test_training_begins_with_copying(self):
+        frames = tiny.clips("mdgan", 2)[:, 0]
+        for stage in (1, 2):
+            keras.utils.set_random_seed(7)
+            model = registry.build_model(tiny.config("mdgan", residual=True).model, stage)
+            for clip in model(frames).values():
+                self.assertAllClose(clip, mdgan.repeat_frame(frames, tiny.FRAMES), atol=2**-8 + 1e-6, rtol=0)
+            model.compile()
+            before = tiny.weights(model)
+            model.train_step(tiny.clips("mdgan", 2))
+            self.assertNotAllEqual(tiny.weights(model), before)
+            self.assertGreater(np.abs(model.generator.layers[-2].kernel).max(), 0.0)
+
+    def test_it_is_float32_under_mixed_precision(self):
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        self.addCleanup(keras.mixed_precision.set_global_policy, "float32")
+        model = tiny.changing()
+        frames = to_float(np.tile(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), [1, 2, 2, 3]))
+        model.generator.layers[-2].kernel.assign(tf.zeros_like(model.generator.layers[-2].kernel))
+        copy = model(frames)["clip"]
+        self.assertEqual(copy.dtype, tf.float32)
+        self.assertAllEqual(to_uint8(copy[:, 1].numpy()), to_uint8(frames))  # bfloat16 has no more than 8 bits
+
+    def test_a_file_holds_it(self):
+        model, path = tiny.changing(2), self.create_tempdir().full_path + "/model.keras"
+        model.save(path)
+        frames = tiny.clips("mdgan", 1)[:, 0]
+        self.assertAllEqual(keras.saving.load_model(path)(frames)["clip"], model(frames)["clip"])
 
 
 class ObjectiveTest(tf.test.TestCase):

@@ -14,6 +14,9 @@ import keras
 from tfvideogan.models.batch_norm import BatchNormalization
 
 LEAKY_SLOPE = 0.2
+# A value nearer to -1 or 1 could hardly be changed. This is the largest distance from which a copy, rounded to uint8,
+# is still the value itself: half a level is 1 / 255.
+RESIDUAL_MARGIN = 2.0**-8
 SMALLEST_MAP = 4  # every ladder ends at feature maps of 4x4 pixels
 
 
@@ -88,6 +91,28 @@ def leaky_relu(x: Any, slope: float = LEAKY_SLOPE) -> Any:
 def head(x: Any, activation: str, name: str) -> Any:
     """A network's output: the activation, in float32 under every precision policy."""
     return keras.layers.Activation(activation, dtype="float32", name=name)(x)
+
+
+@keras.saving.register_keras_serializable(package="tfvideogan")
+class Residual(keras.layers.Layer):
+    """A clip changed by a network: tanh(atanh(x) + u), in float32 under every precision policy (ours).
+
+    Values x of the clip nearer to -1 or 1 than `RESIDUAL_MARGIN` are moved there, since their atanh would be infinite
+    and their gradient zero. The layer computes the same by the addition theorem, as (x + tanh u) / (1 + x tanh u),
+    since TFLite has no atanh.
+
+    Call arguments:
+        clip x [N, T, H, W, 3] in [-1, 1], and change u of the same shape, any real numbers -> clip in [-1, 1]. At
+        u = 0 it is x. A clip of one frame stands for all.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(**options | {"dtype": "float32"})
+
+    def call(self, clip: Any, change: Any) -> Any:
+        limit = 1.0 - RESIDUAL_MARGIN
+        clip, change = keras.ops.clip(clip, -limit, limit), keras.ops.tanh(change)
+        return (clip + change) / (1.0 + clip * change)
 
 
 def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:

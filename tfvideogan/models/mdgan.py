@@ -6,6 +6,8 @@ the layer sizes of the released networks (generators and the stage-2 discriminat
     Y1 = G1(X)   Base-Net: X is the first frame repeated; content, L1
     Y2 = G2(Y1)  Refine-Net: motion, Gram matrices and a ranking loss
 
+`residual` is ours: each network then predicts the change of its input.
+
 Deviations: the authors released no training code, so D1 has the layers of their D2, and the
 Base-Net is frozen in stage 2 and runs with inference statistics. Sizes other than
 128x128x32 are ours: they have fewer or more levels at the coarse end, and the width
@@ -29,7 +31,11 @@ SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
 
 
 def base_generator(
-    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+    base_width: int = 32,
+    frame_size: int = 128,
+    num_frames: int = 32,
+    init_stddev: float = 0.02,
+    residual: bool = False,
 ) -> keras.Model:
     """G1, the Base-Net: a 3D U-Net whose skips are additions.
 
@@ -38,6 +44,8 @@ def base_generator(
         frame_size: height and width in pixels, a power of two from 32.
         num_frames: frames a clip, a power of two from 2.
         init_stddev: standard deviation of the initial weights.
+        residual: the network predicts the change of its input (`blocks.Residual`, ours). Its last weights are zero at
+            the start, so that training begins with copying.
 
     Returns:
         clip [N, T, H, W, 3] (a frame repeated T times) -> clip of the same shape, both in [-1, 1].
@@ -45,21 +53,25 @@ def base_generator(
     Raises:
         ValueError: a size that cannot be built.
     """
-    return _u_net("base_generator", base_width, frame_size, num_frames, init_stddev, finest_skip=0)
+    return _u_net("base_generator", base_width, frame_size, num_frames, init_stddev, residual, finest_skip=0)
 
 
 def refine_generator(
-    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+    base_width: int = 32,
+    frame_size: int = 128,
+    num_frames: int = 32,
+    init_stddev: float = 0.02,
+    residual: bool = False,
 ) -> keras.Model:
     """G2, the Refine-Net: G1 without the skips from conv1 and conv2.
 
     Arguments, result and errors are those of `base_generator`; the input is Y1.
     """
-    return _u_net("refine_generator", base_width, frame_size, num_frames, init_stddev, finest_skip=2)
+    return _u_net("refine_generator", base_width, frame_size, num_frames, init_stddev, residual, finest_skip=2)
 
 
 def _u_net(
-    name: str, base_width: int, frame_size: int, num_frames: int, stddev: float, finest_skip: int
+    name: str, base_width: int, frame_size: int, num_frames: int, stddev: float, residual: bool, finest_skip: int
 ) -> keras.Model:
     strides = _check_and_strides(base_width, frame_size, num_frames)
     widths = _widths(base_width, len(strides))
@@ -81,11 +93,13 @@ def _u_net(
         if level >= finest_skip:
             x = keras.layers.Add()([x, skips[level]])
         number = len(strides) - level + 1
-        width = widths[level - 1] if level else 3
-        x = blocks.deconv(x, width, **blocks.cube(strides[level]), **options, name=f"up_conv{number}")
         if level > 0:
+            x = blocks.deconv(x, widths[level - 1], **blocks.cube(strides[level]), **options, name=f"up_conv{number}")
             x = blocks.batch_norm_relu(x, name=f"up_bn{number}")
-    return keras.Model(clip, blocks.head(x, "tanh", "generated"), name=name)
+    options["stddev"] = 0.0 if residual else stddev
+    x = blocks.deconv(x, 3, **blocks.cube(strides[0]), **options, name=f"up_conv{number}")
+    generated = blocks.Residual(name="generated")(clip, x) if residual else blocks.head(x, "tanh", "generated")
+    return keras.Model(clip, generated, name=name)
 
 
 def discriminator(

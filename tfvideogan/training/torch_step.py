@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from tfvideogan import losses as keras_losses
+from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
 
 MOMENTUM = 0.1  # PyTorch's momentum of batch normalisation is 1 minus that of Keras.
@@ -64,6 +65,9 @@ class TorchNetwork:
             return self._batch_norm(layer)
         if kind == "Reshape":
             return lambda x, training: _reshape(x, len(layer.target_shape))  # noqa: ARG005
+        if kind == "Residual":
+            torch, limit = self._torch, 1.0 - blocks.RESIDUAL_MARGIN
+            return lambda x, y, training: torch.tanh(torch.atanh(x.clip(-limit, limit)) + y.float())  # noqa: ARG005
         if kind == "Activation":
             activation = getattr(self._torch, layer.activation.__name__)
             return lambda x, training: activation(x.float())  # noqa: ARG005
