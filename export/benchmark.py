@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from export import processes
+from export import measure, processes
 from export.report import FIGURES, FILE, Row, from_json, markdown_table, processor, versions
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums
 from tfvideogan.metrics import speed
+from tfvideogan.models import drift
 
 FAILED = 1
 NUM_INPUTS = 8
@@ -73,8 +74,8 @@ def main() -> int:
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     flops = flops_of(args.run_dir, report) if args.run_dir else None
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
-        inputs = Path(folder) / "inputs.npy"
-        np.save(inputs, inputs_of(report))
+        inputs = Path(folder) / "inputs.npz"
+        measure.save_inputs(inputs, inputs_of(report))
         artefacts = accepted(Path(args.dir), report)
         contenders = artefacts + (others(Path(folder), args.run_dir, report["stage"]) if args.others else [])
         rates = [speed.matrix_product_rate()]
@@ -167,12 +168,15 @@ def timed(contender: Contender, inputs: Path, repeats: int, threads: int) -> Row
     return dataclasses.replace(row, **figures)
 
 
-def inputs_of(report: dict[str, Any]) -> np.ndarray:
-    """Latents or frames of noise, made of the report alone: how long a network takes does not depend on them."""
+def inputs_of(report: dict[str, Any]) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Latents or frames of noise, the latter with their wind if it is taken, made of the report alone: how long a network takes does not depend on them."""
     random = np.random.default_rng(0)
     if not report["predicts"]:
         return random.standard_normal([NUM_INPUTS, 100]).astype(np.float32)
-    return random.uniform(-1, 1, [NUM_INPUTS, *report["clip"][1:]]).astype(np.float32)
+    frames = random.uniform(-1, 1, [NUM_INPUTS, *report["clip"][1:]]).astype(np.float32)
+    if not report.get("takes_wind"):  # Reports of former versions do not tell.
+        return frames
+    return frames, np.tile(np.float32(drift.DEFAULT_WIND), [NUM_INPUTS, 1])
 
 
 def flops_of(run_dir: str, report: dict[str, Any]) -> float:

@@ -14,11 +14,11 @@ import math
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import conversion, processes
+from export import conversion, measure, processes
 from export.report import Row
 from tfvideogan import cli
 from tfvideogan.config import UsageError
@@ -103,13 +103,14 @@ class Reference:
         self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str, flag: str = "--clips"
     ):
         from export.probes import held_out_inputs
+        from tfvideogan.inference import sampling
 
         skip = conversion.CALIBRATION_INPUTS
         inputs, self.checked_on = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip, flag)
-        self.expected = np.concatenate([model(row[None], training=False)["clip"] for row in inputs])
+        self.expected = np.concatenate([outputs["clip"] for outputs in sampling.sample(model, _one_by_one(inputs))])
         self._model = model
         self._folder = folder
-        np.save(folder / "inputs.npy", inputs)
+        measure.save_inputs(folder / "inputs.npz", inputs)
 
     def check(self, artefact: Path, precision: str, repeats: int = 20, threads: int = 2) -> Row:
         """The artefact's row of the report, with the status accepted or rejected, and a reason for the latter."""
@@ -123,7 +124,7 @@ class Reference:
             bytes=sum(file.stat().st_size for file in checksums.files_of_tree(tree)),
             sha256=checksums.sha256_of_tree(tree),
         )
-        inputs, outputs = self._folder / "inputs.npy", self._folder / "outputs.npz"
+        inputs, outputs = self._folder / "inputs.npz", self._folder / "outputs.npz"
         try:
             figures = processes.run_for_json(
                 "export.measure", artefact=tree, inputs=inputs, outputs=outputs, repeats=repeats, threads=threads
@@ -165,6 +166,13 @@ class Reference:
         if limit is None and row.psnr_db < SMALLEST_PSNR:
             return f"PSNR to Keras is {row.psnr_db:.1f} dB, less than {SMALLEST_PSNR:g}"
         return None
+
+
+def _one_by_one(inputs: Any) -> Iterable[Any]:
+    """Rows of what a model is called on, an array or a pair of arrays, as batches of one."""
+    if isinstance(inputs, tuple):
+        return zip(*map(_one_by_one, inputs), strict=True)
+    return (row[None] for row in inputs)
 
 
 def precision_of(artefact: Path) -> str:

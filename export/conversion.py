@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
@@ -68,8 +66,8 @@ def check_precision(precision: str, lowering: bool) -> None:
         raise UsageError("--precision=int8 needs --lowering=on: 3D convolutions have float kernels only")
 
 
-def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> np.ndarray:
-    """Latents [n, 100] from N(0, 1), or for predictors first frames [n, H, W, 3] in [-1, 1].
+def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> Any:
+    """Latents [n, 100] from N(0, 1), or what predictors are called on for clips: first frames [n, H, W, 3] in [-1, 1].
 
     Args:
         clips: the data set of the frames, or None for `trained_on`.

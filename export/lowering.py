@@ -18,45 +18,93 @@ for all between) instead of T.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from export import layers_2d
+from export import layers_2d, operators
 from export.layers_2d import TRANSPOSED, Index, Weights
 from export.rearrange import take
+from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D, *TRANSPOSED)
 ELEMENTWISE = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activation, keras.layers.BatchNormalization)
 
 
-def sampler(model: AdversarialModel, lowering: bool) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """From a batch of `model.sampling_input` to the dict of outputs: the lowered network, or the model itself."""
-    return lower(model) if lowering else lambda inputs: model(inputs, training=False)
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """What an exported function computes.
+
+    Attributes:
+        specs: its inputs.
+        sample: from a tensor for each of them to the dict of outputs.
+        variables: those that it reads.
+    """
+
+    specs: tuple[tf.TensorSpec, ...]
+    sample: Callable[..., dict[str, tf.Tensor]]
+    variables: list[Any]
 
 
-def lower(model: AdversarialModel) -> keras.Model:
+def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False) -> Sampler:
+    """The lowered network, or the model itself.
+
+    Args:
+        from_clip: a model that takes wind is given `clip` [N, T, H, W, 3] in its place, the frame as it drifts.
+    """
+    from_clip = from_clip and model.takes_wind
+    specs = (tf.TensorSpec([None, *model.clip_shape], tf.float32, name="clip"),) if from_clip else model.sampling_inputs
+    network = lower(model, from_clip) if lowering else model
+
+    def sample(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        if from_clip and not lowering:
+            return model.generate_from_clip(*inputs, model.sampling_generator, training=False)
+        return network(inputs if len(inputs) > 1 else inputs[0], training=False)
+
+    return Sampler(specs, sample, network.variables)
+
+
+def lower(model: AdversarialModel, from_clip: bool = False) -> keras.Model:
     """The network that the model samples with, made of 2D operations.
 
     Its weights are copies, into which the present statistics of batch normalisation are folded.
 
+    Args:
+        from_clip: as for `sampler`.
+
     Returns:
-        A network from latents [N, 100] or frames [N, H, W, 3] in [-1, 1] to the dict that the model returns.
+        A network from what the model is called on (`sampling_inputs`) to the dict that the model returns.
     """
-    spec = model.sampling_input
+    if model.takes_wind:
+        return _lower_drifting(model, from_clip)
+    (spec,) = model.sampling_inputs
     inputs = keras.Input(spec.shape[1:], name=spec.name)
     if not model.repeats_frame:
         return keras.Model(inputs, _lower(model.sampling_generator)(inputs), name="lowered")
     clip = _reshape(inputs, (1, *spec.shape[1:]))
-    if model.stage == 1:
-        outputs = {"clip": _lower(model.sampling_generator, repeated=True)(clip)}
+    return keras.Model(inputs, _stages(model, clip, repeated=True), name="lowered")
+
+
+def _lower_drifting(model: AdversarialModel, from_clip: bool) -> keras.Model:
+    """`lower` for a model that takes wind."""
+    if from_clip:
+        inputs = clip = keras.Input(model.clip_shape, name="clip")
     else:
-        base = _lower(model.base_generator, repeated=True)(clip)
-        outputs = {"clip": _lower(model.sampling_generator)(base), "base": base}
-    return keras.Model(inputs, outputs, name="lowered")
+        inputs = tuple(keras.Input(spec.shape[1:], name=spec.name) for spec in model.sampling_inputs)
+        clip = keras.layers.Lambda(model.input_clip, name=operators.DRIFT)(inputs)
+    return keras.Model(inputs, _stages(model, clip, repeated=False), name="lowered")
+
+
+def _stages(model: AdversarialModel, clip: Any, repeated: bool) -> dict[str, Any]:
+    """MD-GAN's stages, lowered, from the Base-Net's clip, which `repeated` may be one frame for all."""
+    if model.stage == 1:
+        return {"clip": _lower(model.sampling_generator, repeated)(clip)}
+    base = _lower(model.base_generator, repeated)(clip)
+    return {"clip": _lower(model.sampling_generator)(base), "base": base}
 
 
 def _lower(network: keras.Model, repeated: bool = False) -> keras.Model:
@@ -100,6 +148,11 @@ class _Walk:
             return self._convolve(self.network.get_layer(layer.name), inputs[0])
         if isinstance(layer, keras.layers.Add):
             return self._add(layer, *inputs[0])
+        if isinstance(layer, keras.layers.Concatenate):
+            return layer([self._all_frames(x) for x in inputs[0]])
+        if isinstance(layer, blocks.FirstFrame):
+            first = keras.layers.Lambda(take, arguments={"frames": (0,)})(inputs[0])
+            return self.remember(first, (0,) * inputs[0].shape[1])
         if isinstance(layer, keras.layers.Reshape):
             return _reshape(inputs[0], layer.target_shape)
         outputs = layer(*inputs, **options)

@@ -1,6 +1,6 @@
 """Runs one artefact in this process, which should be a fresh one: what it computes, how fast, in how much memory.
 
-python -m export.measure --artefact=FILE --inputs=INPUTS.npy --outputs=OUTPUTS.npz
+python -m export.measure --artefact=FILE --inputs=INPUTS.npz --outputs=OUTPUTS.npz
 
 The command prints one line of JSON, whose names are those of `export.report.Row`. It loads
 TensorFlow only for artefacts that need it, so that the memory is that of the artefact's own runtime.
@@ -26,7 +26,8 @@ LONGEST = 30.0  # after so many seconds of timing, slow networks are not run aga
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("artefact", None, "run folder, SavedModel, .tflite or .onnx")
-    flags.DEFINE_string("inputs", None, ".npy of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
+    flags.DEFINE_string("inputs", None, ".npz of latents [N, 100] or frames [N, H, W, 3] in [-1, 1], and of the "
+                        "wind [N, 2] of each frame for a run with --drift")  # fmt: skip
     flags.DEFINE_string("outputs", None, ".npz to write: a video of each row for each size of batch (default: none)")
     cli.define_stage()
     cli.define_timing()
@@ -39,14 +40,25 @@ def main() -> None:
         _load_tensorflow(args.threads)
     from tfvideogan.inference.artefacts import load_exported
 
-    inputs = np.load(args.inputs)
+    inputs = load_inputs(args.inputs)
     started = time.perf_counter()
     artefact = load_exported(args.artefact, args.threads, args.stage)
     figures = {"load_s": time.perf_counter() - started}
     if args.outputs:
         np.savez(args.outputs, **{f"batch_{size}": _in_batches(artefact.run, inputs, size) for size in BATCHES})
-    figures |= latency(lambda: artefact.run(inputs[:1]), args.repeats)
+    figures |= latency(lambda: artefact.run(*(part[:1] for part in inputs)), args.repeats)
     print(json.dumps(figures | {"peak_memory_mb": peak_memory_mb()}))
+
+
+def save_inputs(file: Path, inputs: Any) -> None:
+    """Writes what a model is called on, an array or a pair of arrays, for `--inputs`."""
+    np.savez(file, *(inputs if isinstance(inputs, tuple) else (inputs,)))
+
+
+def load_inputs(file: str | Path) -> tuple[np.ndarray, ...]:
+    """The arrays that `save_inputs` has written."""
+    with np.load(file) as parts:
+        return tuple(parts[name] for name in sorted(parts.files))
 
 
 def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
@@ -72,11 +84,12 @@ def peak_memory_mb() -> float | None:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
-def _in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int) -> np.ndarray:
+def _in_batches(run: Callable[..., np.ndarray], inputs: tuple[np.ndarray, ...], size: int) -> np.ndarray:
     """The video of every row, computed in batches of `size`; the first rows fill up the last batch."""
-    rows = np.arange(-(-len(inputs) // size) * size) % len(inputs)
-    videos = [run(inputs[rows[start : start + size]]) for start in range(0, len(rows), size)]
-    return np.concatenate(videos)[: len(inputs)]
+    count = len(inputs[0])
+    rows = np.arange(-(-count // size) * size) % count
+    videos = [run(*(part[rows[start : start + size]] for part in inputs)) for start in range(0, len(rows), size)]
+    return np.concatenate(videos)[:count]
 
 
 def _load_tensorflow(threads: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from export.report import table_of_rows
+from tfvideogan.models.drift import DEFAULT_WIND
 
 TITLES = {
     "vgan": "Video-GAN, two streams",
@@ -15,6 +16,7 @@ TITLES = {
     "vgan_conditional": "Video-GAN, conditional",
     "mdgan": "MD-GAN",
 }
+WIND = "{}, {}".format(*DEFAULT_WIND)
 PAPERS = {"vgan": "1609.02612", "mdgan": "1709.07592"}
 
 CARD = """# {title}
@@ -76,7 +78,7 @@ import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("{path}")
-(video,) = session.run(["video"], {{"{input}": {array}}})  # [1, {frames}, {size}, {size}, 3]
+(video,) = session.run(["video"], {{{input}}})  # [1, {frames}, {size}, {size}, 3]
 ```""",
 }
 
@@ -86,7 +88,7 @@ def model_card(report: dict[str, Any]) -> str:
     stages = {1: ", stage 1", 2: ", both stages"}[report["stage"]] if report["model"] == "mdgan" else ""
     facts = {
         "title": TITLES[report["model"]] + stages,
-        "takes": "a frame" if report["predicts"] else "100 latents from N(0, 1)",
+        "takes": _taken(report),
         "inputs": f"first frames of `{report['checked_on']}`" if report["predicts"] else report["checked_on"],
         "frames": report["clip"][0],
         "size": report["clip"][1],
@@ -97,6 +99,15 @@ def model_card(report: dict[str, Any]) -> str:
     return CARD.format(**report | report["machine"] | facts, snippets=_snippets(report))
 
 
+def _taken(report: dict[str, Any]) -> str:
+    if report["takes_wind"]:
+        return (
+            "a frame and its wind (how far what is seen moves a frame, in frame widths to the right and heights "
+            f"downwards, such as {WIND}; a TFLite file takes the clip in which the frame so drifts)"
+        )
+    return "a frame" if report["predicts"] else "100 latents from N(0, 1)"
+
+
 def _snippets(report: dict[str, Any]) -> str:
     frames, size = report["clip"][:2]
     first = {row.format: row.artefact for row in reversed(report["artefacts"]) if row.status == "accepted"}
@@ -105,7 +116,7 @@ def _snippets(report: dict[str, Any]) -> str:
             "call": 'predict("photo.jpg")',
             "signature": "predict",
             "tensor": f"frame=tf.zeros([1, {size}, {size}, 3], tf.uint8)",
-            "input": "frame",
+            "input": f'"frame": np.zeros([1, {size}, {size}, 3], np.float32)',
             "array": f"np.zeros([1, {size}, {size}, 3], np.float32)",
         }
     else:
@@ -113,9 +124,14 @@ def _snippets(report: dict[str, Any]) -> str:
             "call": "generate(seed=[1, 2])",
             "signature": "generate",
             "tensor": "seed=tf.constant([1, 2], tf.int64)",
-            "input": "latents",
+            "input": '"latents": np.random.default_rng(1).normal(size=[1, 100]).astype(np.float32)',
             "array": "np.random.default_rng(1).normal(size=[1, 100]).astype(np.float32)",
         }
+    if report["takes_wind"]:
+        code["call"] = f'predict("photo.jpg", wind=({WIND}))'
+        code["tensor"] += f", wind=tf.constant([[{WIND}]])"
+        code["input"] += f', "wind": np.float32([[{WIND}]])'
+        code["array"] = f"np.zeros([1, {frames}, {size}, {size}, 3], np.float32)"
     texts = [(ANY, next(iter(first.values())))] if first else []
     texts += [(ALONE[name], path) for name, path in first.items()]
     return "\n\n".join(text.format(path=path, frames=frames, size=size, **code) for text, path in texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from tfvideogan.files import optional
 TFLITE_PRODUCTS = {
     "CONV_2D", "CONV_3D", "CONV_3D_TRANSPOSE", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL",
 }  # fmt: skip
+# What moves a frame by the wind bears this name, is left in float on purpose, and is no part of the network.
+DRIFT = "drift"
 ONNX_PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
 
@@ -45,4 +48,10 @@ def _onnx_products(artefact: Path) -> list[bool]:
     """Whether the input or the weights of each convolution or matrix product do not come from int8."""
     graph = optional.package("onnx", "onnx").load(str(artefact), load_external_data=False).graph
     quantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    return [not quantised.issuperset(node.input[:2]) for node in graph.node if node.op_type in ONNX_PRODUCTS]
+    products = [node for node in graph.node if node.op_type in ONNX_PRODUCTS and not moves_the_frame(node)]
+    return [not quantised.issuperset(node.input[:2]) for node in products]
+
+
+def moves_the_frame(node: Any) -> bool:
+    """Whether a node of an ONNX graph is a part of moving the frame by the wind."""
+    return f"/{DRIFT}" in node.name

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import pipeline
 from tfvideogan.data.sources import open_source
+from tfvideogan.inference import sampling
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.generative import Inputs
 
 logger = logging.getLogger("tfvideogan.export")
 
@@ -25,8 +28,10 @@ def probe_inputs(
     seed: int = 1,
     skip: int = 0,
     flag: str = "--calibration",
-) -> np.ndarray:
+) -> Inputs:
     """Latents [count, 100] from N(0, 1), or for predictors frames [n, H, W, 3] of uint8 levels, scaled to [-1, 1].
+
+    For a model that takes wind they are pairs of frames and the wind of their clips [n, 2], measured.
 
     Args:
         count: how many inputs are wanted; a data set with fewer clips gives all that it has.
@@ -47,15 +52,16 @@ def probe_inputs(
         source = open_source(clips or SKIES, size, num_frames, max_clips=skip + count)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", flag, 1)) from error
-    frames = [clip[0] for clip in pipeline.evaluation_batches(source, num_frames, 1, skip + count).unbatch()]
-    if len(frames) < FEWEST:
-        raise UsageError(f"{flag} must have {FEWEST} clips at least. Received: {clips!r}, which has {len(frames)}")
-    return np.stack(frames[-count:])
+    batches = pipeline.evaluation_batches(source, num_frames, 1, skip + count).as_numpy_iterator()
+    rows = [sampling.first_frames(model, clip) for clip in batches]
+    if len(rows) < FEWEST:
+        raise UsageError(f"{flag} must have {FEWEST} clips at least. Received: {clips!r}, which has {len(rows)}")
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *rows[-count:])
 
 
 def held_out_inputs(
     model: AdversarialModel, count: int, clips: str | None, trained_on: str, skip: int, flag: str
-) -> tuple[np.ndarray, str]:
+) -> tuple[Inputs, str]:
     """Inputs to check a model with, other than those of its calibration as far as there are enough clips.
 
     They come from `probe_inputs`. A predictor without `clips` gets frames of the run's own data, and of built-in

@@ -117,6 +117,7 @@ def describe(
         "data": config.data.data,
         "checked_on": checked_on,
         "predicts": model.predicts,
+        "takes_wind": model.takes_wind,
         "clip": list(model.clip_shape),
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -2,9 +2,9 @@
 
 python -m export.to_onnx --run_dir=runs/mdgan --output=exported/mdgan.onnx
 
-The model takes `latents` [batch, 100] or `frame` [batch, H, W, 3] and gives `video`
-[batch, T, H, W, 3], all of them float32, with frames in [-1, 1]; its metadata says what else one
-must know. With float16 the weights are stored so, and the arithmetic is float32. With int8 (static
+The model takes `latents` [batch, 100] or `frame` [batch, H, W, 3], and of a run with --drift `wind`
+[batch, 2] beside it, and gives `video` [batch, T, H, W, 3], all of them float32, with frames in
+[-1, 1]; its metadata says what else one must know. With float16 the weights are stored so, and the arithmetic is float32. With int8 (static
 quantisation, QDQ) weights and activations are quantised, and runtimes compute in integers between.
 """
 
@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tfvideogan
-from export import conversion
+from export import conversion, operators
 from export.report import FPS
 from tfvideogan import cli
 from tfvideogan.files import optional
+from tfvideogan.models.drift import DEFAULT_WIND
 
 OPSET = 18
+WIND = "frame widths to the right and frame heights downwards, a frame"
 LARGE = 1024  # constants of so many numbers are stored as float16
 
 
@@ -32,7 +35,7 @@ def main() -> None:
     conversion.main(".onnx", convert, packages)
 
 
-def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
+def convert(model, precision: str = "float32", lowering: bool = True, calibration: Any = None) -> bytes:
     """A model as a serialised ONNX model; the arguments are those of `export.to_tflite.convert`.
 
     Raises:
@@ -49,15 +52,15 @@ def in_float32(model: Any, lowering: bool) -> Any:
     from export.lowering import sampler
 
     tf2onnx = optional.package("tf2onnx", "tf2onnx")
-    spec, sample = model.sampling_input, sampler(model, lowering)
-    function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
-    proto, _ = tf2onnx.convert.from_function(function, [spec], opset=OPSET)
+    made = sampler(model, lowering)
+    function = tf.function(lambda *inputs: {"video": made.sample(*inputs)["clip"]}, input_signature=made.specs)
+    proto, _ = tf2onnx.convert.from_function(function, list(made.specs), opset=OPSET)
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return proto
 
 
-def finished(proto: Any, model: Any, precision: str, calibration: np.ndarray | None = None) -> bytes:
+def finished(proto: Any, model: Any, precision: str, calibration: Any = None) -> bytes:
     """What `in_float32` has made, changed to a precision, with the model's metadata, checked and serialised."""
     onnx = optional.package("onnx", "onnx")
     if precision == "float16":
@@ -91,19 +94,23 @@ class _Rows:
     onnxruntime is an optional package, so its base class cannot be named here.
     """
 
-    def __init__(self, name: str, inputs: np.ndarray):
-        self._rows = ({name: row[np.newaxis]} for row in inputs)
+    def __init__(self, names: Sequence[str], inputs: Any):
+        parts = inputs if isinstance(inputs, tuple) else (inputs,)
+        self._rows = (
+            {name: row[np.newaxis] for name, row in zip(names, rows, strict=True)} for rows in zip(*parts, strict=True)
+        )
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._rows, None)
 
 
-def _quantise(proto: Any, calibration: np.ndarray) -> Any:
+def _quantise(proto: Any, calibration: Any) -> Any:
     """Quantises weights by channel to int8, and activations by the ranges that the calibration inputs give.
 
     Pre-processing finds the shapes and joins the operations that the runtime would join anyway, so that they are not
     quantised in between; without it onnxruntime warns. Its inference of symbolic shapes needs another package and is
-    skipped, since nothing here depends on it.
+    skipped, since nothing here depends on it. What moves the frame by the wind stays in float: 255 places in a frame
+    would be too few.
     """
     import onnx
 
@@ -114,8 +121,9 @@ def _quantise(proto: Any, calibration: np.ndarray) -> Any:
         )
         onnx.save(proto, plain)
         quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        rows = _Rows(proto.graph.input[0].name, calibration)
-        quantization.quantize_static(prepared, quantised, rows, per_channel=True)
+        rows = _Rows([port.name for port in proto.graph.input], calibration)
+        moving = [node.name for node in onnx.load(prepared).graph.node if operators.moves_the_frame(node)]
+        quantization.quantize_static(prepared, quantised, rows, per_channel=True, nodes_to_exclude=moving)
         return onnx.load(quantised)
 
 
@@ -123,7 +131,8 @@ def _metadata(model: Any) -> dict[str, str]:
     from tfvideogan.runs.loading import weights_sha256
 
     frames, height, width, _ = model.clip_shape
-    return {
+    wind = {"wind": WIND, "default_wind": "{:g},{:g}".format(*DEFAULT_WIND)} if model.takes_wind else {}
+    return wind | {
         "model": f"{type(model).__name__.lower()}, {model.sampling_generator.name}",
         "size": f"{frames} frames of {height} x {width} pixels",
         "value_range": "-1 to 1",

@@ -5,37 +5,44 @@ python -m export.to_tflite --run_dir=runs/vgan --output=exported/vgan_int8.tflit
 Its signature `serving_default` takes `latents` [B, 100] or `frame` [B, H, W, 3] and gives `video`
 [B, T, H, W, 3], all of them float32, with frames in [-1, 1]. A file is planned for B = 1; its input
 can be resized for another. With float16 the weights are stored so, and the arithmetic is float32.
-With int8 all arithmetic is in integers, except for conversions at both ends. The 3D convolutions
+Of a run with --drift it takes `clip` [B, T, H, W, 3] in place of a frame, the frame as it drifts
+with the wind, since positions in it are too fine for int8; `load_exported(...).predict(image, wind)`
+makes it. With int8 all arithmetic is in integers, except for conversions at both ends. The 3D convolutions
 of --lowering=off have float kernels only.
 """
 
 from __future__ import annotations
 
 import tempfile
+from typing import Any
 
 import numpy as np
 
 from export import conversion
 from tfvideogan import cli
+from tfvideogan.models.drift import drifting_clip
 
 
 def main() -> None:
     conversion.main(".tflite", convert)
 
 
-def convert(model, precision: str = "float32", lowering: bool = True, calibration: np.ndarray | None = None) -> bytes:
+def convert(model, precision: str = "float32", lowering: bool = True, calibration: Any = None) -> bytes:
     """A model as a TFLite file.
 
     Args:
         model: an `AdversarialModel`, which is sampled with inference statistics.
         precision: float32, float16 or int8.
         lowering: whether 2D operations replace the 3D ones.
-        calibration: for int8, latents [n, 100] or frames [n, H, W, 3] that give the ranges of values.
+        calibration: for int8, what the model is called on to find the ranges of values: latents [n, 100], frames
+            [n, H, W, 3], or the pair of these and their wind [n, 2].
 
     Raises:
         UsageError: int8 was asked for without lowering; runtimes would compute it in float.
     """
     conversion.check_precision(precision, lowering)
+    if calibration is not None and model.takes_wind:
+        calibration = drifting_clip(*calibration, model.num_frames)
     # From a concrete function or a Keras model the converter has lost weights; from a SavedModel it keeps them.
     with tempfile.TemporaryDirectory() as folder:
         save(model, lowering, folder)
@@ -48,10 +55,10 @@ def save(model, lowering: bool, folder: str) -> None:
 
     from export.lowering import sampler
 
-    spec, sample = model.sampling_input, sampler(model, lowering)
+    made = sampler(model, lowering, from_clip=True)
     module = tf.Module()
-    module.variables_held = [variable.value for variable in getattr(sample, "variables", model.variables)]
-    function = tf.function(lambda inputs: {"video": sample(inputs)["clip"]}, input_signature=[spec])
+    module.variables_held = [variable.value for variable in made.variables]
+    function = tf.function(lambda *inputs: {"video": made.sample(*inputs)["clip"]}, input_signature=made.specs)
     tf.saved_model.save(module, folder, signatures=function.get_concrete_function())
 
 

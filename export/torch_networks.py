@@ -1,6 +1,6 @@
 """A run's generator in PyTorch, to time it beside the artefacts.
 
-python -m export.torch_networks --run_dir=runs/vgan --inputs=INPUTS.npy
+python -m export.torch_networks --run_dir=runs/vgan --inputs=INPUTS.npz
 
 The command prints one line of JSON, whose names are those of `export.report.Row`: how long one
 clip takes, and the largest difference from Keras.
@@ -15,13 +15,14 @@ import numpy as np
 
 from export import measure
 from tfvideogan import cli
+from tfvideogan.config import UsageError
 from tfvideogan.files import optional
 
 
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("run_dir", None, "folder of a trained run")
-    flags.DEFINE_string("inputs", None, ".npy of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
+    flags.DEFINE_string("inputs", None, ".npz of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
     cli.define_stage()
     flags.DEFINE_enum("layout", "contiguous_format", ["contiguous_format", "channels_last_3d"], "of the weights in "
                       "memory; PyTorch's activations follow it")  # fmt: skip
@@ -37,7 +38,10 @@ def main() -> None:
 
     torch.set_num_threads(args.threads)
     model, _ = loading.load_model(args.run_dir, args.stage)
-    inputs = np.load(args.inputs)[:1]
+    if model.takes_wind:
+        raise UsageError(f"--run_dir must be a run without --drift, which PyTorch's copy does not know. "
+                         f"Received: {args.run_dir}")  # fmt: skip
+    inputs = measure.load_inputs(args.inputs)[0][:1]
     expected = model(inputs, training=False)["clip"].numpy()
     with torch.inference_mode():
         run = generator(torch, model, getattr(torch, args.layout))

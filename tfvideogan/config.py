@@ -63,6 +63,18 @@ class ModelConfig:
     residual: bool | None = flag(
         None, "mdgan: G1 predicts the change of its input, and G2 that of G1's clip (ours; paper: the clip itself)"
     )
+    drift: str | None = flag(
+        None,
+        "mdgan: on gives G1 the frame drifting with a wind that is given beside it (in training measured from the "
+        "clip), and the frame repeated; fused also gives it a mask to fuse the two, and needs --residual (ours; "
+        "paper: off, the frame repeated)",
+        choices=("off", "on", "fused"),
+    )
+
+    @property
+    def takes_wind(self) -> bool:
+        """Whether the model is given a wind beside each frame."""
+        return self.drift in ("on", "fused")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +159,7 @@ PAPER: dict[str, dict[str, Any]] = {
     "mdgan": {
         "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
         "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
-        "adversarial_weight": 1.0, "ranking_weight": 1.0, "residual": False,
+        "adversarial_weight": 1.0, "ranking_weight": 1.0, "residual": False, "drift": "off",
     },
 }  # fmt: skip
 
@@ -197,6 +209,7 @@ class Config:
         for field in fields():
             _check_value(field, values[field.name])
         model = self.model
+        check_drift(model.drift, model.residual)
         check_networks(model.base_width, model.frame_size, model.num_frames, SMALLEST_FRAME[model.model])
 
 
@@ -218,6 +231,13 @@ def check_networks(base_width: int, frame_size: int, num_frames: int, smallest: 
         )
     if not _is_power_of_two(num_frames) or not 2 <= num_frames <= 128:
         raise UsageError(f"--num_frames must be a power of two from 2 to 128. Received: {num_frames!r}")
+
+
+def check_drift(drift: str | None, residual: bool | None) -> None:
+    """Raises UsageError for a mask without a residual: what it fused would reach nothing."""
+    if drift == "fused" and not residual:
+        raise UsageError(f"--residual must be set for --drift=fused, whose mask makes what it changes. "
+                         f"Received: {residual!r}")  # fmt: skip
 
 
 def _is_power_of_two(value: Any) -> bool:

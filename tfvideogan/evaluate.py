@@ -1,6 +1,7 @@
 """Scores a trained run, and prints one JSON line: the scores, and all they depend on.
 
-A predictor's scores stand beside those of copying the first frame, a generator's beside those of real clips.
+A predictor's scores stand beside those of copying the first frame, a generator's beside those of real clips. A model
+that takes wind is given that of each real clip, and stands beside the first frame moved by it, too.
 
 python -m tfvideogan.evaluate --run_dir=runs/mdgan --data=synthetic:sky:test
 """

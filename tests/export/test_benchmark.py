@@ -169,7 +169,7 @@ class TorchTest(tf.test.TestCase):
         for name, stage in tiny.MODELS:
             model = tiny.model(name, stage)
             tiny.shake(model)
-            spec = model.sampling_input
+            spec = model.sampling_inputs[0]
             inputs = np.random.default_rng(0).uniform(-1, 1, [2, *spec.shape[1:]]).astype(np.float32)
             for layout in (torch.contiguous_format, torch.channels_last_3d):
                 clips = torch_networks.generator(torch, model, layout)(inputs)

@@ -17,7 +17,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def inputs_of(model, batch: int, seed: int = 1) -> tf.Tensor:
-    spec = model.sampling_input
+    spec = model.sampling_inputs[0]
     return tf.random.stateless_uniform([batch, *spec.shape[1:]], [seed, batch], -1.0, 1.0)
 
 
@@ -177,7 +177,7 @@ class LoweringTest(tf.test.TestCase):
     def test_only_2d_operations_are_left(self):
         for name, stage in tiny.MODELS:
             model = tiny.model(name, stage)
-            spec = model.sampling_input
+            spec = model.sampling_inputs[0]
             graphs = [
                 tf.function(lowering.sampler(model, low), input_signature=[spec]).get_concrete_function().graph
                 for low in (False, True)

@@ -52,7 +52,7 @@ class ToONNXTest(tf.test.TestCase):
             proto = onnx.load_from_string(content)
             onnx.checker.check_model(proto, full_check=True)
             self.assertEqual([(o.domain, o.version) for o in proto.opset_import if not o.domain], [("", 18)])
-            spec, size = model.sampling_input, tiny.frame_size(key[0])
+            spec, size = model.sampling_inputs[0], tiny.frame_size(key[0])
             shapes = {
                 value.name: [
                     dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim

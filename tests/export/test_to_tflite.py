@@ -45,7 +45,7 @@ class ToTFLiteTest(tf.test.TestCase):
             to_tflite.save(model, lowering=True, folder=cls.saved[key])
 
     def check(self, model, content: bytes, tolerance: float) -> None:
-        name = model.sampling_input.name
+        name = model.sampling_inputs[0].name
         inputs = probe_inputs(model, 12)[:3]
         expected = model(inputs)["clip"].numpy()
         self.assertGreater(expected.std(), 0.03)
@@ -93,7 +93,7 @@ class ToTFLiteTest(tf.test.TestCase):
                 content = to_tflite.of_saved_model(self.saved[key], "int8", calibration=inputs[8:])
                 expected = model(inputs[:8])["clip"].numpy()
                 self.assertBetween(expected.std(), 0.19, 0.3)
-                name = model.sampling_input.name
+                name = model.sampling_inputs[0].name
                 video = predict(content, name, inputs[:8])
                 self.assertGreater(psnr(video, expected), 38.0)
                 self.assertAllClose(predict(content, name, inputs[:1]), video[:1], atol=0.02)

@@ -29,7 +29,7 @@ class DescriptionTest(tf.test.TestCase):
         for name, stage in tiny.MODELS:
             with self.subTest(name=name, stage=stage):
                 model = tiny.model(name, stage)
-                spec = model.sampling_input
+                spec = model.sampling_inputs[0]
                 expected = [None, *model.clip_shape[1:]] if model.predicts else [None, 100]
                 self.assertEqual(spec.shape.as_list(), expected)
                 self.assertEqual((spec.name, spec.dtype), ("frame" if model.predicts else "latents", tf.float32))
@@ -49,7 +49,7 @@ class DescriptionTest(tf.test.TestCase):
                 tiny.shake(model)
                 self.assertEqual(list(model.sampling_networks), expected)
                 self.assertEqual(list(model.sampling_state()), expected)
-                inputs = tf.random.stateless_uniform([2, *model.sampling_input.shape[1:]], [0, 1], -1.0, 1.0)
+                inputs = tf.random.stateless_uniform([2, *model.sampling_inputs[0].shape[1:]], [0, 1], -1.0, 1.0)
                 x = mdgan.repeat_frame(inputs, model.num_frames) if model.repeats_frame else inputs
                 for network in model.sampling_networks.values():
                     x = network(x)

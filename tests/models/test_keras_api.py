@@ -123,7 +123,7 @@ class SavingTest(tf.test.TestCase):
                 for option in ("seed", "ema", "stage", "loss_names", "run_eagerly", "name"):
                     self.assertEqual(getattr(loaded, option), getattr(model, option), option)
                 self.assertEqual(state(loaded).tobytes(), state(model).tobytes())
-                inputs = tf.random.stateless_uniform([2, *model.sampling_input.shape[1:]], [0, 1], -1.0, 1.0)
+                inputs = tf.random.stateless_uniform([2, *model.sampling_inputs[0].shape[1:]], [0, 1], -1.0, 1.0)
                 self.assertAllEqual(loaded(inputs)["clip"], model(inputs)["clip"])
                 for one in (model, loaded):
                     one.train_on_batch(tiny.clips(name, 2, seed=1))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan.data import clips
+from tfvideogan.data import clips, wind
 from tfvideogan.data.sources import ClipSource, Weighted
+
+Batch = tf.Tensor | tuple[tf.Tensor, tf.Tensor]  # clips, or clips and their wind
 
 _DRAWN_TOGETHER = 4096  # So many choices between sources are drawn with one seed.
 _CHOICE, _VARIATION = 1, 2  # Choices and variations are drawn from separate streams of random numbers.
@@ -41,6 +44,7 @@ def training_batches(
     variation: Variation = Variation(),
     worker: int = 0,
     workers: int = 1,
+    with_wind: bool = False,
 ) -> tf.data.Dataset:
     """Endless shuffled batches, uint8 [N, T, H, W, 3], from the clip at position `first` on.
 
@@ -54,7 +58,14 @@ def training_batches(
         batch_size: N, the clips a batch of this worker.
         first: a position in this worker's order of clips.
         worker: the number of this host among `workers` hosts, each of which reads clips of its own.
+        with_wind: batches are pairs of clips and of their wind float32 [N, 2], measured from each clip as it is
+            varied (`wind.measure`).
+
+    Raises:
+        UsageError: there is no OpenCV to measure wind with.
     """
+    if with_wind:
+        wind.require()
     counts = _drawn_before(first, sources, seed, worker)
     decoded = [
         _decoded(weighted.source, weighted.source.shuffled(seed, count, worker, workers))
@@ -64,9 +75,10 @@ def training_batches(
     if len(sources) > 1:
         mixed = tf.data.Dataset.choose_from_datasets(decoded, _choices(first, sources, seed, worker))
 
-    def vary(position: tf.Tensor, clip: tf.Tensor) -> tf.Tensor:
+    def vary(position: tf.Tensor, clip: tf.Tensor) -> Any:
         own = tf.random.experimental.stateless_fold_in(_seeds(seed, _VARIATION), position * workers + worker)
-        return _varied(clip, num_frames, variation, own)
+        varied = _varied(clip, num_frames, variation, own)
+        return wind.with_wind(varied) if with_wind else varied
 
     return (
         tf.data.Dataset.zip(tf.data.Dataset.counter(first), mixed)
@@ -74,6 +86,11 @@ def training_batches(
         .batch(batch_size, drop_remainder=True)
         .prefetch(2)
     )
+
+
+def to_model(batch: tf.Tensor, wind: tf.Tensor | None = None) -> Batch:
+    """The parts of a training batch as models take them: clips in [-1, 1], with their wind if it was measured."""
+    return clips.to_float(batch) if wind is None else (clips.to_float(batch), wind)
 
 
 def evaluation_batches(source: ClipSource, num_frames: int, batch_size: int, num_clips: int) -> tf.data.Dataset:

@@ -4,6 +4,7 @@
 
     clips = load_exported("vgan.onnx").generate(seed=[1, 2])        # uint8 [2, T, H, W, 3]
     clip = load_exported("exported/mdgan").predict("photo.jpg")     # uint8 [1, T, H, W, 3]
+    clip = load_exported("drift.onnx").predict("photo.jpg", wind=(0.01, 0.0))
 
 The same seed gives the same clip in every format, up to the format's precision. With a TFLite or ONNX file
 `predict` and `run` need no TensorFlow, while `generate` loads it to draw the latents of the seeds.
@@ -20,6 +21,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.data import clips
 from tfvideogan.files import paths, pictures
 from tfvideogan.inference import openers
+from tfvideogan.models import drift
 
 
 class Exported:
@@ -29,21 +31,29 @@ class Exported:
         path: where the artefact lies, for messages.
         run: its function, from one batch to videos.
         input_shape: the shape of one row of a batch: [100] for latents, [H, W, 3] for a frame.
+        takes_wind: whether `run` takes the wind of each frame, too.
 
     Attributes:
         predicts: whether a clip is made from a picture, rather than from a seed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], run: openers.Run, input_shape: Sequence[int]):
+    def __init__(
+        self, path: str | os.PathLike[str], run: openers.Run, input_shape: Sequence[int], takes_wind: bool = False
+    ):
         self.path = path
         self.input_shape = tuple(input_shape)
         self.predicts = len(self.input_shape) == 3
+        self.takes_wind = takes_wind
         self._run = run
 
-    def run(self, inputs: np.ndarray) -> np.ndarray:
+    def run(self, inputs: np.ndarray, wind: np.ndarray | Sequence[float] | None = None) -> np.ndarray:
         """Latents [N, 100], or frames [N, H, W, 3] in [-1, 1] -> video float32 [N, T, H, W, 3] in [-1, 1].
 
         A SavedModel takes frames as uint8, so they are rounded for it.
+
+        Args:
+            wind: of a run with `--drift`, for each frame [N, 2] or one for all [2]: so many frame widths to the right
+                and frame heights downwards a frame (default 0.005, 0).
 
         Raises:
             UsageError: the inputs have another shape, or the artefact's own checks refuse them.
@@ -52,7 +62,18 @@ class Exported:
         if inputs.shape[1:] != self.input_shape or not inputs.size:
             shape = ", ".join(map(str, self.input_shape))
             raise UsageError(f"{self.path} takes inputs [N, {shape}]. Received: {list(inputs.shape)}")
-        return np.asarray(self._run(inputs), np.float32)
+        if not self.takes_wind:
+            if wind is not None:
+                raise UsageError(f"{self.path} takes no wind: it was trained without --drift")
+            return np.asarray(self._run(inputs), np.float32)
+        return np.asarray(self._run(inputs, self._winds(wind, len(inputs))), np.float32)
+
+    def _winds(self, wind: np.ndarray | Sequence[float] | None, count: int) -> np.ndarray:
+        """The wind of each of `count` frames, float32 [count, 2]."""
+        given = np.asarray(drift.DEFAULT_WIND if wind is None else wind, np.float32)
+        if given.shape not in ((2,), (count, 2)) or not np.all(np.abs(given) <= drift.FASTEST_WIND):
+            raise UsageError(f"wind must be two numbers from -1 to 1, or [{count}, 2] of them. Received: {wind!r}")
+        return np.array(np.broadcast_to(given, [count, 2]))
 
     def generate(self, seed: int | Sequence[int]) -> np.ndarray:
         """A clip of each seed, uint8 [N, T, H, W, 3]; seed s gives the first clip of `tfvideogan.generate --seed=s`.
@@ -69,11 +90,14 @@ class Exported:
 
         return self._clips(latents(one, 1) for one in seeds.astype(np.int64))
 
-    def predict(self, image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
+    def predict(
+        self, image: str | os.PathLike[str] | np.ndarray, wind: np.ndarray | Sequence[float] | None = None
+    ) -> np.ndarray:
         """The clip that follows a picture, uint8 [1, T, H, W, 3].
 
         Args:
             image: a file, or uint8 [H, W, 3], of any size; it is squashed to the model's frame.
+            wind: as for `run`.
 
         Raises:
             UsageError: the artefact generates from seeds, or the picture cannot be read.
@@ -87,11 +111,11 @@ class Exported:
             frame = pictures.resize(image, size, size)
         else:
             raise UsageError(f"image must be a file or uint8 [H, W, 3]. Received: {image.dtype} {list(image.shape)}")
-        return self._clips([clips.to_float(frame)[None]])
+        return self._clips([clips.to_float(frame)[None]], wind)
 
-    def _clips(self, rows: Iterable[np.ndarray]) -> np.ndarray:
+    def _clips(self, rows: Iterable[np.ndarray], wind: np.ndarray | Sequence[float] | None = None) -> np.ndarray:
         """Runs one row at a time, so that a clip depends on its own row only, whatever batches an artefact admits."""
-        video = np.concatenate([self.run(row) for row in rows])
+        video = np.concatenate([self.run(row, wind) for row in rows])
         return clips.to_uint8(video)
 
 

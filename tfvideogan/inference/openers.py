@@ -1,7 +1,8 @@
 """The runtimes behind `load_exported`.
 
-Each opener returns an artefact's function, from one batch to its videos, and the shape of one row of that batch.
-It raises UsageError for what is damaged, for what this package did not write, and if the runtime is not installed.
+Each opener returns an artefact's function, from one batch to its videos, the shape of one row of that batch, and
+whether the function takes the wind of each row beside it. It raises UsageError for what is damaged, for what this
+package did not write, and if the runtime is not installed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional, paths
+from tfvideogan.models.drift import drifting_clip
 
 # Type and shape of an input or output of a file; a side that varies is a name, None or -1.
 Port = tuple[str, list[Any]]
-# Latents [N, 100] or frames [N, H, W, 3] in [-1, 1] -> video [N, T, H, W, 3].
-Run = Callable[[np.ndarray], np.ndarray]
+# Latents [N, 100], frames [N, H, W, 3] in [-1, 1], or these and their wind [N, 2] -> video [N, T, H, W, 3].
+Run = Callable[..., np.ndarray]
+Opened = tuple[Run, Sequence[int], bool]
 
 
 def cores() -> int:
@@ -40,18 +43,24 @@ def _versions(folder: paths.Path) -> list[paths.Path]:
     return sorted(versions, key=lambda inner: -int(inner.name))
 
 
-def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> tuple[Run, Sequence[int]]:
+def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> Opened:
     """The model of a run folder, by TensorFlow; of the newest stage if `stage` is None."""
     import tensorflow as tf
 
     from tfvideogan.runs import loading
 
     model = loading.load_generator(path, stage)
-    forward = tf.function(lambda inputs: model(inputs, training=False)["clip"], reduce_retracing=True)
-    return lambda inputs: forward(tf.constant(inputs)).numpy(), model.sampling_input.shape[1:]
+    forward = tf.function(
+        lambda *inputs: model(inputs if model.takes_wind else inputs[0], training=False)["clip"], reduce_retracing=True
+    )
+
+    def run(*inputs: np.ndarray) -> np.ndarray:
+        return forward(*map(tf.constant, inputs)).numpy()
+
+    return run, model.sampling_inputs[0].shape[1:], model.takes_wind
 
 
-def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
+def open_saved_model(path: paths.Path) -> Opened:
     """A SavedModel of `export.to_saved_model`, by TensorFlow; it gets frames rounded to uint8."""
     import tensorflow as tf
 
@@ -68,9 +77,10 @@ def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
     else:
         raise UsageError(f"{path}: a SavedModel that export.to_saved_model did not make")
 
-    def run(inputs: np.ndarray) -> np.ndarray:
+    def run(inputs: np.ndarray, wind: np.ndarray | None = None) -> np.ndarray:
+        others = {} if wind is None else {"wind": tf.constant(wind)}
         try:
-            return signature(**{argument: tf.constant(convert(inputs))})["video"].numpy()
+            return signature(**{argument: tf.constant(convert(inputs))}, **others)["video"].numpy()
         except tf.errors.InvalidArgumentError as error:
             # The graph's own checks refuse, for instance, too many rows, or NaN.
             refusal = re.search("assertion failed: (.*)", str(error))
@@ -79,10 +89,11 @@ def open_saved_model(path: paths.Path) -> tuple[Run, Sequence[int]]:
             raise UsageError(f"{path}: {refusal[1]}") from error
 
     run.keeps = loaded  # A signature alone does not keep its variables alive.
-    return run, signature.structured_input_signature[1][argument].shape[1:]
+    arguments = signature.structured_input_signature[1]
+    return run, arguments[argument].shape[1:], "wind" in arguments
 
 
-def open_tflite(file: str, threads: int) -> tuple[Run, Sequence[int]]:
+def open_tflite(file: str, threads: int) -> Opened:
     """A .tflite file, by LiteRT."""
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
     try:
@@ -105,10 +116,13 @@ def open_tflite(file: str, threads: int) -> tuple[Run, Sequence[int]]:
         interpreter.invoke()
         return interpreter.get_tensor(target["index"])
 
-    return run, source["shape"][1:].tolist()
+    shape = source["shape"][1:].tolist()
+    if len(shape) != 4:
+        return run, shape, False
+    return lambda frames, winds: run(drifting_clip(frames, winds, shape[0])), shape[1:], True
 
 
-def open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
+def open_onnx(file: str, threads: int) -> Opened:
     """A .onnx file, by ONNX Runtime on the CPU."""
     runtime = optional.package("onnxruntime", "onnxruntime")
     options = runtime.SessionOptions()
@@ -122,19 +136,29 @@ def open_onnx(file: str, threads: int) -> tuple[Run, Sequence[int]]:
         for side in (session.get_inputs(), session.get_outputs())
     ]
     _check_ports(file, *ports)
-    (source,) = session.get_inputs()
-    return lambda inputs: session.run(None, {source.name: inputs})[0], source.shape[1:]
+    names = [port.name for port in session.get_inputs()]
+
+    def run(*inputs: np.ndarray) -> np.ndarray:
+        return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+    return run, session.get_inputs()[0].shape[1:], len(names) == 2
 
 
 def _check_ports(file: str, inputs: list[Port], outputs: list[Port]) -> None:
-    """Raises UsageError unless a file has one input and one output, of the kinds that this package writes."""
-    frames_or_latents = [kind == "float32" and _is_row(shape[1:]) for kind, shape in inputs]
+    """Raises UsageError unless a file has inputs and one output of the kinds that this package writes."""
+    rows = [shape[1:] for kind, shape in inputs if kind == "float32"]
     videos = [kind == "float32" and len(shape) == 5 for kind, shape in outputs]
-    if frames_or_latents != [True] or videos != [True]:
-        raise UsageError(f"{file}: not a file of this package; those take float32 [N, 100] or [N, H, W, 3] and "
-                         f"give float32 [N, T, H, W, 3]. Received: from {inputs} to {outputs}")  # fmt: skip
+    known = len(rows) == len(inputs) and _are_rows(*rows)
+    if not known or videos != [True]:
+        raise UsageError(f"{file}: not a file of this package; those take float32 [N, 100], [N, H, W, 3], "
+                         f"[N, H, W, 3] with [N, 2], or [N, T, H, W, 3], and give float32 [N, T, H, W, 3]. "
+                         f"Received: from {inputs} to {outputs}")  # fmt: skip
 
 
-def _is_row(shape: Sequence[Any]) -> bool:
-    """Whether this is the shape of latents or of a frame, with all sides known."""
-    return all(isinstance(side, int) for side in shape) and (len(shape) == 1 or (len(shape) == 3 and shape[2] == 3))
+def _are_rows(row: Sequence[Any] = (), *others: Sequence[Any]) -> bool:
+    """Whether these are the shapes of latents, a frame, a frame and its wind, or a drifting clip, all sides known."""
+    if not all(isinstance(side, int) for side in row):
+        return False
+    if others:
+        return len(row) == 3 and row[2] == 3 and [list(other) for other in others] == [[2]]
+    return len(row) == 1 or (len(row) in (3, 4) and row[-1] == 3)

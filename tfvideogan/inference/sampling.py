@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from tfvideogan.data import wind
+from tfvideogan.data.clips import to_uint8
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
-from tfvideogan.models.generative import Tensors
+from tfvideogan.models.generative import Inputs, Tensors
 
 BATCH_SIZE = 8
 
@@ -23,10 +25,21 @@ def generate(model: AdversarialModel, num_clips: int, seed: int) -> Iterator[dic
     return sample(model, (latents[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE)))
 
 
+def first_frames(model: AdversarialModel, real: np.ndarray) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """What a predictor is called on to predict real clips [n, T, H, W, 3] in [-1, 1].
+
+    Returns:
+        Their first frames, with the wind of each clip, measured, if the model takes it.
+    """
+    if not model.takes_wind:
+        return real[:, 0]
+    return real[:, 0], np.stack([wind.measure(clip) for clip in to_uint8(real)])
+
+
 def sample(
-    model: AdversarialModel, batches: Iterable[tf.Tensor], batch_statistics: bool = False
+    model: AdversarialModel, batches: Iterable[Inputs], batch_statistics: bool = False
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The outputs of a model, a dict for each batch of latents [n, 100] or of frames [n, H, W, 3] in [-1, 1].
+    """The outputs of a model, a dict for each batch of what it is called on (`sampling_inputs`).
 
     Args:
         batch_statistics: batch normalisation works in training mode, as in the test script of

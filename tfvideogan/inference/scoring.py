@@ -2,8 +2,10 @@
 
 Clips are in [-1, 1], so the data range is 2. A predictor's first frame is its input, so
 predictions are scored over frames 2 to T. Beside them stands the score of the first frame
-repeated ("persistence"). Every score is a mean over clips, taken batch by batch, and the
-motion ratio is the ratio of two such means.
+repeated ("persistence"). A model that takes wind is given the mean wind of each real clip,
+which is more than its first frame tells; so the score of the first frame moved by that wind
+("moved_frame") stands there, too. Every score is a mean over clips, taken batch by batch, and
+the motion ratio is the ratio of two such means.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from tfvideogan.data.sources import ClipSource, Indexed
 from tfvideogan.inference import sampling
 from tfvideogan.metrics import motion, reconstruction, separation, ssim
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.drift import drifting_clip
 
 PREDICTION_PROTOCOL = {
     "data_range": 2.0,
@@ -29,6 +32,7 @@ PREDICTION_PROTOCOL = {
     "ssim_window": "7x7 uniform",
     "motion_ratio": "mean absolute frame difference, generated over real",
 }
+WIND_GIVEN = "given: the mean wind of each real clip, measured by optical flow"
 GENERATION_PROTOCOL = {
     "data_range": 2.0,
     "moving": f"differs from the pixel's median over the clip by over {separation.MOVING_THRESHOLD}",
@@ -53,13 +57,18 @@ def score_predictions(
 
     Returns:
         {"protocol": PREDICTION_PROTOCOL, "scores": {"persistence": {...}, "stage_1": {...}, ...}}. A score that
-        no clip has is NaN.
+        no clip has is NaN. Of a model that takes wind, the protocol has `wind`, and the scores have `moved_frame`.
     """
     parts = []
-    batches, frames = itertools.tee(_real_batches(model, source, count, batch_size))
-    sampled = sampling.sample(model, (real[:, 0] for _, real in frames), batch_statistics)
-    for (first, real), outputs in zip(batches, sampled, strict=True):
+    batches, others = itertools.tee(
+        (first, real, sampling.first_frames(model, real))
+        for first, real in _real_batches(model, source, count, batch_size)
+    )
+    sampled = sampling.sample(model, (inputs for *_, inputs in others), batch_statistics)
+    for (first, real, inputs), outputs in zip(batches, sampled, strict=True):
         predictions = {"persistence": clip_values.persistence(real)}
+        if model.takes_wind:
+            predictions["moved_frame"] = drifting_clip(*inputs, model.num_frames)
         if "base" in outputs:
             predictions |= {"stage_1": outputs["base"], "stage_2": outputs["clip"]}
         else:
@@ -72,7 +81,8 @@ def score_predictions(
     scores = _mean(parts)
     for score in scores.values():
         score["motion_ratio"] = motion.ratio(score.pop("generated_motion"), score.pop("real_motion"))
-    return {"protocol": PREDICTION_PROTOCOL, "scores": scores}
+    protocol = PREDICTION_PROTOCOL | ({"wind": WIND_GIVEN} if model.takes_wind else {})
+    return {"protocol": protocol, "scores": scores}
 
 
 def score_generation(model: AdversarialModel, source: ClipSource, count: int, seed: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from tfvideogan.files.pictures import StripEncoding
 from tfvideogan.inference.decoding import decode_images, require
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.drift import FASTEST_WIND
+from tfvideogan.models.generative import Inputs
 
 MAX_BATCH = 16  # A request may have so many rows.
 MAX_LATENT = 100.0  # Latents from N(0, 1) never get near it, while networks overflow on much larger ones.
@@ -45,6 +47,7 @@ class ServedModel(tf.Module):
         else:
             self.tracked = [variable.value for variable in network.variables]
         self._sample = lambda inputs: (network or model)(inputs, training=False)
+        self._winds = list(model.sampling_inputs[1:])
         self._num_frames, self._frame_size = model.num_frames, model.frame_size
         self._predicts = model.predicts
         self._has_mask = model.has_mask
@@ -73,42 +76,59 @@ class ServedModel(tf.Module):
         return endpoints
 
     def _predictor_endpoints(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Of a model that takes wind, every endpoint has the input `wind` [B, 2] beside its picture."""
         size = self._frame_size
         frame = tf.TensorSpec([None, size, size, 3], tf.uint8, name="frame")
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+
+        def endpoint(compute: Callable[[Inputs], Outputs]) -> tf.types.experimental.ConcreteFunction:
+            return self._endpoint(frame, lambda frame, *wind: compute(_with_wind(to_float(frame), *wind)), *self._winds)
+
         endpoints = {
-            "predict": self._endpoint(frame, lambda frame: self._frames(to_float(frame))),
-            "predict_video": self._endpoint(frame, lambda frame: self._video(to_float(frame))),
+            "predict": endpoint(self._frames),
+            "predict_video": endpoint(self._video),
             "predict_jpeg": self._endpoint(
-                image_bytes, lambda image_bytes: self._filmstrip(to_float(decode_images(image_bytes, size)))
+                image_bytes,
+                lambda image_bytes, *wind: self._filmstrip(
+                    _with_wind(to_float(decode_images(image_bytes, size)), *wind)
+                ),
+                *self._winds,
             ),
         }
         if self._has_mask:
-            endpoints["streams"] = self._endpoint(frame, lambda frame: self._sample(to_float(frame)))
+            endpoints["streams"] = endpoint(self._sample)
         return endpoints
 
     def _endpoint(
-        self, spec: tf.TensorSpec, compute: Callable[[tf.Tensor], Outputs]
+        self, spec: tf.TensorSpec, compute: Callable[..., Outputs], *others: tf.TensorSpec
     ) -> tf.types.experimental.ConcreteFunction:
-        """A function of one input, which has its name from `spec`. It first refuses wrong shapes and batch sizes."""
+        """A function of inputs that have their names from their specs.
 
-        def checked(request: tf.Tensor) -> Outputs:
-            request = tf.ensure_shape(request, spec.shape)  # A session takes any shape, and so does a server.
-            rows = tf.shape(request)[0]
-            fits = (rows >= 1) & (rows <= self._max_batch)
-            return compute(require(request, fits, f"a request has 1 to {self._max_batch} rows. Received:", rows))
+        It first refuses wrong shapes, batch sizes, and inputs of different numbers of rows.
+        """
+        specs = [spec, *others]
 
-        return tf.function(checked, input_signature=[spec]).get_concrete_function()
+        def checked(*request: tf.Tensor) -> Outputs:
+            # A session takes any shape, and so does a server.
+            request = [tf.ensure_shape(one, spec.shape) for one, spec in zip(request, specs, strict=True)]
+            counts = tf.stack([tf.shape(one)[0] for one in request])
+            fits = (counts[0] >= 1) & (counts[0] <= self._max_batch) & tf.reduce_all(counts == counts[0])
+            text = (
+                f"a request has 1 to {self._max_batch} rows{', the same for all inputs' if others else ''}. Received:"
+            )
+            return compute(*(require(one, fits, text, counts if others else counts[0]) for one in request))
 
-    def _video(self, inputs: tf.Tensor) -> Outputs:
+        return tf.function(checked, input_signature=specs).get_concrete_function()
+
+    def _video(self, inputs: Inputs) -> Outputs:
         """Latents or frames in [-1, 1] -> video float32 [B, T, H, W, 3] in [-1, 1]."""
         return {"video": self._sample(inputs)["clip"]}
 
-    def _frames(self, inputs: tf.Tensor) -> Outputs:
+    def _frames(self, inputs: Inputs) -> Outputs:
         """Latents or frames in [-1, 1] -> frames uint8 [B, T, H, W, 3]."""
         return {"frames": to_uint8(self._sample(inputs)["clip"])}
 
-    def _filmstrip(self, inputs: tf.Tensor) -> Outputs:
+    def _filmstrip(self, inputs: Inputs) -> Outputs:
         """Latents or frames in [-1, 1] -> filmstrip_bytes [B]: JPEGs of the T frames under each other."""
         frames = self._frames(inputs)["frames"]
         strips = tf.reshape(frames, [-1, self._num_frames * self._frame_size, self._frame_size, 3])
@@ -132,6 +152,14 @@ def _check_latents(latents: tf.Tensor) -> tf.Tensor:
     largest = tf.reduce_max(tf.abs(latents))
     fits = tf.reduce_all(tf.abs(latents) <= MAX_LATENT)  # A comparison with NaN is false.
     return require(latents, fits, f"latents are finite and {MAX_LATENT:g} at most. Received magnitude:", largest)
+
+
+def _with_wind(frame: tf.Tensor, wind: tf.Tensor | None = None) -> Inputs:
+    """What the model is called on, or INVALID_ARGUMENT for a wind that is not finite or too fast."""
+    if wind is None:
+        return frame
+    fits = tf.reduce_all(tf.abs(wind) <= FASTEST_WIND)  # A comparison with NaN is false.
+    return frame, require(wind, fits, f"a wind is from -{FASTEST_WIND:g} to {FASTEST_WIND:g}. Received:", wind)
 
 
 def _encode(strip: tf.Tensor) -> tf.Tensor:

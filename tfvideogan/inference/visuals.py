@@ -58,7 +58,7 @@ def stage_rows(outputs: dict[str, np.ndarray], image: np.ndarray, real: np.ndarr
 
     Args:
         outputs: the dict of the model, [N, T, H, W, 3].
-        image: the input, uint8 [H, W, 3].
+        image: the input, uint8 [H, W, 3], or [T, H, W, 3] if it drifts.
         real: uint8 [T, H, W, 3], or None if there is none.
     """
     clip = to_uint8(outputs["clip"][0])

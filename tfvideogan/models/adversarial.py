@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.models import batch_statistics, checks
-from tfvideogan.models.generative import GenerativeModel, Tensors
+from tfvideogan.models.generative import GenerativeModel, Inputs, Tensors
 from tfvideogan.models.updates import Update, all_finite, training_variable, vote
 
 
@@ -88,14 +88,15 @@ class AdversarialModel(GenerativeModel):
     def fit(self, x: Any = None, y: None = None, *args: Any, **options: Any) -> keras.callbacks.History:
         """`keras.Model.fit` on clips [N, T, H, W, 3] in [-1, 1]: an array, a `tf.data.Dataset` of batches, or the like.
 
+        A model that takes wind is given pairs of clips and their wind [N, 2].
         With `validation_data` it reports the losses that `evaluate` gives as `val_d_loss` and so on.
 
         Raises:
             ValueError: clips of another shape, dtype or range, or something beside them.
         """
         if options.get("validation_data") is not None:
-            options["validation_data"] = checks.check_data(options["validation_data"], self.clip_shape)
-        return super().fit(checks.check_data(x if y is None else (x, y), self.clip_shape), None, *args, **options)
+            options["validation_data"] = self._checked(options["validation_data"])
+        return super().fit(self._checked(x if y is None else (x, y)), None, *args, **options)
 
     def evaluate(self, x: Any = None, y: None = None, *args: Any, **options: Any) -> Any:
         """`keras.Model.evaluate`: the mean of each loss over the clips, as `test_step` takes them.
@@ -103,8 +104,11 @@ class AdversarialModel(GenerativeModel):
         Arguments and errors are those of `fit`.
         """
         if not options.get("_use_cached_eval_dataset"):  # With this option `fit` asks, which has checked them.
-            x = checks.check_data(x if y is None else (x, y), self.clip_shape)
+            x = self._checked(x if y is None else (x, y))
         return super().evaluate(x, None, *args, **options)
+
+    def _checked(self, data: Any) -> Any:
+        return checks.check_data(data, self.clip_shape, self.takes_wind)
 
     def train_step(self, data: Any) -> Tensors:
         """One generator forward, one discriminator update, one generator update on the same fakes.
@@ -113,12 +117,13 @@ class AdversarialModel(GenerativeModel):
         discriminator's the generator's is skipped, too. `skipped` counts such steps, and
         `skipped_in_a_row` those since the last step that was taken.
         """
+        data, wind = checks.apart(data, self.takes_wind)
         clips = checks.training_clips(data, self.clip_shape)
-        inputs = self.generator_inputs(clips, self.step)
+        inputs = self.generator_inputs(clips, self.step, wind)
         d_losses, g_losses, taken = self._whole_step(clips, inputs)
         return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))
 
-    def _update_both_players(self, clips: tf.Tensor, inputs: tf.Tensor) -> tuple[Tensors, Tensors, tf.Tensor]:
+    def _update_both_players(self, clips: tf.Tensor, inputs: Inputs) -> tuple[Tensors, Tensors, tf.Tensor]:
         """The step itself: each player's losses, and whether the step was taken."""
         networks = (self.generator, self.discriminator)
         g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
@@ -163,7 +168,9 @@ class AdversarialModel(GenerativeModel):
         """
         alone = self.distribute_strategy.num_replicas_in_sync == 1
         part = _xla_function if xla and not alone else (lambda function: function)
-        self._generate = part(lambda inputs: self.generate(tf.stop_gradient(inputs), self.generator, training=True))
+        self._generate = part(
+            lambda inputs: self.generate(tf.nest.map_structure(tf.stop_gradient, inputs), self.generator, training=True)
+        )
         self._discriminator_gradients = part(self._discriminator_losses_and_gradients)
         self._generator_gradients = part(self._generator_losses_and_gradients)
         self.xla_samples, self._pass_through = xla and alone, None
@@ -175,8 +182,11 @@ class AdversarialModel(GenerativeModel):
         Nothing that training needs changes. Batch k of every evaluation meets the same latents, which no
         training step meets, so that losses can be compared between epochs; a clip weighs the same in any batch.
         """
+        data, wind = checks.apart(data, self.takes_wind)
         clips, rows = checks.evaluation_clips(data, self.clip_shape)
-        inputs = self.generator_inputs(clips, -1 - self.evaluated)  # Training counts from 0 upwards.
+        if wind is not None:  # A black clip in place of a missing one has none.
+            wind = tf.pad(wind, [[0, tf.shape(clips)[0] - rows], [0, 0]])
+        inputs = self.generator_inputs(clips, -1 - self.evaluated, wind)  # Training counts from 0 upwards.
         generated = self.generate(inputs, self.sampling_generator, training=False)
         d_losses = self.discriminator_losses(clips, generated, training=False)
         g_losses = self.generator_losses(clips, generated, training=False)

@@ -64,11 +64,18 @@ def _convolution(
     padding: str = "same",
     stddev: float = 0.02,
     use_bias: bool = True,
+    bias: float = 0.0,
     name: str | None = None,
 ) -> Any:
-    init = keras.initializers.RandomNormal(stddev=stddev)
     return layer(
-        filters, kernel, strides=strides, padding=padding, use_bias=use_bias, kernel_initializer=init, name=name
+        filters,
+        kernel,
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+        bias_initializer=keras.initializers.Constant(bias) if bias else "zeros",
+        name=name,
     )(x)
 
 
@@ -113,6 +120,17 @@ class Residual(keras.layers.Layer):
         limit = 1.0 - RESIDUAL_MARGIN
         clip, change = keras.ops.clip(clip, -limit, limit), keras.ops.tanh(change)
         return (clip + change) / (1.0 + clip * change)
+
+
+@keras.saving.register_keras_serializable(package="tfvideogan")
+class FirstFrame(keras.layers.Layer):
+    """The first frame of clips [N, T, H, W, C], repeated T times, in float32 under every precision policy."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options | {"dtype": "float32"})
+
+    def call(self, clip: Any) -> Any:
+        return keras.ops.repeat(clip[:, :1], clip.shape[1], axis=1)
 
 
 def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:

@@ -15,7 +15,7 @@ TOLERANCE = 1e-3  # Rounding, as of clips that were resized, may pass the ends o
 SAMPLE = 64  # The range is checked on so many clips of an array.
 
 
-def check_data(data: Any, clip_shape: Sequence[int]) -> Any:
+def check_data(data: Any, clip_shape: Sequence[int], takes_wind: bool = False) -> Any:
     """Returns what Keras is to iterate over, once it is known to hold clips.
 
     Of an array or tensor, shape, dtype and the range of up to 64 clips are checked; of a `tf.data.Dataset`, its
@@ -25,11 +25,14 @@ def check_data(data: Any, clip_shape: Sequence[int]) -> Any:
     Args:
         data: clips, a data set of batches of clips, or a tuple or list of one of them alone.
         clip_shape: (T, H, W, 3).
+        takes_wind: whether the model wants pairs of clips and their wind [N, 2] in their place.
 
     Raises:
         ValueError: they are of another shape, dtype or range, or there is something beside them.
     """
     data = _alone(data)
+    if takes_wind:
+        return _check_pairs(data, clip_shape)
     if isinstance(data, tf.data.Dataset):
         _check_shape_and_dtype(_alone(data.element_spec), clip_shape)
         for batch in data.take(1):
@@ -38,6 +41,37 @@ def check_data(data: Any, clip_shape: Sequence[int]) -> Any:
         _check_shape_and_dtype(data, clip_shape)
         _check_range(np.asarray(data[:: -(-len(data) // SAMPLE)]), data, clip_shape)
     return data
+
+
+def _check_pairs(data: Any, clip_shape: Sequence[int]) -> Any:
+    """`check_data` of clips with their wind."""
+    if isinstance(data, tf.data.Dataset):
+        clips, _ = apart(data.element_spec, takes_wind=True)
+        _check_shape_and_dtype(clips, clip_shape)
+        check_data(data.map(lambda clips, _: clips), clip_shape)
+    elif isinstance(data, list | tuple) or hasattr(data, "shape"):
+        clips, _ = apart(data, takes_wind=True)
+        check_data(clips, clip_shape)
+        data = tuple(data)
+    return data
+
+
+def apart(data: Any, takes_wind: bool) -> tuple[Any, tf.Tensor | None]:
+    """What Keras hands to a step -> the clips, still as it hands them, and their wind [N, 2] if the model takes it.
+
+    Raises:
+        ValueError: the model takes wind, and these are no pairs of clips and float winds [N, 2].
+    """
+    if not takes_wind:
+        return data, None
+    data = _alone(data)
+    pair = data if isinstance(data, list | tuple) else (data,)
+    wind = pair[1] if len(pair) == 2 else None
+    shape = tf.TensorShape(getattr(wind, "shape", [0]))
+    if not shape.is_compatible_with([None, 2]) or "float" not in str(wind.dtype):
+        received = [_described(part) if hasattr(part, "shape") else type(part).__name__ for part in pair]
+        raise ValueError(f"this model takes clips with their wind, float32 [N, 2]. Received: {', '.join(received)}")
+    return pair[0], wind
 
 
 def training_clips(data: Any, clip_shape: Sequence[int]) -> tf.Tensor:

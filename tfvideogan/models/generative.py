@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfvideogan.models import batch_statistics
 
 Tensors = dict[str, tf.Tensor]
+Inputs = tf.Tensor | tuple[tf.Tensor, tf.Tensor]  # latents, frames, or frames with the wind of each
 
 
 class GenerativeModel(keras.Model):
@@ -30,7 +31,7 @@ class GenerativeModel(keras.Model):
     """
 
     num_stages: ClassVar[int] = 1  # The paper's model takes so many trainings, one after the other.
-    repeats_frame: ClassVar[bool] = False  # This tells whether its networks see the frame as a clip of equal frames.
+    takes_wind: bool = False  # This tells whether a frame comes with its wind, and a batch of clips with theirs.
 
     def __init__(
         self, generator: keras.Model, discriminator: keras.Model, seed: int = 0, ema: float = 0.0, **options: Any
@@ -56,6 +57,11 @@ class GenerativeModel(keras.Model):
         raise NotImplementedError
 
     @property
+    def repeats_frame(self) -> bool:
+        """Whether its networks see the frame as a clip of equal frames."""
+        return False
+
+    @property
     def has_mask(self) -> bool:
         """Whether a sample comes with `mask`, `foreground` and `background`."""
         return False
@@ -76,11 +82,15 @@ class GenerativeModel(keras.Model):
         return self.clip_shape[1]
 
     @property
-    def sampling_input(self) -> tf.TensorSpec:
-        """What the model is called on: float32 `latents` [None, 100], or `frame` [None, H, W, 3] in [-1, 1]."""
-        if self.predicts:
-            return tf.TensorSpec([None, *self.clip_shape[1:]], tf.float32, name="frame")
-        return tf.TensorSpec([None, *self.generator.input_shape[1:]], tf.float32, name="latents")
+    def sampling_inputs(self) -> tuple[tf.TensorSpec, ...]:
+        """What the model is called on: float32 `latents` [None, 100], or `frame` [None, H, W, 3] in [-1, 1].
+
+        A model that takes wind is called on the pair of a `frame` and its `wind` [None, 2].
+        """
+        if not self.predicts:
+            return (tf.TensorSpec([None, *self.generator.input_shape[1:]], tf.float32, name="latents"),)
+        frame = tf.TensorSpec([None, *self.clip_shape[1:]], tf.float32, name="frame")
+        return (frame, tf.TensorSpec([None, 2], tf.float32, name="wind")) if self.takes_wind else (frame,)
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -103,15 +113,15 @@ class GenerativeModel(keras.Model):
         """The variables that sampling needs, by network."""
         return {name: variables(network) for name, network in self.sampling_networks.items()}
 
-    def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
+    def generate(self, inputs: Inputs, generator: keras.Model, training: bool) -> Tensors:
         """What `generator` (the trained one or its average) makes: a dict with `clip` and what else the losses need."""
         raise NotImplementedError
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> Tensors:
+    def call(self, inputs: Inputs, training: bool = False) -> Tensors:
         return self.generate(inputs, self.sampling_generator, training)
 
-    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Clips [N, T, H, W, 3] -> what the model is called on at this step: latents or frames."""
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor, wind: tf.Tensor | None = None) -> Inputs:
+        """Clips [N, T, H, W, 3], and their wind [N, 2] if the model takes it -> what the model is called on."""
         raise NotImplementedError
 
     def draw_latents(self, batch_size: tf.Tensor, latent_dim: int, step: tf.Tensor) -> tf.Tensor:
@@ -137,7 +147,8 @@ class GenerativeModel(keras.Model):
         """Sets the sampling generator's batch normalisation statistics to their mean over `batches`.
 
         A generator that was trained with batch statistics is sampled with moving averages,
-        which lag behind its weights. These are plain averages over clips [N, T, H, W, 3].
+        which lag behind its weights. These are plain averages over clips [N, T, H, W, 3], or over pairs of
+        clips and their wind [N, 2] for a model that takes it.
         After an exception, or where the average is not finite, the statistics are as they were.
 
         Raises:
@@ -150,13 +161,14 @@ class GenerativeModel(keras.Model):
         if self._pass_through is None:  # The first estimation traces it while momentum is 0, and the trace keeps that.
 
             @tf.function(autograph=False, jit_compile=self.xla_samples)
-            def pass_through(clips: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-                inputs = self.generator_inputs(clips, index)
+            def pass_through(batch: Inputs, index: tf.Tensor) -> tf.Tensor:
+                clips, wind = batch if self.takes_wind else (batch, None)
+                inputs = self.generator_inputs(clips, index, wind)
                 return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]
 
             self._pass_through = pass_through
-        for index, clips in enumerate(batches):
-            yield self._pass_through(clips, tf.constant(index))
+        for index, batch in enumerate(batches):
+            yield self._pass_through(batch, tf.constant(index))
 
     def get_config(self) -> dict[str, Any]:
         """All constructor arguments but the networks that only a subclass knows the names of."""

@@ -6,7 +6,8 @@ the layer sizes of the released networks (generators and the stage-2 discriminat
     Y1 = G1(X)   Base-Net: X is the first frame repeated; content, L1
     Y2 = G2(Y1)  Refine-Net: motion, Gram matrices and a ranking loss
 
-`residual` is ours: each network then predicts the change of its input.
+Ours, and off by default: with `residual` each network predicts the change of its input; with `drift` X is the first
+frame drifting with a mean wind, which is given beside it, since one frame does not tell which way clouds go.
 
 Deviations: the authors released no training code, so D1 has the layers of their D2, and the
 Base-Net is frozen in stage 2 and runs with inference statistics. Sizes other than
@@ -16,6 +17,7 @@ stops growing at 16 * base_width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -25,9 +27,11 @@ from tfvideogan import config, losses
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
-from tfvideogan.models.generative import Tensors
+from tfvideogan.models.drift import drifting_clip
+from tfvideogan.models.generative import Inputs, Tensors
 
 SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
+_MASK_BIAS = 3.0  # Its sigmoid is 0.95.
 
 
 def base_generator(
@@ -36,6 +40,7 @@ def base_generator(
     num_frames: int = 32,
     init_stddev: float = 0.02,
     residual: bool = False,
+    drift: str = "off",
 ) -> keras.Model:
     """G1, the Base-Net: a 3D U-Net whose skips are additions.
 
@@ -46,14 +51,20 @@ def base_generator(
         init_stddev: standard deviation of the initial weights.
         residual: the network predicts the change of its input (`blocks.Residual`, ours). Its last weights are zero at
             the start, so that training begins with copying.
+        drift: `on` or `fused` if the clips that come in drift (ours). The network then sees their first frame
+            beside them, repeated, in three more channels. With `fused` it predicts the change of
+            mask * clip + (1 - mask) * first frame, with a mask of its own, as equation 2 of Video-GAN
+            (arXiv 1609.02612) fuses its streams; training begins with the mask at 0.95.
 
     Returns:
-        clip [N, T, H, W, 3] (a frame repeated T times) -> clip of the same shape, both in [-1, 1].
+        clip [N, T, H, W, 3] (a frame repeated T times, or drifting) -> clip of the same shape, both in [-1, 1].
 
     Raises:
-        ValueError: a size that cannot be built.
+        ValueError: a size that cannot be built, or `fused` without `residual`.
     """
-    return _u_net("base_generator", base_width, frame_size, num_frames, init_stddev, residual, finest_skip=0)
+    config.check_drift(drift, residual)
+    size = base_width, frame_size, num_frames, init_stddev
+    return _u_net("base_generator", *size, finest_skip=0, residual=residual, drift=drift)
 
 
 def refine_generator(
@@ -67,17 +78,43 @@ def refine_generator(
 
     Arguments, result and errors are those of `base_generator`; the input is Y1.
     """
-    return _u_net("refine_generator", base_width, frame_size, num_frames, init_stddev, residual, finest_skip=2)
+    return _u_net("refine_generator", base_width, frame_size, num_frames, init_stddev, finest_skip=2, residual=residual)
 
 
 def _u_net(
-    name: str, base_width: int, frame_size: int, num_frames: int, stddev: float, residual: bool, finest_skip: int
+    name: str,
+    base_width: int,
+    frame_size: int,
+    num_frames: int,
+    stddev: float,
+    finest_skip: int,
+    residual: bool,
+    drift: str = "off",
 ) -> keras.Model:
     strides = _check_and_strides(base_width, frame_size, num_frames)
-    widths = _widths(base_width, len(strides))
-    options = {"stddev": stddev, "use_bias": False}
+    clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    if drift == "off":
+        features = _trunk(clip, _widths(base_width, len(strides)), strides, stddev, finest_skip)
+    else:
+        still = blocks.FirstFrame(name="still")(clip)
+        both = keras.layers.Concatenate(name="clip_and_still")([clip, still])
+        features = _trunk(both, _widths(base_width, len(strides)), strides, stddev, finest_skip)
 
-    x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    options = blocks.cube(strides[0]) | {"stddev": 0.0 if residual else stddev}
+    x = blocks.deconv(features, 3, use_bias=False, **options, name=f"up_conv{len(strides) + 1}")
+    if not residual:
+        return keras.Model(clip, blocks.head(x, "tanh", "generated"), name=name)
+    start = clip
+    if drift == "fused":
+        m = blocks.deconv(features, 1, bias=_MASK_BIAS, **options, name="mask_conv")
+        mask = blocks.head(m, "sigmoid", "mask")
+        start = mask * clip + (1.0 - mask) * still
+    return keras.Model(clip, blocks.Residual(name="generated")(start, x), name=name)
+
+
+def _trunk(x: Any, widths: Sequence[int], strides: Sequence[int], stddev: float, finest_skip: int) -> Any:
+    """Clips [N, T, H, W, C] -> features [N, T, H/2, W/2, widths[0]]: all of a U-Net but its last convolution."""
+    options = {"stddev": stddev, "use_bias": False}
     skips = []
     for level, (width, stride) in enumerate(zip(widths, strides, strict=True)):
         x = blocks.conv(x, width, **blocks.cube(stride), **options, name=f"down_conv{level + 1}")
@@ -92,14 +129,11 @@ def _u_net(
     for level in reversed(range(len(strides))):  # x is at the resolution of skips[level]
         if level >= finest_skip:
             x = keras.layers.Add()([x, skips[level]])
-        number = len(strides) - level + 1
         if level > 0:
+            number = len(strides) - level + 1
             x = blocks.deconv(x, widths[level - 1], **blocks.cube(strides[level]), **options, name=f"up_conv{number}")
             x = blocks.batch_norm_relu(x, name=f"up_bn{number}")
-    options["stddev"] = 0.0 if residual else stddev
-    x = blocks.deconv(x, 3, **blocks.cube(strides[0]), **options, name=f"up_conv{number}")
-    generated = blocks.Residual(name="generated")(clip, x) if residual else blocks.head(x, "tanh", "generated")
-    return keras.Model(clip, generated, name=name)
+    return x
 
 
 def discriminator(
@@ -158,10 +192,12 @@ class MDGAN(AdversarialModel):
         refine_generator: G2, for stage 2.
         adversarial_weight: factor of the adversarial term (1 in the paper).
         ranking_weight: lambda of the ranking loss (stage 2 only).
+        takes_wind: the Base-Net's clips are frames that drift with a wind, which the model is given beside each.
         seed, ema: as for `GenerativeModel`.
 
     Call arguments:
-        frames [N, H, W, 3] in [-1, 1] -> dict of `clip` [N, T, H, W, 3], and of `base`,
+        frames [N, H, W, 3] in [-1, 1], with `takes_wind` the pair of these and of their wind
+        [N, 2] (`drift.drifting_clip`) -> dict of `clip` [N, T, H, W, 3], and of `base`,
         what stage 1 made of it, when there is a stage 2.
 
     Example:
@@ -174,7 +210,6 @@ class MDGAN(AdversarialModel):
 
     paper_adam: ClassVar = {"learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.9}
     num_stages = 2
-    repeats_frame = True
 
     def __init__(
         self,
@@ -183,12 +218,14 @@ class MDGAN(AdversarialModel):
         refine_generator: keras.Model | None = None,
         adversarial_weight: float = 1.0,
         ranking_weight: float = 1.0,
+        takes_wind: bool = False,
         **options: Any,
     ):
         super().__init__(refine_generator or base_generator, discriminator, **options)
         self.base_generator = base_generator
         self.adversarial_weight = adversarial_weight
         self.ranking_weight = ranking_weight
+        self.takes_wind = takes_wind
 
     @property
     def stage(self) -> int:
@@ -199,6 +236,10 @@ class MDGAN(AdversarialModel):
         return True
 
     @property
+    def repeats_frame(self) -> bool:
+        return not self.takes_wind
+
+    @property
     def networks(self) -> dict[str, keras.Model]:
         return super().networks if self.stage == 1 else {"base": self.base_generator, **super().networks}
 
@@ -207,23 +248,32 @@ class MDGAN(AdversarialModel):
         names = ("d_real", "d_fake", "g_adversarial", "g_content")
         return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
 
-    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:  # noqa: ARG002 - the step is for latents
-        return clips[:, 0]
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor, wind: tf.Tensor | None = None) -> Inputs:  # noqa: ARG002 - the step is for latents
+        return (clips[:, 0], wind) if self.takes_wind else clips[:, 0]
 
-    def generate(
-        self, inputs: tf.Tensor, generator: keras.Model, training: bool, base_training: bool = False
-    ) -> Tensors:
+    def generate(self, inputs: Inputs, generator: keras.Model, training: bool, base_training: bool = False) -> Tensors:
         """X -> Y1 -> Y2, where `generator` is the network of the model's own stage.
 
         In stage 2 the frozen Base-Net takes inference statistics, unless `base_training` is set.
         """
-        repeated = repeat_frame(inputs, self.num_frames)
+        return self.generate_from_clip(self.input_clip(inputs), generator, training, base_training)
+
+    def input_clip(self, inputs: Inputs) -> tf.Tensor:
+        """X [N, T, H, W, 3] of what the model is called on: the frame repeated, or drifting with the wind."""
+        if self.takes_wind:
+            return drifting_clip(*inputs, self.num_frames)
+        return repeat_frame(inputs, self.num_frames)
+
+    def generate_from_clip(
+        self, clip: tf.Tensor, generator: keras.Model, training: bool, base_training: bool = False
+    ) -> Tensors:
+        """The same as `generate`, from X itself."""
         if self.stage == 1:
-            return {"clip": generator(repeated, training=training)}
-        base = tf.stop_gradient(self.base_generator(repeated, training=base_training))
+            return {"clip": generator(clip, training=training)}
+        base = tf.stop_gradient(self.base_generator(clip, training=base_training))
         return {"clip": generator(base, training=training), "base": base}
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> Tensors:
+    def call(self, inputs: Inputs, training: bool = False) -> Tensors:
         return self.generate(inputs, self.sampling_generator, training, base_training=training)
 
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
@@ -260,6 +310,7 @@ class MDGAN(AdversarialModel):
             "refine_generator": keras.saving.serialize_keras_object(refine_generator),
             "adversarial_weight": self.adversarial_weight,
             "ranking_weight": self.ranking_weight,
+            "takes_wind": self.takes_wind,
         }
 
 

@@ -55,11 +55,12 @@ def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float =
     size = (config.base_width, config.frame_size, config.num_frames, config.init_stddev)
     if config.model == "mdgan":
         return mdgan.MDGAN(
-            mdgan.base_generator(*size, config.residual),
+            mdgan.base_generator(*size, config.residual, config.drift),
             mdgan.discriminator(*size),
             mdgan.refine_generator(*size, config.residual) if stage == 2 else None,
             adversarial_weight=config.adversarial_weight,
             ranking_weight=config.ranking_weight,
+            takes_wind=config.takes_wind,
             seed=seed,
             ema=ema,
         )

@@ -231,7 +231,7 @@ class VGAN(AdversarialModel):
         names += ["g_mask_prior"] if self.mask_prior else []
         return tuple(names + (["g_first_frame"] if self.predicts else []))
 
-    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def generator_inputs(self, clips: tf.Tensor, step: tf.Tensor, wind: None = None) -> tf.Tensor:  # noqa: ARG002
         return clips[:, 0] if self.predicts else self.draw_latents(tf.shape(clips)[0], LATENT_DIM, step)
 
     def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.config import Config, TrainConfig
-from tfvideogan.data import clips, pipeline
+from tfvideogan.data import pipeline
+from tfvideogan.data.pipeline import Batch
 from tfvideogan.data.sources import Weighted, open_sources
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
@@ -35,13 +36,16 @@ def batches(
 ) -> tf.data.Dataset:
     """A run's batches, uint8 [N, T, H, W, 3], of which each of several workers gets its part.
 
+    They are pairs of clips and their wind [N, 2] for a model that takes it.
+
     Args:
         first: the number of clips that all workers together have taken. Each takes the same number, so where it does
             not divide by them (as after another number of workers), fewer clips than workers come a second time.
     """
     size, own = config.data.batch_size // workers, first // workers
+    variation, with_wind = _variation(config), config.model.takes_wind
     return pipeline.training_batches(
-        sources, config.model.num_frames, size, seed, own, _variation(config), worker, workers
+        sources, config.model.num_frames, size, seed, own, variation, worker, workers, with_wind
     )
 
 
@@ -87,16 +91,16 @@ class StepReport:
         return int(self._skipped_in_a_row)
 
 
-def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, int, bool], StepReport]:
+def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[Batch, int, bool], StepReport]:
     """The model's train step on all replicas, each of which takes its rows of its host's batch.
 
     Returns:
-        A function of this host's batch (uint8 [N, T, H, W, 3]), the number that the step will have, and whether this
+        A function of this host's batch, as `batches` gives it, the number that the step will have, and whether this
         host was asked to stop. It starts the step, and need not wait until a GPU has taken it.
     """
 
-    def step_of_replica(batch: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        model.train_step(clips.to_float(batch))
+    def step_of_replica(batch: Batch, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        model.train_step(pipeline.to_model(*tf.nest.flatten(batch)))
         return ~vote(~stop), model.skipped_in_a_row.read_value()
 
     distributed_step = tf.function(
@@ -104,22 +108,23 @@ def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Ten
         autograph=False,  # No step branches on a tensor, and AutoGraph would take a tenth of a short run's time.
     )
 
-    def step(batch: tf.Tensor, number: int, stop: bool) -> StepReport:
+    def step(batch: Batch, number: int, stop: bool) -> StepReport:
         reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop))
         return StepReport(number, *(runtime.strategy.experimental_local_results(report)[0] for report in reports))
 
     return step
 
 
-def _shared_out(batch: tf.Tensor, runtime: Runtime) -> tf.Tensor:
+def _shared_out(batch: Batch, runtime: Runtime) -> Batch:
     """Each replica's rows of its host's batch, which the host splits: a DistributedIterator could not be resumed."""
     if runtime.replicas == 1:
         return batch
-    rows = len(batch) * runtime.workers // runtime.replicas
+    size = len(tf.nest.flatten(batch)[0])
+    rows = size * runtime.workers // runtime.replicas
 
-    def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> tf.Tensor:
-        first = context.replica_id_in_sync_group * rows % len(batch)
-        return batch[first : first + rows]
+    def rows_of(context: tf.distribute.distribute_lib.ValueContext) -> Batch:
+        first = context.replica_id_in_sync_group * rows % size
+        return tf.nest.map_structure(lambda part: part[first : first + rows], batch)
 
     with tf.device("CPU:0"):  # Otherwise the whole batch would be copied to the first GPU, and split there.
         return runtime.strategy.experimental_distribute_values_from_function(rows_of)

@@ -30,7 +30,7 @@ def describe(config: Config, run_dir: str | Path) -> str:
     runtime = open_runtime(config.train, config.data.batch_size)
     latest = run_folder.RunFolder.for_training(run_dir, config).latest()
     sources = assembly.open_data(config)
-    clips = next(iter(assembly.batches(config, sources, config.train.seed)))
+    clips, *winds = tf.nest.flatten(next(iter(assembly.batches(config, sources, config.train.seed))))
     rows = config.data.batch_size // runtime.replicas
     lines = [f"--{name}={value}" for name, value in config.flat().items() if value is not None]
     lines += ["", f"run folder      {run_dir}: {_where(latest)}"]
@@ -42,6 +42,7 @@ def describe(config: Config, run_dir: str | Path) -> str:
     lines.append(f"data            {config.data.data}: {sum(len(s.source) for s in sources):,} clips")
     low, high = int(tf.reduce_min(clips)), int(tf.reduce_max(clips))
     lines.append(f"first batch     {tuple(clips.shape)} {clips.dtype.name} in [{low}, {high}]")
+    lines += [f"its wind        on average {tf.reduce_mean(wind, 0).numpy().round(4)}, measured" for wind in winds]
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import tensorflow as tf
 
-from tfvideogan.data import clips
+from tfvideogan.data import pipeline
 from tfvideogan.models import batch_statistics
 from tfvideogan.models.adversarial import AdversarialModel
 
@@ -20,12 +20,12 @@ class BatchStatistics:
     TensorFlow never frees all of a data set, an iterator or a function, so each is made once.
 
     Args:
-        batches: the run's batches, uint8 [N, T, H, W, 3], from its first step on. Estimates are over the first of
-            them, the same ones each time.
+        batches: the run's batches, as `assembly.batches` gives them, from its first step on. Estimates are over the
+            first of them, the same ones each time.
     """
 
     def __init__(self, model: AdversarialModel, batches: tf.data.Dataset):
-        self._model, self._batches = model, batches.map(clips.to_float)
+        self._model, self._batches = model, batches.map(pipeline.to_model)
         self._for_average = iter(self._batches.take(AVERAGE_BATCHES).repeat())
         self._average = tf.function(self._average_over_replicas, autograph=False)
 

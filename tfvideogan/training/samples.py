@@ -26,7 +26,7 @@ class Samples:
         if model.predicts:
             batches = pipeline.evaluation_batches(source, model.num_frames, COUNT, COUNT)
             self._real = next(iter(batches)).numpy()
-            self._inputs = self._real[:, 0]
+            self._inputs = sampling.first_frames(model, self._real)
         else:
             self._real, self._inputs = None, vgan.latents(seed, COUNT)
 

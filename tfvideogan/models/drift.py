@@ -1,0 +1,51 @@
+"""The first frame drifting with a mean wind: what an MD-GAN with `--drift` sees in place of the frame repeated (ours).
+
+Arrays give arrays, without TensorFlow, and tensors give tensors, by operations that all formats of an export have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Array = TypeVar("Array", np.ndarray, "tf.Tensor")
+
+DEFAULT_WIND = (0.005, 0.0)
+FASTEST_WIND = 1.0  # A frame that has moved by its own width shows nothing but its edge.
+
+
+def drifting_clip(frame: Array, wind: Array, num_frames: int) -> Array:
+    """The clip whose frame t is the first frame moved by t times the wind.
+
+    Args:
+        frame: [N, H, W, 3].
+        wind: float32 [N, 2], (u, v): so many frame widths to the right and frame heights downwards a frame.
+        num_frames: T.
+
+    Returns:
+        [N, T, H, W, 3], bilinear between pixels, with the frame's edge continued outside of it. Without wind it is the
+        frame repeated.
+    """
+    ops: Any = np
+    if not isinstance(frame, np.ndarray):
+        import tensorflow as ops
+    height, width, channels = frame.shape[1:]
+    steps = np.arange(num_frames, dtype=np.float32)
+    columns = _weights(ops, wind[:, :1] * steps * float(width), width)
+    rows = _weights(ops, wind[:, 1:] * steps * float(height), height)
+    # Moving along an axis is a matrix product, since neither TFLite nor ONNX interpolates at places that it computes.
+    by_column = ops.reshape(ops.transpose(frame, (0, 2, 1, 3)), (-1, 1, width, height * channels))
+    moved = ops.reshape(ops.matmul(columns, by_column), (-1, num_frames, width, height, channels))
+    by_row = ops.reshape(ops.transpose(moved, (0, 1, 3, 2, 4)), (-1, num_frames, height, width * channels))
+    return ops.reshape(ops.matmul(rows, by_row), (-1, num_frames, height, width, channels))
+
+
+def _weights(ops: Any, shift: Array, size: int) -> Array:
+    """Shifts along an axis in pixels [N, T] -> the share [N, T, size, size] of each old pixel in each new one."""
+    pixels = np.arange(size, dtype=np.float32)
+    source = ops.minimum(ops.maximum(pixels - shift[..., None], 0.0), float(size - 1))
+    return ops.maximum(1.0 - ops.abs(source[..., None] - pixels), 0.0)
