@@ -169,7 +169,10 @@ def timed(contender: Contender, inputs: Path, repeats: int, threads: int) -> Row
 
 
 def inputs_of(report: dict[str, Any]) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Latents or frames of noise, the latter with their wind if it is taken, made of the report alone: how long a network takes does not depend on them."""
+    """Latents, or frames of noise, with their wind if it is taken; made of the report alone.
+
+    How long a network takes does not depend on them.
+    """
     random = np.random.default_rng(0)
     if not report["predicts"]:
         return random.standard_normal([NUM_INPUTS, 100]).astype(np.float32)

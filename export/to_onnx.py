@@ -4,8 +4,9 @@ python -m export.to_onnx --run_dir=runs/mdgan --output=exported/mdgan.onnx
 
 The model takes `latents` [batch, 100] or `frame` [batch, H, W, 3], and of a run with --drift `wind`
 [batch, 2] beside it, and gives `video` [batch, T, H, W, 3], all of them float32, with frames in
-[-1, 1]; its metadata says what else one must know. With float16 the weights are stored so, and the arithmetic is float32. With int8 (static
-quantisation, QDQ) weights and activations are quantised, and runtimes compute in integers between.
+[-1, 1]; its metadata says what else one must know. With float16 the weights are stored so, and the
+arithmetic is float32. With int8 (static quantisation, QDQ) weights and activations are quantised,
+and runtimes compute in integers between.
 """
 
 from __future__ import annotations

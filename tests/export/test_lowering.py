@@ -177,10 +177,9 @@ class LoweringTest(tf.test.TestCase):
     def test_only_2d_operations_are_left(self):
         for name, stage in tiny.MODELS:
             model = tiny.model(name, stage)
-            spec = model.sampling_inputs[0]
+            samplers = [lowering.sampler(model, low) for low in (False, True)]
             graphs = [
-                tf.function(lowering.sampler(model, low), input_signature=[spec]).get_concrete_function().graph
-                for low in (False, True)
+                tf.function(made.sample, input_signature=made.specs).get_concrete_function().graph for made in samplers
             ]
             native, lowered = ({op.type for op in graph.get_operations()} for graph in graphs)
             self.assertTrue({kind for kind in native if "3D" in kind}, name)
