@@ -131,6 +131,13 @@ class ChecksTest(tf.test.TestCase):
         for model, size in (("vgan", 16), ("vgan", 512), ("mdgan", 32)):
             self.assertEqual(Config.create(model=model, frame_size=size, num_frames=2).model.frame_size, size)
 
+    def test_a_mask_needs_what_it_changes(self):
+        with self.assertRaisesRegex(UsageError, "--residual must be set for --drift=fused.*Received: False"):
+            Config.create(model="mdgan", drift="fused")
+        self.assertTrue(Config.create(model="mdgan", drift="fused", residual=True).model.takes_wind)
+        self.assertFalse(Config.create(model="mdgan").model.takes_wind or Config.create().model.takes_wind)
+        self.refused("one of off, on, fused.*", model="mdgan", drift="yes")
+
     def test_flags_without_meaning_for_the_model(self):
         users = {
             "mask_prior": {"vgan"},
@@ -139,8 +146,9 @@ class ChecksTest(tf.test.TestCase):
             "ranking_weight": {"mdgan"},
             "refine_steps": {"mdgan"},
             "residual": {"mdgan"},
+            "drift": {"mdgan"},
         }
-        values = {"residual": True}
+        values = {"residual": True, "drift": "on"}
         for name, models in users.items():
             value = values.get(name, 1)
             for model in MODELS:

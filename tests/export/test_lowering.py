@@ -12,13 +12,16 @@ from export.rearrange import take
 from tests.helpers import tiny
 from tfvideogan.config import Config
 from tfvideogan.models import registry, vgan
+from tfvideogan.models.drift import drifting_clip
 
 RANDOM = np.random.default_rng(0)
 
 
-def inputs_of(model, batch: int, seed: int = 1) -> tf.Tensor:
-    spec = model.sampling_inputs[0]
-    return tf.random.stateless_uniform([batch, *spec.shape[1:]], [seed, batch], -1.0, 1.0)
+def inputs_of(model, batch: int, seed: int = 1):
+    """Random inputs of a model; a wind of up to a tenth of a frame a frame."""
+    specs = model.sampling_inputs
+    inputs = [tf.random.stateless_uniform([batch, *spec.shape[1:]], [seed, batch], -1.0, 1.0) for spec in specs]
+    return (inputs[0], 0.1 * inputs[1]) if len(inputs) > 1 else inputs[0]
 
 
 def weights(kernel: tuple[int, ...], strides: tuple[int, int, int], relu: bool = False) -> Weights:
@@ -147,6 +150,14 @@ class LoweringTest(tf.test.TestCase):
     def test_a_residual_is_the_same_function(self):
         for stage in (1, 2):
             self.check(tiny.changing(stage), f"residual, stage {stage}")
+
+    def test_a_drifting_frame_is_the_same_function(self):
+        for stage, drift in ((1, "on"), (1, "fused"), (2, "fused")):
+            model = tiny.changing(stage, drift=drift)
+            self.check(model, f"drift {drift}, stage {stage}")
+            frames, winds = inputs_of(model, 2)
+            from_clip = lowering.lower(model, from_clip=True)(drifting_clip(frames, winds, tiny.FRAMES))
+            self.assertAllClose(from_clip["clip"], model((frames, winds))["clip"], atol=1e-4, rtol=0)
 
     def test_the_moving_average_is_what_is_lowered(self):
         model = tiny.model("vgan", ema=0.9)

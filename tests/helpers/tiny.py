@@ -97,8 +97,9 @@ def changing(stage: int = 1, stddev: float = 0.03, **options) -> AdversarialMode
     made = contrasting("mdgan", stage, residual=True, **options)
     random = np.random.default_rng(1)
     for network in made.sampling_networks.values():
-        kernel = [layer for layer in network.layers if hasattr(layer, "kernel")][-1].kernel
-        kernel.assign(random.normal(0, stddev, kernel.shape))
+        for layer in network.layers:
+            if hasattr(layer, "kernel") and not np.any(layer.kernel):
+                layer.kernel.assign(random.normal(0, stddev, layer.kernel.shape))
     return made
 
 

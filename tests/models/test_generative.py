@@ -80,8 +80,8 @@ class LatentsTest(tf.test.TestCase):
         model.compile()
         met, inputs = [], model.generator_inputs
 
-        def recorded(clips, step):
-            met.append(inputs(clips, step))
+        def recorded(clips, step, wind):
+            met.append(inputs(clips, step, wind))
             return met[-1]
 
         model.generator_inputs = recorded

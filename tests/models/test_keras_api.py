@@ -62,8 +62,8 @@ class EvaluationTest(tf.test.TestCase):
         model.compile(run_eagerly=True)
         inputs = model.generator_inputs
 
-        def recorded(clips, step):
-            met.append((int(step), inputs(clips, step)))
+        def recorded(clips, step, wind):
+            met.append((int(step), inputs(clips, step, wind)))
             return met[-1][1]
 
         model.generator_inputs = recorded

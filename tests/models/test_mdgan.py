@@ -8,6 +8,7 @@ from tests.helpers import tiny
 from tfvideogan import losses
 from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.models import blocks, mdgan, registry
+from tfvideogan.models.drift import drifting_clip
 
 
 class NetworksTest(tf.test.TestCase):
@@ -92,6 +93,93 @@ class ResidualTest(tf.test.TestCase):
         model.save(path)
         frames = tiny.clips("mdgan", 1)[:, 0]
         self.assertAllEqual(keras.saving.load_model(path)(frames)["clip"], model(frames)["clip"])
+
+
+class DriftTest(tf.test.TestCase):
+    """Models that take wind."""
+
+    def wind(self, count: int) -> tf.Tensor:
+        return tf.random.stateless_uniform([count, 2], [1, 1], -0.1, 0.1)
+
+    def model(self, stage: int = 1, **options):
+        keras.utils.set_random_seed(7)
+        return registry.build_model(tiny.config("mdgan", **options).model, stage)
+
+    def test_training_begins_with_the_mask_near_the_drifting_frame(self):
+        frames, wind = tiny.clips("mdgan", 2)[:, 0], self.wind(2)
+        drifting, still = drifting_clip(frames, wind, tiny.FRAMES), mdgan.repeat_frame(frames, tiny.FRAMES)
+        mask = 1 / (1 + np.exp(-3.0))
+        for drift, expected in (("on", drifting), ("fused", mask * drifting + (1 - mask) * still)):
+            clip = self.model(residual=True, drift=drift)((frames, wind))["clip"]
+            self.assertAllClose(clip, expected, atol=2**-8 + 1e-6, rtol=0)
+
+    def test_the_mask_fuses_as_equation_2(self):
+        model = tiny.changing(drift="fused")
+        network, clip = model.base_generator, tiny.clips("mdgan", 2)
+        inner = keras.Model(network.input, {
+            "mask": network.get_layer("mask").output, "change": network.layers[-1].input[1],
+        })  # fmt: skip
+        found = {name: value.numpy().astype(np.float64) for name, value in inner(clip).items()}
+        self.assertEqual(found["mask"].shape, (2, tiny.FRAMES, 32, 32, 1))
+        self.assertGreater(found["mask"].std(), 1e-4)
+        start = found["mask"] * clip + (1 - found["mask"]) * clip[:, :1]
+        expected = np.tanh(np.arctanh(np.clip(start, -1 + 2**-8, 1 - 2**-8)) + found["change"])
+        self.assertAllClose(network(clip), expected, atol=2e-5, rtol=0)
+
+    def test_the_network_sees_the_still_frame_beside_the_drifting_one(self):
+        clip = tiny.clips("mdgan", 1)
+        for options in ({"drift": "on"}, {"drift": "on", "residual": True}):
+            network = self.model(**options).base_generator
+            seen = keras.Model(network.input, network.get_layer("down_conv1").input)(clip)
+            self.assertAllEqual(seen, tf.concat([clip, mdgan.repeat_frame(clip[:, 0], tiny.FRAMES)], -1))
+
+    def test_a_mask_without_a_residual_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "--residual must be set for --drift=fused"):
+            mdgan.base_generator(1, 32, 4, drift="fused")
+
+    def test_the_refine_net_gets_y1(self):
+        model, frames, wind = self.model(2, drift="on"), tiny.clips("mdgan", 2)[:, 0], self.wind(2)
+        outputs = model((frames, wind))
+        self.assertAllClose(outputs["base"], model.base_generator(drifting_clip(frames, wind, 4)), atol=1e-5)
+        self.assertAllClose(outputs["clip"], model.generator(outputs["base"]), atol=1e-5)
+
+    def test_it_trains_and_evaluates_on_clips_with_their_wind(self):
+        model = self.model(residual=True, drift="fused", init_stddev=0.02)
+        model.compile()
+        clips, wind = tiny.clips("mdgan", 6), self.wind(6)
+        before = model.evaluate((clips, wind), batch_size=4, verbose=0, return_dict=True)
+        expected = np.mean(np.abs(model((clips[:, 0], wind))["clip"] - clips))
+        self.assertAllClose(before["g_content"], expected, rtol=1e-4)
+        pairs = tf.data.Dataset.from_tensor_slices((clips, wind)).batch(3)
+        history = model.fit(pairs, validation_data=pairs, verbose=0).history
+        self.assertAllEqual(np.isfinite([history["g_loss"], history["val_g_loss"]]), [[True]] * 2)
+        mask = model.generator.get_layer("mask_conv")
+        self.assertGreater(np.abs(mask.kernel).max(), 0.0)
+        model.estimate_batch_statistics(pairs)
+
+    def test_clips_without_their_wind_are_refused(self):
+        model = self.model(drift="on")
+        model.compile()
+        clips = tiny.clips("mdgan", 2)
+        for wrong in (clips, (clips, tf.zeros([2, 3])), (clips, tf.zeros([2, 2], tf.int32)), (clips, clips)):
+            for data in (wrong, tf.data.Dataset.from_tensors(wrong)):
+                with self.assertRaisesRegex(ValueError, "takes clips with their wind"):
+                    model.fit(data, verbose=0)
+        with self.assertRaisesRegex(ValueError, "without targets"):
+            self.compiled_without_wind().fit(clips, tf.zeros([2, 2]), verbose=0)
+
+    def compiled_without_wind(self):
+        model = self.model()
+        model.compile()
+        return model
+
+    def test_a_file_holds_it(self):
+        model, path = tiny.changing(2, drift="fused"), self.create_tempdir().full_path + "/model.keras"
+        model.save(path)
+        inputs = tiny.clips("mdgan", 1)[:, 0], self.wind(1)
+        loaded = keras.saving.load_model(path)
+        self.assertTrue(loaded.takes_wind)
+        self.assertAllEqual(loaded(inputs)["clip"], model(inputs)["clip"])
 
 
 class ObjectiveTest(tf.test.TestCase):

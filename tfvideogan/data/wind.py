@@ -37,10 +37,15 @@ def measure(clip: np.ndarray) -> np.ndarray:
     cv2 = require()
     chosen = np.unique(np.linspace(0, len(clip) - 2, min(_PAIRS, len(clip) - 1)).round().astype(int))
     numbers = np.unique([*chosen, *(chosen + 1)])
-    greys = {t: cv2.resize(cv2.cvtColor(clip[t], cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-             for t in numbers}  # fmt: skip
+    greys = {t: _grey(cv2, clip[t]) for t in numbers}
     means = [_mean_flow(cv2, greys[t], greys[t + 1]) for t in chosen]
     return np.float32(np.median(means, axis=0) / _SIDE)
+
+
+def _grey(cv2: Any, frame: np.ndarray) -> np.ndarray:
+    """A frame uint8 [H, W, 3] in grey, of the size at which its flow is measured."""
+    interpolation = cv2.INTER_AREA if min(frame.shape[:2]) > _SIDE else cv2.INTER_LINEAR
+    return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=interpolation)
 
 
 def _mean_flow(cv2: Any, before: np.ndarray, after: np.ndarray) -> np.ndarray:
