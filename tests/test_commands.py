@@ -126,6 +126,35 @@ class CommandsTest(tf.test.TestCase):
         )
         self.assertIn("mask_iou_truth", json.loads(out)["scores"]["stage_1"])
 
+    def test_a_run_with_drift_from_training_to_scores(self):
+        run_dir, options = self.runs / "drift", ["--residual", "--drift=fused", "--ema=0.5", "--init_stddev=0.02"]
+        train = ["train", f"--run_dir={run_dir}", "--model=mdgan", "--frame_size=32", "--steps=2", "--refine_steps=0"]
+        self.succeed(*train, *TINY, *options)
+        self.refuse("holds a run with --drift=fused", *train, *TINY, "--drift=off", *options[:1], *options[2:])
+        still = self.still()
+        predict = ["predict", f"--run_dir={run_dir}", f"--image={still}"]
+        made = {}
+        for name, wind in (("default", []), ("left", ["--wind=-0.1,0"]), ("none", ["--wind=0,0"])):
+            clip, sheet = self.runs / f"{name}.mp4", self.runs / f"{name}.png"
+            out = self.succeed(*predict, f"--output={clip}", f"--sheet={sheet}", *wind)
+            made[name] = np.asarray(Image.open(sheet), int)
+            self.assertIn({"default": "wind 0.0050,0.0000", "left": "wind -0.1000,0.0000"}.get(name, "wind 0.0"), out)
+        self.assertGreater(np.abs(made["left"] - made["none"]).mean(), 5)
+        real = ["--wind=measured", f"--real={self.runs / 'left.mp4'}"]
+        self.assertRegex(
+            self.succeed(*predict, f"--output={self.runs / 'm.gif'}", *real), r", wind -0\.0\d+,-?0\.0\d+: "
+        )
+        never = f"--output={self.runs / 'never.gif'}"
+        for wrong in ("fast", "1", "1,2,3", "nan,0", "1.5,0", ""):
+            self.refuse("--wind must be measured, or DX,DY", *predict, never, f"--wind={wrong}")
+        self.refuse("--wind=measured needs --real", *predict, never, "--wind=measured")
+        mdgan = ["predict", f"--run_dir={self.runs / 'mdgan'}", f"--image={still}", never]
+        self.refuse("--wind is for runs trained with --drift", *mdgan, "--wind=0.1,0")
+        self.assertFalse((self.runs / "never.gif").exists())
+        line = json.loads(self.succeed("evaluate", f"--run_dir={run_dir}", "--num_clips=3"))
+        self.assertEqual(set(line["scores"]), {"persistence", "moved_frame", "stage_1"})
+        self.assertIn("given", line["protocol"]["wind"])
+
     def test_preview_shows_the_clips_of_a_folder(self):
         folder, gif = self.runs / "clips", self.runs / "preview.gif"
         for index in range(2):

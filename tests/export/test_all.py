@@ -24,7 +24,7 @@ from tests.helpers.commands import run
 from tests.helpers.made_files import write_shard
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
-from tfvideogan.data.clips import to_uint8
+from tfvideogan.data.clips import to_float, to_uint8
 from tfvideogan.files import checksums
 from tfvideogan.runs import run_folder, state
 
@@ -82,27 +82,35 @@ class ExportAllTest(tf.test.TestCase):
         names = {line.split(" | ")[0] for line in again.stdout.splitlines() if line.count(" | ") == 12}
         self.assertEqual(names, {"| artefact", "| ---", *(f"| {row['artefact']}" for row in report["artefacts"])})
 
-    def test_a_predictor_in_files_with_int8_calibrated_on_the_clips_of_the_run(self):
-        config = tiny.config("vgan_conditional", base_width=8, init_stddev=tiny.CONTRASTING["vgan_conditional", 1])
+    def test_a_predictor_that_takes_wind_with_int8_calibrated_on_the_clips_of_the_run(self):
+        model = tiny.changing(drift="fused")
+        options = {"base_width": 8, "init_stddev": tiny.CONTRASTING["mdgan", 1], "residual": True, "drift": "fused"}
+        config = tiny.config("mdgan", **options)
         run = run_folder.RunFolder.for_training(self.folder / "run", config)
         run.write_config(config)
-        run.save(1, 4, state.for_sampling(tiny.contrasting("vgan_conditional")), keep=1)
-        formats = ["--formats=tflite,onnx", "--precisions=float32,int8"]
-        result = self.export("--run_dir=run", "--output=exported", "--repeats=1", *formats)
+        run.save(1, 4, state.for_sampling(model), keep=1)
+        result = self.export("--run_dir=run", "--output=exported", "--repeats=1", "--precisions=float32,int8")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         report = self.report()
-        self.assertEqual(report["checked_on"], "synthetic:sky:test")
-        files = {
-            f"vgan_conditional_{precision}.{kind}" for precision in ("float32", "int8") for kind in ("tflite", "onnx")
-        }
-        self.assertEqual({row["artefact"] for row in report["artefacts"]}, files)
-        frame = probe_inputs(tiny.model("vgan_conditional"), 8)[0]
+        self.assertEqual((report["checked_on"], report["takes_wind"]), ("synthetic:sky:test", True))
+        files = {f"mdgan_{precision}.{kind}" for precision in ("float32", "int8") for kind in ("tflite", "onnx")}
+        self.assertEqual({row["artefact"] for row in report["artefacts"]}, files | {"mdgan/1"})
+        frame, wind = probe_inputs(model, 8)[0][0], (0.1, -0.05)
+        expected = {given: model((frame[None], np.float32([given])))["clip"].numpy() for given in (wind, (0.005, 0))}
+        self.assertBetween(expected[wind].std(), 0.15, 0.6)  # flat clips would pass, whatever is wrong
+        for artefact in ("run", *(f"exported/{row['artefact']}" for row in report["artefacts"])):
+            loaded, near = load_exported(self.folder / artefact), 0.1 if "int8" in artefact else 0.02
+            for given, clip in expected.items():
+                chosen = {"wind": given} if given == wind else {}
+                made = to_float(loaded.predict(to_uint8(frame), **chosen))
+                self.assertLess(np.sqrt(np.mean((made - clip) ** 2)), near / 4, artefact)
+                self.assertLess(np.abs(made - clip).max(), 4 * near, artefact)
+            for wrong in ((1, 2, 3), (np.nan, 0), (2, 0)):
+                with self.assertRaisesRegex(UsageError, "wind must be two numbers"):
+                    loaded.predict(to_uint8(frame), wind=wrong)
         for row in report["artefacts"]:
             self.assertEqual((row["status"], row["reason"]), ("accepted", None))
-            clips = load_exported(self.output / row["artefact"]).predict(to_uint8(frame))
-            self.assertEqual(clips.shape, (1, 4, 16, 16, 3))
-            self.assertBetween(clips.std() / 127.5, 0.15, 0.35)  # flat clips would pass, whatever is wrong
-        self.assertEqual(self.run_snippets(), 3)
+        self.assertEqual(self.run_snippets(), 4)
 
     def test_a_predictor_and_a_format_that_fails_beside_one_that_does_not(self):
         tiny.run_folder(self.folder / "run", "mdgan", 2)

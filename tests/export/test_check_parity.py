@@ -149,9 +149,16 @@ class CheckParityTest(tf.test.TestCase):
 
     def test_batches_of_three_hold_every_row(self):
         rows, seen = np.arange(8), []
-        doubled = measure._in_batches(lambda batch: seen.append(len(batch)) or 2 * batch, rows, 3)
-        self.assertAllEqual(doubled, 2 * rows)
+        added = measure._in_batches(lambda a, b: seen.append(len(a)) or a + b, (rows, 10 * rows), 3)
+        self.assertAllEqual(added, 11 * rows)
         self.assertEqual(seen, [3, 3, 3])
+
+    def test_inputs_come_back_from_their_file_in_order(self):
+        for inputs in (np.arange(6.0), (np.ones([2, 3]), np.zeros([2, 2]))):
+            measure.save_inputs(self.folder / "pair.npz", inputs)
+            read = measure.load_inputs(self.folder / "pair.npz")
+            self.assertAllEqual(read[0], inputs[0] if isinstance(inputs, tuple) else inputs)
+            self.assertLen(read, len(inputs) if isinstance(inputs, tuple) else 1)
 
     def test_products_in_float_are_counted(self):
         in_float = self.folder / "float.tflite"

@@ -99,19 +99,23 @@ class ToTFLiteTest(tf.test.TestCase):
                 self.assertAllClose(predict(content, name, inputs[:1]), video[:1], atol=0.02)
                 self.check_integers(content)
 
-    def test_a_residual_in_every_precision(self):
-        model, folder = tiny.changing(), self.create_tempdir().full_path
+    def test_a_residual_on_a_frame_that_drifts_in_every_precision(self):
+        model, folder = tiny.changing(drift="fused"), self.create_tempdir().full_path
         to_tflite.save(model, lowering=True, folder=folder)
-        whole, half = (to_tflite.of_saved_model(folder, precision) for precision in ("float32", "float16"))
-        self.check(model, whole, 1e-4)
-        self.check_operators(whole)
-        self.check(model, half, 5e-3)
         inputs = probe_inputs(model, 24)
-        content = to_tflite.of_saved_model(folder, "int8", calibration=inputs[8:])
-        expected = model(inputs[:8])["clip"].numpy()
-        self.assertGreater(np.std(expected - inputs[:8, np.newaxis]), 0.1)  # a copy would be near, too
-        self.assertGreater(psnr(predict(content, "frame", inputs[:8]), expected), 38.0)
-        self.check_integers(content)
+        clips, expected = model.input_clip(inputs), model(tuple(part[:8] for part in inputs))["clip"].numpy()
+        self.assertGreater(np.std(expected - clips[:8]), 0.1)  # a copy would be near, too
+        contents = {
+            precision: to_tflite.of_saved_model(folder, precision, calibration=clips[8:])
+            for precision in conversion.BYTES
+        }
+        for precision, tolerance in (("float32", 1e-4), ("float16", 5e-3)):
+            for batch in (1, 3):
+                video = predict(contents[precision], "clip", clips[:batch])
+                self.assertAllClose(video, expected[:batch], atol=tolerance, rtol=0)
+        self.assertGreater(psnr(predict(contents["int8"], "clip", clips[:8]), expected), 38.0)
+        self.check_operators(contents["float32"])
+        self.check_integers(contents["int8"])
 
     def check_integers(self, content: bytes) -> None:
         ops, tensors = operators(content)

@@ -2,8 +2,8 @@
 
 `ServingProcess` runs this file as a process of its own, which answers until its standard input ends.
 It reads pickled pairs (SAVED_MODEL, requests), and a request is (signature, value) with one array or a list of
-bytes as its value. It writes a pickled list of answers: {output: array or list of bytes}, or (status code, message)
-where the request was refused.
+bytes as its value, or a dict of these by input. It writes a pickled list of answers: {output: array or list of
+bytes}, or (status code, message) where the request was refused.
 """
 
 from __future__ import annotations
@@ -68,15 +68,17 @@ class Session:
         name, index = tensor_name.split(":")
         return Output(c("TF_GraphOperationByName")(self.graph, name.encode()), int(index))
 
-    def run(self, signature: str, value: np.ndarray | list[bytes]) -> Answer:
+    def run(self, signature: str, value: np.ndarray | list[bytes] | dict[str, Any]) -> Answer:
         described = self.signatures[signature]
-        (fed,) = (self._output(info.name) for info in described.inputs.values())
+        values = value if isinstance(value, dict) else dict.fromkeys(described.inputs, value)
+        count = len(described.inputs)
+        fed = (Output * count)(*(self._output(info.name) for info in described.inputs.values()))
+        tensors = (ctypes.c_void_p * count)(*(_tensor(values[name]) for name in described.inputs))
         names = sorted(described.outputs)
         fetched = (Output * len(names))(*(self._output(described.outputs[name].name) for name in names))
         answers, status = (ctypes.c_void_p * len(names))(), Status()
         c("TF_SessionRun", None)(
-            self.pointer, None, ctypes.byref(fed), (ctypes.c_void_p * 1)(_tensor(value)), 1, fetched, answers,
-            len(names), None, 0, None, status.pointer,
+            self.pointer, None, fed, tensors, count, fetched, answers, len(names), None, 0, None, status.pointer,
         )  # fmt: skip
         if status.get()[0]:
             return status.get()

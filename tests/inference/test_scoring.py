@@ -4,11 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tfvideogan.data import clips, synthetic
+from tfvideogan.data import clips, synthetic, wind
 from tfvideogan.data.indexed import Indexed
 from tfvideogan.inference import sampling, scoring
 from tfvideogan.metrics import motion, reconstruction, separation, ssim
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.drift import drifting_clip
 
 COUNT = 9  # one more than a full batch
 
@@ -49,6 +50,23 @@ class PredictionsTest(tf.test.TestCase):
         for name, predicted in predictions.items():
             self.assertAllClose(result["scores"][name], self.expected(predicted, real), msg=name)
         self.assertEqual(result["scores"]["persistence"]["motion_ratio"], 0.0)
+
+    def test_a_wind_that_is_given_stands_beside_the_frame_that_it_moves(self):
+        model = tiny.changing(drift="on")
+        source = Indexed(synthetic.Sky(model.frame_size, model.num_frames))
+        real = real_clips(source)
+        winds = np.stack([wind.measure(source.clips[i]) for i in range(COUNT)])
+        predictions = {
+            "persistence": np.repeat(real[:, :1], model.num_frames, 1),
+            "moved_frame": drifting_clip(real[:, 0], winds, model.num_frames),
+            "stage_1": model((real[:, 0], winds))["clip"].numpy(),
+        }
+        result = scoring.score_predictions(model, source, COUNT)
+        self.assertEqual(list(result["scores"]), list(predictions))
+        for name, predicted in predictions.items():
+            self.assertAllClose(result["scores"][name], self.expected(predicted, real), msg=name, rtol=1e-4)
+        self.assertIn("given", result["protocol"]["wind"])
+        self.assertNotIn("wind", scoring.score_predictions(tiny.model("mdgan"), source, 1)["protocol"])
 
     def test_a_mask_is_scored_where_the_clips_come_with_masks(self):
         model = tiny.shaken("vgan_conditional")

@@ -77,7 +77,8 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
     @functools.cache
     def exported(cls, name: str, stage: int = 1, lowered: bool = False) -> tuple[AdversarialModel, str]:
         """A model of random weights and statistics, and the SavedModel of it."""
-        model, path = tiny.shaken(name, stage), str(cls.folder / f"{name}-{stage}-{lowered}")
+        model = tiny.changing(stage, drift="fused") if name == "mdgan_drift" else tiny.shaken(name, stage)
+        path = str(cls.folder / f"{name}-{stage}-{lowered}")
         served = signatures.ServedModel(model, lower(model) if lowered else None, max_batch=4)
         tf.saved_model.save(served, path, signatures=served.signatures())
         return model, path
@@ -128,6 +129,30 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLess(np.abs(self.strips(jpeg["filmstrip_bytes"], size) - clips).mean(), 8)
         for answer in streams:
             self.assertAllClose(answer, expected, atol=1e-4)
+
+    def test_a_wind_comes_beside_each_picture(self):
+        model, path = self.exported("mdgan_drift", lowered=True)
+        frame = np.random.default_rng(1).integers(0, 256, [2, 32, 32, 3], np.uint8)
+        wind, files = np.float32([[0.1, 0.0], [-0.05, 0.02]]), [picture(), picture(kind="PNG")]
+        requests = [(name, {"frame": frame, "wind": wind}) for name in ("predict", "serving_default", "predict_video")]
+        requests.append(("predict_jpeg", {"image_bytes": files, "wind": wind}))
+        wrong = {
+            "a wind is from -1 to 1": (np.float32([[0, np.nan], [0, 0]]), np.float32([[0, 0], [-1.1, 0]])),
+            "1 to 4 rows, the same for all inputs": (wind[:1], np.repeat(wind, 2, axis=0)),
+            "not compatible": (wind[:, :1],),
+        }
+        cases = [(text, {"frame": frame, "wind": value}) for text, values in wrong.items() for value in values]
+        *right, jpeg = self.serving.ask(path, *requests)
+        expected = model((to_float(frame), wind))["clip"].numpy()
+        self.assertGreater(np.abs(expected - model((to_float(frame), -wind))["clip"]).mean(), 0.05)
+        for answer in right[:2]:
+            self.assertAllClose(answer["frames"].astype(int), to_uint8(expected).astype(int), atol=1)
+        self.assertAllClose(right[2]["video"], expected, atol=1e-4)
+        self.assertEqual(self.strips(jpeg["filmstrip_bytes"], 32).shape, (2, 4, 32, 32, 3))
+        answers = self.serving.ask(path, *(("predict", value) for _, value in cases))
+        for (text, _), (code, message) in zip(cases, answers, strict=True):
+            self.assertEqual(code, INVALID_ARGUMENT)
+            self.assertIn(text, message)
 
     def file(self, content: bytes) -> Path:
         path = Path(self.create_tempdir().full_path) / "picture"

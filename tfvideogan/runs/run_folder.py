@@ -27,7 +27,8 @@ from tfvideogan.runs.state import State
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"stage(\d+)-step(\d+)")
-_FIXED = ("model", "base_width", "frame_size", "num_frames")  # These options of a run folder stay.
+# These options of a run folder stay.
+_FIXED = ("model", "base_width", "frame_size", "num_frames", "residual", "drift")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
