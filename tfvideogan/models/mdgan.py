@@ -68,11 +68,7 @@ def base_generator(
 
 
 def refine_generator(
-    base_width: int = 32,
-    frame_size: int = 128,
-    num_frames: int = 32,
-    init_stddev: float = 0.02,
-    residual: bool = False,
+    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02, residual: bool = False
 ) -> keras.Model:
     """G2, the Refine-Net: G1 without the skips from conv1 and conv2.
 
@@ -92,13 +88,11 @@ def _u_net(
     drift: str = "off",
 ) -> keras.Model:
     strides = _check_and_strides(base_width, frame_size, num_frames)
-    clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
-    if drift == "off":
-        features = _trunk(clip, _widths(base_width, len(strides)), strides, stddev, finest_skip)
-    else:
+    x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    if drift != "off":
         still = blocks.FirstFrame(name="still")(clip)
-        both = keras.layers.Concatenate(name="clip_and_still")([clip, still])
-        features = _trunk(both, _widths(base_width, len(strides)), strides, stddev, finest_skip)
+        x = keras.layers.Concatenate(name="clip_and_still")([clip, still])
+    features = _trunk(x, _widths(base_width, len(strides)), strides, stddev, finest_skip)
 
     options = blocks.cube(strides[0]) | {"stddev": 0.0 if residual else stddev}
     x = blocks.deconv(features, 3, use_bias=False, **options, name=f"up_conv{len(strides) + 1}")
