@@ -37,6 +37,13 @@ class TableTest(tf.test.TestCase):
             "| a.tflite | tflite | float32 | 2D | 2.5 | 20.0 | 40.0 | 50.0 | 7 | 2.0e-06 | - | 25% | `0123456789ab` |",
         )
 
+    def test_inputs_are_made_of_the_report(self):
+        report = {"predicts": True, "clip": [4, 32, 32, 3]}  # as former versions wrote it, without `takes_wind`
+        self.assertEqual(benchmark.inputs_of(report).shape, (8, 32, 32, 3))
+        frames, winds = benchmark.inputs_of(report | {"takes_wind": True})
+        self.assertEqual((frames.shape, winds.shape, winds.dtype), ((8, 32, 32, 3), (8, 2), np.float32))
+        self.assertEqual(benchmark.inputs_of(report | {"predicts": False}).shape, (8, 100))
+
     def test_int8_has_decibels_and_a_failure_its_reason(self):
         int8 = timed(Row("b.onnx", "onnx", "int8", lowered=True, bytes=1, psnr_db=41.26, float_share=0.0), 10.0)
         pytorch = Row("PyTorch", None, "float32", lowered=False)
