@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 
 import keras
@@ -11,10 +12,13 @@ import tensorflow as tf
 from tfvideogan.config import Config, TrainConfig
 from tfvideogan.data import clips, pipeline
 from tfvideogan.data.sources import Weighted, open_sources
+from tfvideogan.data.wording import counted
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.updates import vote
 from tfvideogan.training.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 Rate = float | keras.optimizers.schedules.LearningRateSchedule
 
@@ -27,7 +31,13 @@ def open_data(config: Config) -> list[Weighted]:
     """
     needed = _variation(config).frames_needed(config.model.num_frames)
     data = config.data
-    return open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
+    opened = open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
+    count = sum(len(weighted.source) for weighted in opened)
+    logger.info("data: %s, %s", data.data, counted(count, "clip"))
+    if count < data.batch_size:
+        logger.warning("--data has %s for a --batch_size of %d: clips come several times in a batch",
+                       counted(count, "clip"), data.batch_size)  # fmt: skip
+    return opened
 
 
 def batches(

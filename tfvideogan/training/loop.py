@@ -67,6 +67,8 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
             if status:
                 return status
             latest, profile = latest_on_all_hosts(folder, runtime), range(0)
+        if runtime.is_chief and latest:
+            logger.info("done: %s, stage %d, step %d", folder.path, latest.stage, latest.step)
     return 0
 
 
