@@ -11,115 +11,57 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfvideogan.data import noise
-
-CANVAS = 256  # Pixels on a side of what is drawn on.
-_BITS = 4  # OpenCV's coordinates are sixteenths of a pixel.
-
-
-class Cel:
-    """A transparent sheet: colour uint8 [CANVAS, CANVAS, 3] and cover uint8 [CANVAS, CANVAS].
-
-    `still` is the cover of what does not move, as a flag's pole: it is seen, and not in the mask.
-
-    Args:
-        tone: how much light there is, by which all colours are multiplied.
-    """
-
-    def __init__(self, tone: np.ndarray):
-        self.colour = np.zeros([CANVAS, CANVAS, 3], np.uint8)
-        self.cover = np.zeros([CANVAS, CANVAS], np.uint8)
-        self.still = np.zeros([CANVAS, CANVAS], np.uint8)
-        self.anchor = np.zeros(2)  # Where the actor is, so that its texture goes along with it.
-        self._tone = tone
-        self._cv2 = noise.opencv()
-
-    def clear(self) -> None:
-        self.colour[:], self.cover[:], self.still[:] = 0, 0, 0
-
-    def polygon(self, points: np.ndarray, colour: np.ndarray) -> None:
-        """Fills the polygon of points [n, 2] (x, y)."""
-        self._draw(lambda sheet, c: self._cv2.fillPoly(sheet, [_fixed(points)], c, self._cv2.LINE_AA, _BITS), colour)
-
-    def disc(self, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:
-        length = max(int(radius * CANVAS * 2**_BITS), 1)
-        self._draw(
-            lambda sheet, c: self._cv2.circle(sheet, _point(centre), length, c, -1, self._cv2.LINE_AA, _BITS), colour
-        )
-
-    def limb(self, start: np.ndarray, end: np.ndarray, width: float, colour: np.ndarray) -> None:
-        """A line with round ends."""
-        pixels = max(round(width * CANVAS), 1)
-        self._draw(
-            lambda sheet, c: self._cv2.line(sheet, _point(start), _point(end), c, pixels, self._cv2.LINE_AA, _BITS), colour
-        )
-
-    def fix(self) -> None:
-        """What has been drawn so far stands still."""
-        self.still[:] = self.cover
-
-    def soften(self, radius: float, colour: np.ndarray) -> None:
-        """Blurs the edges, which take a colour of their own."""
-        self.colour[self.cover == 0] = np.clip(colour * self._tone * 255, 0, 255)
-        self.cover[:] = self._cv2.GaussianBlur(self.cover, (0, 0), radius * CANVAS)
-
-    def _draw(self, draw: Callable, colour: np.ndarray) -> None:
-        draw(self.colour, tuple(int(c) for c in np.clip(colour * self._tone * 255, 0, 255)))
-        draw(self.cover, 255)
-
+from tfvideogan.data.cel import Cel
 
 Actor = Callable[[Cel, float], None]
 
 
 def walker(rng: np.random.Generator, ground: float) -> Actor:
-    """A person whose legs swing as fast as they go, so that feet do not slide."""
+    """A person, who walks so that no foot slides."""
     height, speed = rng.uniform(0.28, 0.6), rng.uniform(0.45, 0.9) * rng.choice([-1, 1])
     middle, phase, bob = rng.uniform(0.35, 0.65), rng.uniform(0, 2 * np.pi), rng.uniform(0.01, 0.03)
     shirt, trousers, skin, hair = _cloth(rng), _cloth(rng), _skin(rng), _skin(rng) * 0.4
     build, swing = rng.uniform(0.8, 1.3), rng.uniform(0.35, 0.6)
-    coat = rng.random() < 0.3
+    hem = 0.2 if rng.random() < 0.3 else 0.02  # Some wear a coat.
+    way, down = np.sign(speed), np.array([0.0, 1.0])
 
     def draw(cel: Cel, time: float) -> None:
         x = middle + speed * (time - 0.5)
-        turn = phase + 2 * np.pi * speed * (time - 0.5) / (0.8 * height)
+        turn = phase + 2 * np.pi * abs(speed) * (time - 0.5) / (1.92 * swing * height)
         hip = np.array([x, ground - 0.48 * height - bob * height * abs(np.cos(turn))])
-        neck = hip - [0, 0.36 * height]
+        neck = hip - 0.36 * height * down
         cel.anchor = hip
-        for side in (-1, 1):  # The far limbs first, then the body, then the near ones.
-            shade = 0.75 if side < 0 else 1.0
-            _leg(cel, hip, swing * side * np.sin(turn), max(0.0, side * np.cos(turn)), height, build, trousers * shade, speed)
-            if side < 0:
-                _arm(cel, neck, -side * swing * np.sin(turn), height, build, shirt * shade, skin, speed)
-                hem = [0.0, 0.2 * height] if coat else [0.0, 0.02 * height]
-                cel.limb(neck + [0, 0.05 * height], hip + hem, 0.15 * height * build, shirt)
-                cel.disc(neck - [0, 0.075 * height], 0.065 * height, skin)
-                cel.disc(neck - [0.015 * height * np.sign(speed), 0.095 * height], 0.06 * height, hair)
-        _arm(cel, neck, -swing * np.sin(turn), height, build, shirt * 0.9, skin, speed)
+        for side in (-1, 1):  # The far leg and arm first, then the body, then the near ones.
+            shade = 0.8 if side < 0 else 1.0
+            # A leg of 0.48 heights turns evenly, so that its foot stays where it stands while the body moves on.
+            angle = side * swing * np.arcsin(0.96 * np.sin(turn)) / np.arcsin(0.96)
+            lift = max(0.0, side * np.cos(turn))
+            leg = [(angle, 0.25, 0.095 * build), (angle - 0.9 * lift, 0.23, 0.07 * build)]
+            foot = _limbs(cel, hip, way * height, leg, trousers * shade)
+            _limbs(cel, foot, way * height, [(np.pi / 2, 0.05, 0.045)], trousers * 0.4)
+            if side > 0:
+                cel.limb(neck + 0.05 * height * down, hip + hem * height * down, 0.15 * height * build, shirt)
+                cel.disc(neck - 0.075 * height * down, 0.065 * height, skin)
+                cel.disc(neck - height * np.array([way * 0.015, 0.095]), 0.06 * height, hair)
+            arm = [(-angle, 0.17, 0.06 * build), (0.4 - angle, 0.15, 0.05 * build)]
+            hand = _limbs(cel, neck + 0.04 * height * down, way * height, arm, shirt * 0.9 * shade)
+            cel.disc(hand, 0.03 * height, skin)
 
     return draw
 
 
-def _leg(
-    cel: Cel, hip: np.ndarray, angle: float, lift: float, height: float, build: float, colour: np.ndarray, speed: float
-) -> None:
-    way = np.sign(speed)
-    knee = hip + 0.25 * height * np.array([way * np.sin(angle), np.cos(angle)])
-    below = angle - 0.9 * lift
-    foot = knee + 0.23 * height * np.array([way * np.sin(below), np.cos(below)])
-    cel.limb(hip, knee, 0.095 * height * build, colour)
-    cel.limb(knee, foot, 0.07 * height * build, colour)
-    cel.limb(foot, foot + [0.05 * height * way, 0], 0.045 * height, colour * 0.4)
+def _limbs(
+    cel: Cel, at: np.ndarray, scale: float, parts: list[tuple[float, float, float]], colour: np.ndarray
+) -> np.ndarray:
+    """Draws limbs (angle from straight down, length, width), each at the end of the last, and returns the end.
 
-
-def _arm(
-    cel: Cel, neck: np.ndarray, angle: float, height: float, build: float, colour: np.ndarray, skin: np.ndarray, speed: float
-) -> None:
-    way, shoulder = np.sign(speed), neck + [0, 0.04 * height]
-    elbow = shoulder + 0.17 * height * np.array([way * np.sin(angle), np.cos(angle)])
-    hand = elbow + 0.15 * height * np.array([way * np.sin(angle + 0.4), np.cos(angle + 0.4)])
-    cel.limb(shoulder, elbow, 0.06 * height * build, colour)
-    cel.limb(elbow, hand, 0.05 * height * build, colour)
-    cel.disc(hand, 0.03 * height, skin)
+    Lengths and widths are in units of `scale`, which is negative if forwards is to the left.
+    """
+    for angle, length, width in parts:
+        end = at + length * np.array([scale * np.sin(angle), abs(scale) * np.cos(angle)])
+        cel.limb(at, end, width * abs(scale), colour)
+        at = end
+    return at
 
 
 def car(rng: np.random.Generator, ground: float) -> Actor:
@@ -133,13 +75,16 @@ def car(rng: np.random.Generator, ground: float) -> Actor:
     def draw(cel: Cel, time: float) -> None:
         x = middle + speed * (time - 0.5)
         cel.anchor = np.array([x, ground])
-        place = lambda shape: [x, ground] + shape * [length * np.sign(speed), -height]  # noqa: E731
-        cel.polygon(place(cabin), paint * 0.85)
-        cel.polygon(place((cabin - [-0.02, 0.75]) * [0.8, 0.62] + [-0.02, 0.76]), np.array([0.2, 0.26, 0.32]))
-        cel.polygon(place(body), paint)
-        cel.polygon(place(np.array([[0.42, 0.3], [0.42, 0.42], [0.49, 0.4], [0.49, 0.3]])), np.array([1.0, 0.95, 0.7]))
+
+        def place(*shape: tuple[float, float]) -> np.ndarray:
+            return [x, ground] + np.array(shape) * [length * np.sign(speed), -height]
+
+        cel.polygon(place(*cabin), paint * 0.85)
+        cel.polygon(place(*((cabin - [-0.02, 0.75]) * [0.8, 0.62] + [-0.02, 0.76])), np.array([0.2, 0.26, 0.32]))
+        cel.polygon(place(*body), paint)
+        cel.polygon(place((0.42, 0.3), (0.42, 0.42), (0.49, 0.4), (0.49, 0.3)), np.array([1.0, 0.95, 0.7]))
         for wheel in (-0.3, 0.29):
-            hub = place(np.array([wheel, 0.12]))
+            hub = place((wheel, 0.12))[0]
             spoke = 2 * np.pi * x / (0.6 * height)
             cel.disc(hub, 0.2 * height, np.full(3, 0.08))
             cel.limb(hub, hub + 0.1 * height * np.array([np.cos(spoke), np.sin(spoke)]), 0.05 * height, np.full(3, 0.6))
@@ -161,7 +106,7 @@ def ball(rng: np.random.Generator, ground: float) -> Actor:
         angle = speed * time / radius * 0.7
         along = np.array([np.cos(angle), np.sin(angle)])
         cel.limb(centre - along * radius * 0.75, centre + along * radius * 0.75, radius * 0.4, stripe)
-        cel.disc(centre + [-0.3 * radius, -0.35 * radius], radius * 0.25, np.minimum(colour + 0.35, 1))
+        cel.disc(centre - radius * np.array([0.3, 0.35]), radius * 0.25, np.minimum(colour + 0.35, 1))
 
     return draw
 
@@ -176,12 +121,17 @@ def bird(rng: np.random.Generator, ground: float) -> Actor:
         at = middle + (time - 0.5) * np.array([way * speed, climb]) + [0, 0.01 * np.sin(beats * 2 * np.pi * time)]
         flap = np.sin(2 * np.pi * beats * time + phase)
         cel.anchor = at
-        place = lambda *points: at + np.array(points) * [way * span, span]  # noqa: E731
+
+        def place(*shape: tuple[float, float]) -> np.ndarray:
+            return at + np.array(shape) * [way * span, span]
+
         for near, shade in ((0.85, 0.7), (1.0, 1.0)):
             tip = -0.5 * near * flap - 0.05
             wing = place((0.1, 0), (0.02, tip * 0.6), (-0.18, tip), (-0.12, tip * 0.5), (-0.16, 0.02))
             cel.polygon(wing, feathers * shade)
-        cel.polygon(place((0.3, -0.01), (0.2, -0.06), (-0.1, -0.05), (-0.36, 0.0), (-0.1, 0.05), (0.18, 0.04)), feathers)
+        cel.polygon(
+            place((0.3, -0.01), (0.2, -0.06), (-0.1, -0.05), (-0.36, 0.0), (-0.1, 0.05), (0.18, 0.04)), feathers
+        )
 
     return draw
 
@@ -196,7 +146,10 @@ def boat(rng: np.random.Generator, ground: float) -> Actor:
         roll = 0.05 * np.sin(2 * np.pi * rolls * time)
         turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
         cel.anchor = at
-        place = lambda *points: at + np.array(points) * [length * np.sign(speed), -length] @ turn  # noqa: E731
+
+        def place(*shape: tuple[float, float]) -> np.ndarray:
+            return at + np.array(shape) * [length * np.sign(speed), -length] @ turn
+
         if sails:
             cel.polygon(place((0.02, 0.2), (0.02, 1.15), (-0.42, 0.22)), sail)
             cel.polygon(place((0.06, 0.2), (0.06, 1.0), (0.42, 0.2)), sail * 0.85)
@@ -218,7 +171,7 @@ def pendulum(rng: np.random.Generator, ground: float) -> Actor:
         angle = reach * np.sin(2 * np.pi * swings * time + phase)
         centre = pivot + length * np.array([np.sin(angle), np.cos(angle)])
         cel.anchor = centre
-        cel.limb(pivot, centre, 0.015, rod)
+        cel.limb(pivot, centre, 0.02, rod)
         cel.disc(centre, radius, bob)
         cel.disc(centre - 0.3 * radius, radius * 0.3, np.minimum(bob + 0.3, 1))
 
@@ -260,12 +213,13 @@ def smoke(rng: np.random.Generator, ground: float) -> Actor:
 
     def draw(cel: Cel, time: float) -> None:
         cel.anchor = source + 0.5 * time * np.array([wind, -rise])
+        cel.underlay(np.full(3, grey))
         ages = (time * 1.4 - births) % 1.0
         for k in np.argsort(-ages):
             age = ages[k]
             at = source + age * np.array([wind * age, -rise]) + wobble[k] * (0.4 + age)
             cel.disc(at, size * (0.25 + age) * np.clip((1 - age) * 4, 0, 1), np.full(3, grey * shade[k]))
-        cel.soften(0.015, np.full(3, grey))
+        cel.soften(0.015)
 
     return draw
 
@@ -277,12 +231,3 @@ def _cloth(rng: np.random.Generator, saturation: float | None = None) -> np.ndar
 
 def _skin(rng: np.random.Generator) -> np.ndarray:
     return np.array(colorsys.hsv_to_rgb(rng.uniform(0.03, 0.09), rng.uniform(0.25, 0.6), rng.uniform(0.35, 0.95)))
-
-
-def _point(place: np.ndarray) -> tuple[int, int]:
-    x, y = np.rint(np.asarray(place) * CANVAS * 2**_BITS).astype(int)
-    return int(x), int(y)
-
-
-def _fixed(points: np.ndarray) -> np.ndarray:
-    return np.rint(np.asarray(points) * CANVAS * 2**_BITS).astype(np.int32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfvideogan.data import noise
-from tfvideogan.data.actors import CANVAS
+from tfvideogan.data.cel import CANVAS
 from tfvideogan.data.lights import hsv
 
 
@@ -76,7 +76,9 @@ class Backdrop:
     def sea(self) -> None:
         rng = self.rng
         horizon = self.ground - rng.uniform(0.02, 0.15)
-        water = self.picture[: int(horizon * CANVAS)].mean((0, 1)) * hsv(rng.uniform(0.45, 0.65), 0.3, rng.uniform(0.5, 0.9))
+        water = self.picture[: int(horizon * CANVAS)].mean((0, 1)) * hsv(
+            rng.uniform(0.45, 0.65), 0.3, rng.uniform(0.5, 0.9)
+        )
         depth = self.y - horizon + 0.04
         waves = self._texture("wisps", self.x * 0.1 / depth, 0.15 / depth)
         self._fill(self.y > horizon, water * (1 + 0.2 * waves[..., None]))

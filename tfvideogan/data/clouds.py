@@ -1,4 +1,4 @@
-"""Layers of clouds for `synthetic:skies`: what forms there are, and how thick and how lit a layer is in each frame; ours.
+"""Layers of clouds for `synthetic:skies`: their forms, and how thick and how lit a layer is in each frame; ours.
 
 A layer is a field of noise on a plane, blown by its own wind. Where the field is above a threshold there is cloud, the
 thicker the higher it is. A second look at the field, a little towards the light, tells which side of a heap is lit.
@@ -34,15 +34,15 @@ class Form:
 
 
 FORMS = {
-    "cumulus": Form("rough", "billows", (3.0, 8.0), (1.5, 4.0), (0.2, 0.42), (0.3, 0.8), (0.3, 0.9), (0.9, 1.0),
+    "cumulus": Form("rough", "billows", (3.0, 8.0), (1.5, 4.0), (0.22, 0.45), (0.3, 0.8), (0.25, 0.8), (0.9, 1.0),
                     (0.3, 0.7), (-0.1, 0.35), 3.1),
-    "stratus": Form("smooth", "rough", (1.5, 3.5), (1.5, 4.0), (0.2, 0.5), (0.75, 1.0), (1.5, 3.0), (0.6, 1.0),
-                    (0.05, 0.35), (0.2, 0.7), 0.3),
+    "stratus": Form("smooth", "rough", (1.5, 3.5), (1.5, 4.0), (0.25, 0.55), (0.7, 1.0), (1.5, 3.0), (0.7, 1.0),
+                    (0.15, 0.5), (0.3, 0.9), 0.3),
     "storm": Form("smooth", "billows", (2.0, 4.0), (2.0, 5.0), (0.25, 0.45), (0.85, 1.0), (1.0, 2.5), (0.9, 1.0),
                   (0.3, 0.7), (0.3, 0.8), 3.1),
-    "altocumulus": Form("smooth", "cells", (2.0, 4.0), (1.5, 3.5), (0.45, 0.65), (0.25, 0.65), (0.8, 2.0), (0.6, 1.0),
+    "altocumulus": Form("smooth", "cells", (2.0, 4.0), (1.5, 3.5), (0.45, 0.65), (0.25, 0.65), (0.8, 2.0), (0.7, 1.0),
                         (0.15, 0.4), (0.0, 0.3), 1.0),
-    "cirrus": Form("smooth", "wisps", (2.5, 4.0), (2.0, 4.0), (0.4, 0.65), (0.25, 0.65), (1.5, 3.0), (0.35, 0.85),
+    "cirrus": Form("smooth", "wisps", (2.5, 4.0), (2.0, 4.0), (0.4, 0.65), (0.25, 0.65), (1.3, 2.6), (0.5, 0.9),
                    (0.0, 0.2), (-0.2, 0.1), 0.8),
     "streaks": Form("wisps", "rough", (2.0, 4.0), (2.0, 4.0), (0.2, 0.4), (0.2, 0.6), (0.4, 1.5), (0.8, 1.0),
                     (0.15, 0.4), (0.0, 0.5), 0.2),
@@ -72,7 +72,7 @@ class Layer:
         self._softness, self.opacity = rng.uniform(*kind.softness), rng.uniform(*kind.opacity)
         self._relief, self._depth = rng.uniform(*kind.relief), rng.uniform(*kind.depth)
         # Details dissolve faster than what they are details of. Angles are in radians over a clip.
-        self._change = rng.uniform(0.1, 1.0) * np.array([0.7, 1.6])
+        self._change = rng.uniform(0.08, 0.8) * np.array([0.7, 1.6])
 
     def render(
         self, x: np.ndarray, y: np.ndarray, paths: np.ndarray, times: np.ndarray, step: float, light: np.ndarray

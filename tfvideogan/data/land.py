@@ -10,9 +10,9 @@ import dataclasses
 import numpy as np
 
 from tfvideogan.data import noise
+from tfvideogan.data.cel import CANVAS, Cel
 from tfvideogan.data.lights import Light, hsv
 
-CANVAS = 256
 KINDS = {"none": 0.44, "hills": 0.13, "mountains": 0.09, "trees": 0.11, "town": 0.08, "field": 0.06, "sea": 0.09}
 
 
@@ -77,13 +77,14 @@ class _Painter:
         woods = self._line(1.0, self.rng.uniform(0.005, 0.02), lowest=3) + np.abs(self._line(0.3, 0.012, lowest=20))
         base = self.horizon + self._line(1.6, 0.03)
         mask = np.clip((self.y - (base - woods + 0.02)[None]) * CANVAS, 0, 1).astype(np.float32)
+        cel = Cel(np.ones(3))
         for _ in range(int(self.rng.integers(0, 9))):
             x, height = self.rng.random(), self.rng.uniform(0.04, 0.14)
-            self._crown(mask, x, base[int(x * CANVAS)] + 0.04, height, self.rng.uniform(0.3, 0.7))
+            self._crown(cel, x, base[int(x * CANVAS)] + 0.04, height, self.rng.uniform(0.3, 0.7))
         for side in (0.0, 1.0):  # A large tree reaches into the frame from its side.
             if self.rng.random() < 0.3:
-                self._crown(mask, side, 0.95, self.rng.uniform(0.4, 0.9), self.rng.uniform(0.15, 0.3))
-        self._paint(np.minimum(mask, 1.0), self._ground(1.0, dark=0.5), speckle=0.5)
+                self._crown(cel, side, 0.95, self.rng.uniform(0.4, 0.9), self.rng.uniform(0.15, 0.3))
+        self._paint(np.maximum(mask, cel.cover / np.float32(255)), self._ground(1.0, dark=0.5), speckle=0.5)
 
     def town(self) -> None:
         rng = self.rng
@@ -135,9 +136,7 @@ class _Painter:
         colour = own * (0.6 * light.lit + 0.4 * light.bottom) * light.land * dark
         return colour + (light.bottom * 0.75 - colour) * (1 - near) * 0.7
 
-    def _earth(
-        self, top: np.ndarray, near: float, bottom: float = 2.0, rough: float = 0.5, snow: bool = False
-    ) -> None:
+    def _earth(self, top: np.ndarray, near: float, bottom: float = 2.0, rough: float = 0.5, snow: bool = False) -> None:
         """Ground from a line [CANVAS] down."""
         mask = np.clip((self.y - top[None]) * CANVAS + 0.5, 0, 1) * (self.y < bottom)
         relief = self._texture("rough", self.x * 0.8, (self.y - 0.5 * top[None]) * 1.6)
@@ -147,17 +146,16 @@ class _Painter:
             colour += (self.light.lit * (0.25 + 0.75 * self.light.land) - colour) * white
         self._paint(mask, colour)
 
-    def _crown(self, mask: np.ndarray, x: float, base: float, height: float, width: float) -> None:
-        """A tree in a mask: a trunk, and leaves in heaps."""
-        cv2, rng = noise.opencv(), self.rng
-        to_pixels = lambda *p: tuple(round(float(c) * CANVAS * 8) for c in p)  # noqa: E731
-        cv2.line(mask, to_pixels(x, base), to_pixels(x, base - height * 0.6), 1.0, max(1, int(height * 12)), cv2.LINE_AA, 3)
-        count = int(60 + 500 * height)
+    def _crown(self, cel: Cel, x: float, base: float, height: float, width: float) -> None:
+        """A tree: a trunk, and leaves in heaps."""
+        rng = self.rng
+        count, black = int(70 + 900 * height), np.zeros(3)
+        cel.limb(np.array([x, base]), np.array([x, base - height * 0.6]), height * 0.05, black)
         up = rng.beta(1.3, 1.6, count)
         aside = rng.normal(0, width * height * 0.5 * (1.1 - up) ** 0.6)
-        radii = np.minimum(height * rng.uniform(0.02, 0.11, count), rng.uniform(0.005, 0.025, count))
+        radii = np.minimum(height * rng.uniform(0.02, 0.11, count), rng.uniform(0.004, 0.018, count))
         for centre, radius in zip(np.stack([x + aside, base - height * (0.1 + 0.9 * up)], -1), radii, strict=True):
-            cv2.circle(mask, to_pixels(*centre), to_pixels(radius)[0], 1.0, -1, cv2.LINE_AA, 3)
+            cel.disc(centre, radius, black)
 
     def _house(self, x: float, top: float, width: float, near: float, night: bool) -> None:
         rng = self.rng
@@ -172,7 +170,11 @@ class _Painter:
         pitch = int(rng.integers(4, 8))
         across, down = np.arange(left + 2, right - 2, pitch), np.arange(row + 3, CANVAS - 2, pitch)
         for window in np.stack(np.meshgrid(down, across), -1).reshape(-1, 2):
-            shine = hsv(0.12, rng.uniform(0.2, 0.7), rng.uniform(0.5, 1.0)) if night and rng.random() < 0.3 else colour * 0.5
+            shine = (
+                hsv(0.12, rng.uniform(0.2, 0.7), rng.uniform(0.5, 1.0))
+                if night and rng.random() < 0.3
+                else colour * 0.5
+            )
             self.colour[window[0] : window[0] + pitch // 2, window[1] : window[1] + pitch // 2] = shine
 
     def _paint(self, mask: np.ndarray, colour: np.ndarray, speckle: float = 0.0) -> None:

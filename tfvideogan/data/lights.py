@@ -41,16 +41,19 @@ def _day(rng: np.random.Generator) -> Light:
     hue, strength = rng.uniform(0.54, 0.64), rng.uniform(0.3, 1.0) ** 0.7
     top = hsv(hue, rng.uniform(0.6, 0.95) * strength, rng.uniform(0.4, 0.95))
     bottom = hsv(hue - rng.uniform(0, 0.04), rng.uniform(0.1, 0.6) * strength, rng.uniform(0.75, 1.0))
-    lit = hsv(rng.choice([0.09, 0.6]), rng.uniform(0, 0.08), rng.uniform(0.88, 1.05))
-    shade = hsv(hue + rng.uniform(-0.02, 0.04), rng.uniform(0.04, 0.28), rng.uniform(0.42, 0.8))
+    lit = hsv(rng.choice([0.09, 0.6]), rng.uniform(0, 0.08), rng.uniform(0.9, 1.1))
+    shade = hsv(hue + rng.uniform(-0.02, 0.04), rng.uniform(0.04, 0.28), rng.uniform(0.35, 0.75))
     glow = rng.uniform(0.2, 0.8) if rng.random() < 0.3 else 0.0
     disc = rng.uniform(0.02, 0.05) if glow and rng.random() < 0.6 else 0.0
     return Light("day", top, bottom, shade, lit, hsv(0.12, 0.08, 1.0), glow, disc, rng.uniform(0.25, 0.9))
 
 
 def _grey(rng: np.random.Generator) -> Light:
-    hue, saturation = rng.choice([rng.uniform(0.5, 0.72), rng.uniform(0.02, 0.15)], p=[0.82, 0.18]), rng.uniform(0, 0.16)
-    value, contrast = rng.uniform(0.3, 0.85), rng.uniform(0.2, 0.8)
+    hue, saturation = (
+        rng.choice([rng.uniform(0.5, 0.72), rng.uniform(0.02, 0.15)], p=[0.82, 0.18]),
+        rng.uniform(0, 0.16),
+    )
+    value, contrast = rng.uniform(0.3, 0.85), rng.uniform(0.3, 0.9)
     top = hsv(hue, saturation * 1.2, value)
     bottom = hsv(hue, saturation * 0.7, value + rng.uniform(-0.1, 0.2))
     lit = hsv(hue, saturation * 0.6, min(value + contrast * 0.6, 1.0))
@@ -68,7 +71,7 @@ def _dusk(rng: np.random.Generator) -> Light:
     else:
         top = hsv(rng.uniform(0.54, 0.7), rng.uniform(0.15, 0.6), value * rng.uniform(0.5, 1.0))
         bottom = hsv(warm, rng.uniform(0.15, 0.75), min(value + rng.uniform(0.0, 0.4), 1.0))
-    lit = hsv(warm + rng.uniform(-0.06, 0.03), depth * rng.uniform(0.4, 1.0), min(value + rng.uniform(0.0, 0.4), 1.0))
+    lit = hsv(warm + rng.uniform(-0.06, 0.03), depth * rng.uniform(0.4, 1.0), min(value + rng.uniform(0.1, 0.5), 1.0))
     shade = hsv(rng.choice([rng.uniform(0.58, 0.7), warm]), rng.uniform(0.05, 0.4), value * rng.uniform(0.25, 0.75))
     glow = rng.uniform(0.4, 1.0) if rng.random() < 0.7 else 0.0
     disc = rng.uniform(0.02, 0.06) if glow and rng.random() < 0.5 else 0.0
@@ -79,7 +82,7 @@ def _dusk(rng: np.random.Generator) -> Light:
 def _tinted(rng: np.random.Generator) -> Light:
     """Teal, violet or pink, as films are graded."""
     hue, other = rng.uniform(0.42, 0.98), rng.uniform(-0.12, 0.12)
-    top = hsv(hue, rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.8))
+    top = hsv(hue, rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.8))
     bottom = hsv(hue + other, rng.uniform(0.15, 0.5), rng.uniform(0.6, 0.95))
     lit = hsv(hue + rng.uniform(-0.4, 0.4), rng.uniform(0.03, 0.3), rng.uniform(0.8, 1.0))
     shade = hsv(hue + other / 2, rng.uniform(0.15, 0.5), rng.uniform(0.35, 0.65))

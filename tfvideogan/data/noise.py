@@ -1,7 +1,7 @@
 """Noise that the built-in clips are made of: value noise for `sky` and `sprites`, tiling textures for the others.
 
-A texture holds two independent fields, A and B. `cos(a) A + sin(a) B` with a turning angle `a` dissolves and grows while
-its statistics stay: that is a walk through a third dimension of the noise, and costs no third dimension in memory.
+A texture holds two independent fields, A and B. `cos(a) A + sin(a) B` with a turning angle `a` dissolves and grows
+while its statistics stay: that is a walk through a third dimension of the noise, without the memory of one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import numpy as np
 
 from tfvideogan.files import optional
 
+CELLS = 512  # Texels on a side of a texture; a power of two, so that its halves tile too.
 
 
 def opencv() -> ModuleType:
     """OpenCV, which draws and samples `skies` and `scenes`. Raises UsageError with the line that installs it."""
     return optional.package("cv2", "OpenCV, which the built-in skies and scenes need,", "data")
-
-
-CELLS = 512  # Texels on a side of a texture; a power of two, so that its halves tile too.
 
 
 def fractal(
@@ -58,7 +56,7 @@ def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def texture(name: str, seed: int) -> tuple[np.ndarray, ...]:
-    """A tiling texture, made once a process: float32 [N, N, 2], mean 0 and deviation 1, then each half of the last size.
+    """A tiling texture, made once a process: float32 [N, N, 2], mean 0 and deviation 1, then each level half as large.
 
     Args:
         name: `smooth` and `rough` (Gaussian, by their spectra), `billows` (heaps, from distances to scattered points),

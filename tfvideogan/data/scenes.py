@@ -1,6 +1,6 @@
 """Built-in scenes before a camera that stands still, with the true mask of what moves: `scenes`; ours.
 
-One to three things, each with a gait and a texture of its own, move before a room, a street, a meadow, the sea or a sky.
+One to three things, each with its gait and its texture, move before a room, a street, a meadow, the sea or a sky.
 As in `synthetic`, clip i follows from (kind, split, seed, i) alone, and looks alike at every `frame_size`.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfvideogan.data import actors, noise
-from tfvideogan.data.actors import CANVAS, Actor, Cel
+from tfvideogan.data.actors import Actor
 from tfvideogan.data.backdrops import Backdrop
+from tfvideogan.data.cel import CANVAS, Cel
 from tfvideogan.data.skies import Skies
 from tfvideogan.data.synthetic import SPLITS, Synthetic, to_uint8
 
@@ -62,7 +63,9 @@ class Scenes(Synthetic):
         candidates, count = PLACES[place][1], int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15]))
         # The nearer a thing stands, the lower in the picture; it is drawn after the others.
         grounds = np.sort(ground + rng.uniform(-0.06, 0.06, count))
-        return backdrop, [candidates[k](rng, float(g)) for k, g in zip(rng.permutation(len(candidates)), grounds, strict=False)]
+        return backdrop, [
+            candidates[k](rng, float(g)) for k, g in zip(rng.permutation(len(candidates)), grounds, strict=False)
+        ]
 
     def _cloth(self, rng: np.random.Generator) -> np.ndarray:
         """The light and dark of an actor's texture, [2 CANVAS, 2 CANVAS, 1], around 1."""

@@ -83,7 +83,9 @@ class Skies(Synthetic):
         layers = [clouds.Layer(rng, name, self._textures) for name in names]
         wind = 32 * (np.array(self.COMMON_WIND) if self.COMMON_WIND else _wind(rng))
         # A higher layer seems slower, and need not go the same way.
-        winds = np.stack([_turned(wind, rng.normal(0, 0.25)) * 0.7 ** (len(layers) - 1 - k) for k in range(len(layers))])
+        winds = np.stack(
+            [_turned(wind, rng.normal(0, 0.25)) * 0.7 ** (len(layers) - 1 - k) for k in range(len(layers))]
+        )
         if len(layers) > 1:
             covers = np.array([layer.cover * layer.opacity for layer in layers])
             winds += wind - covers @ winds / covers.sum()
@@ -92,7 +94,9 @@ class Skies(Synthetic):
         kind = str(rng.choice(list(land.KINDS), p=list(land.KINDS.values())))
         horizon = 1.0 if kind == "none" else float(rng.uniform(0.6, 0.92))
         vanishing = horizon + rng.uniform(0.25, 0.7) if rng.random() < (0.25 if kind == "none" else 0.6) else 0.0
-        sun = np.array([rng.uniform(0.05, 0.95), horizon * rng.uniform(*(0.55, 1.0) if light.hour == "dusk" else (-0.3, 0.8))])
+        sun = np.array(
+            [rng.uniform(0.05, 0.95), horizon * rng.uniform(*(0.55, 1.0) if light.hour == "dusk" else (-0.3, 0.8))]
+        )
         return _Sky(light, layers, winds, wind, kind, horizon, vanishing, sun)
 
 
@@ -154,7 +158,9 @@ class _Painter:
             offset, height = rng.random(2), rng.uniform(0.12, 0.4)
             edge, wave, slant = rng.uniform(0.35, 0.9) * self.sky.horizon, rng.uniform(0.05, 0.15), rng.normal(0, 0.15)
             for t, time in enumerate(self.times):
-                lift = noise.sample(smooth, self.x * 0.5 + offset[0], 0 * self.y + offset[1] + 0.06 * time, 0.02)[..., 0]
+                lift = noise.sample(smooth, self.x * 0.5 + offset[0], 0 * self.y + offset[1] + 0.06 * time, 0.02)[
+                    ..., 0
+                ]
                 rays = noise.sample(
                     rough, (self.x + slant * self.y) * 0.4 + offset[1] + 0.05 * time, 0.02 * self.y + 0.15 * time, 0.005
                 )[..., 0]
@@ -203,8 +209,8 @@ class _Painter:
 
 
 def _wind(rng: np.random.Generator) -> np.ndarray:
-    """(u, v) in widths a frame of 32: most are near 0.008, along the horizon more often than not."""
-    speed = np.clip(rng.lognormal(np.log(0.0045), 0.75), 0.0, 0.03)
+    """(u, v) in widths a frame of 32: most are between 0.0015 and 0.01, along the horizon more often than not."""
+    speed = np.clip(rng.lognormal(np.log(0.004), 0.75), 0.0, 0.03)
     angle = rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(-np.pi, np.pi)
     return speed * np.array([np.cos(angle) * rng.choice([-1, 1]), np.sin(angle)])
 
@@ -218,7 +224,7 @@ def _turned(places: np.ndarray, angle: float) -> np.ndarray:
 def _filmed(rng: np.random.Generator, light: lights.Light, frames: np.ndarray, times: np.ndarray) -> np.ndarray:
     """The frames as a camera stores them: light that changes over the clip, soft optics, grain; uint8 [T, H, W, 3]."""
     cv2, size = noise.opencv(), frames.shape[1]
-    change = rng.normal(0, 0.12 if light.hour == "dusk" else 0.05) + rng.normal(0, 0.02, 3)
+    change = rng.normal(0, 0.1 if light.hour == "dusk" else 0.04) + rng.normal(0, 0.015, 3)
     frames *= (1 + change * (times[:, None] - 0.5)).astype(np.float32)[:, None, None]
     blur = rng.choice([0.0, rng.uniform(0.002, 0.008)]) * size
     if blur > 0.3:
