@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan.data import actors, clips
-from tfvideogan.data.cel import CANVAS, Cel
+from tfvideogan.data import clips
+from tfvideogan.data.drawing import actors
+from tfvideogan.data.drawing.cel import CANVAS, Cel
 from tfvideogan.data.scenes import PLACES, Scenes
 from tfvideogan.metrics import separation
 

@@ -48,7 +48,7 @@ class WindTest(tf.test.TestCase):
         self.assertLen(cases, 8)
         errors = [np.hypot(*(measured_wind(clip) - wind)) / np.hypot(*wind) for clip, wind in cases]
         self.assertLess(np.median(errors), 0.05)
-        self.assertLess(max(errors), 0.2)  # Clouds that grow on one side seem to move.
+        self.assertLess(max(errors), 0.1)  # Clouds that grow on one side seem to move.
 
     def test_in_perspective_the_wind_is_the_mean_over_the_picture(self):
         cases = self.clear_cases(Skies, 4, plane=True)
@@ -99,7 +99,7 @@ class PicturesTest(tf.test.TestCase):
         source = Skies(16, 2)
         skies = [source._draw(source._rng(index)) for index in range(250)]
         self.assertLen({sky.light.hour for sky in skies}, 6)
-        self.assertLen({sky.land for sky in skies}, 7)
+        self.assertLen({sky.land for sky in skies}, 8)
         pictures = np.stack([source[index][0] for index in range(60)]).astype(float)
         self.assertGreater(pictures.mean((1, 2, 3)).std(), 30)  # bright and dark,
         self.assertGreater((pictures.max(-1) - pictures.min(-1)).mean((1, 2)).std(), 20)  # coloured and grey.

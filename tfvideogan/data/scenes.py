@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfvideogan.data import actors, noise
-from tfvideogan.data.actors import Actor
-from tfvideogan.data.backdrops import Backdrop
-from tfvideogan.data.cel import CANVAS, Cel
+from tfvideogan.data.drawing import actors, noise
+from tfvideogan.data.drawing.actors import Actor
+from tfvideogan.data.drawing.backdrops import Backdrop
+from tfvideogan.data.drawing.cel import CANVAS, Cel
 from tfvideogan.data.skies import Skies
 from tfvideogan.data.synthetic import SPLITS, Synthetic, to_uint8
 
@@ -58,7 +58,7 @@ class Scenes(Synthetic):
         shares = np.array([share for share, _ in PLACES.values()])
         place = list(PLACES)[rng.choice(len(PLACES), p=shares / shares.sum())]
         ground = float(rng.uniform(0.75, 0.95))
-        backdrop = Backdrop(rng, self._skies[index][0], ground, self._textures)
+        backdrop = Backdrop(rng, self._skies.still(index), ground, self._textures)
         getattr(backdrop, place)()
         candidates, count = PLACES[place][1], int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15]))
         # The nearer a thing stands, the lower in the picture; it is drawn after the others.

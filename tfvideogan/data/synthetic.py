@@ -1,4 +1,4 @@
-"""Built-in clips, made on the fly from a seed: `sky` and `sprites`.
+"""Built-in clips, made on the fly from a seed: `sky` and `sprites`, and what they share with `skies` and `scenes`.
 
 Each kind is a sequence of clips, uint8 [T, H, W, 3]. Clip i follows from (kind, split, seed, i) alone, so that a run is
 repeatable and the held-out split ("test") has no clip of the training split. All lengths are fractions of the frame, so
@@ -11,14 +11,14 @@ import colorsys
 
 import numpy as np
 
-from tfvideogan.data.noise import fractal
+from tfvideogan.data.drawing.noise import fractal
 
 SPLITS = ("train", "test")
 KEPT_BYTES = 2 * 2**30
 
 
 class Synthetic:
-    """What both kinds share: length, indexing, and a random generator for each clip."""
+    """What all kinds share: length, indexing, and a random generator for each clip."""
 
     kind: int
 

@@ -117,7 +117,7 @@ def _graded(rng: np.random.Generator, light: Light) -> Light:
     """The light as a camera and its owner leave it: white balance, contrast, lifted blacks, now and then no colour."""
     gains = rng.normal(1.0, 0.03, 3)
     contrast, lift = rng.uniform(0.9, 1.35), rng.uniform(0.0, 0.04)
-    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.85, 1.4)
+    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.9, 1.6)
     for name in ("top", "bottom", "shade", "lit", "sun"):
         colour = getattr(light, name) * gains
         colour = colour.mean() + (colour - colour.mean()) * saturation

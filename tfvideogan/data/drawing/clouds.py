@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from tfvideogan.data import noise
+from tfvideogan.data.drawing import noise
 
 Range = tuple[float, float]
 
@@ -46,6 +46,8 @@ FORMS = {
                    (0.0, 0.2), (-0.2, 0.1), 0.8),
     "streaks": Form("wisps", "rough", (2.0, 4.0), (2.0, 4.0), (0.2, 0.4), (0.2, 0.6), (0.4, 1.5), (0.8, 1.0),
                     (0.15, 0.4), (0.0, 0.5), 0.2),
+    "tops": Form("smooth", "billows", (1.0, 2.5), (0.8, 2.0), (0.35, 0.5), (1.0, 1.0), (1.0, 2.0), (1.0, 1.0),
+                 (0.25, 0.5), (-0.6, -0.2), 3.1),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfvideogan.data.cel import Cel
+from tfvideogan.data.drawing.cel import Cel
 
 Actor = Callable[[Cel, float], None]
 

@@ -9,11 +9,14 @@ import dataclasses
 
 import numpy as np
 
-from tfvideogan.data import noise
-from tfvideogan.data.cel import CANVAS, Cel
-from tfvideogan.data.lights import Light, hsv
+from tfvideogan.data.drawing import noise
+from tfvideogan.data.drawing.cel import CANVAS, Cel
+from tfvideogan.data.drawing.lights import Light, hsv
 
-KINDS = {"none": 0.44, "hills": 0.13, "mountains": 0.09, "trees": 0.11, "town": 0.08, "field": 0.06, "sea": 0.09}
+KINDS = {
+    "none": 0.42, "hills": 0.13, "mountains": 0.08, "trees": 0.11, "town": 0.07, "field": 0.06, "sea": 0.08,
+    "clouds": 0.05,
+}  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -26,7 +29,7 @@ class Land:
 
 
 def draw(rng: np.random.Generator, kind: str, horizon: float, light: Light, size: int, seed: int) -> Land | None:
-    """The land of a clip, or None if there is none.
+    """The land of a clip, or None if there is none or clouds lie over it.
 
     Args:
         kind: one of `KINDS`.
@@ -34,7 +37,7 @@ def draw(rng: np.random.Generator, kind: str, horizon: float, light: Light, size
         size: height and width of the frames.
         seed: the seed of the textures.
     """
-    if kind == "none":
+    if kind in ("none", "clouds"):
         return None
     painter = _Painter(rng, horizon, light, seed)
     getattr(painter, kind)()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfvideogan.data import noise
-from tfvideogan.data.cel import CANVAS
-from tfvideogan.data.lights import hsv
+from tfvideogan.data.drawing import noise
+from tfvideogan.data.drawing.cel import CANVAS
+from tfvideogan.data.drawing.lights import hsv
 
 
 class Backdrop:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfvideogan.data import noise
+from tfvideogan.data.drawing import noise
 
 CANVAS = 256  # Pixels on a side of what is drawn on.
 _BITS = 4  # OpenCV's coordinates are sixteenths of a pixel.
