@@ -77,11 +77,15 @@ class ActorsTest(tf.test.TestCase):
             ratio = np.median(np.abs(np.diff(feet))) / np.median(np.abs(np.diff(middles)))
             self.assertLess(ratio, 0.5)
 
-    def test_a_pole_is_not_in_the_mask(self):
-        cel = Cel(np.ones(3))
-        actors.flag(np.random.default_rng(0), 0.9)(cel, 0.0)
-        self.assertGreater((cel.still > 127).mean(), 0.005)
-        self.assertTrue((cel.cover >= cel.still).all())
+    def test_a_pole_is_seen_and_not_in_the_mask(self):
+        cel, white = Cel(np.ones(3)), np.full([CANVAS, CANVAS, 3], 255, np.uint8)
+        flag = actors.flag(np.random.default_rng(0), 0.9)
+        frame, mask = Scenes(CANVAS, 2)._frame(white, [(flag, cel, np.ones([2 * CANVAS, 2 * CANVAS, 1]))], 0.0)
+        pole = cel.still > 200
+        self.assertGreater(pole.mean(), 0.005)
+        self.assertAllEqual(mask[pole], np.zeros(pole.sum()))
+        self.assertLess(frame[pole].max(), 255)
+        self.assertGreater((mask > 127).mean(), 0.02)
 
 
 if __name__ == "__main__":

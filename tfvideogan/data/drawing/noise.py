@@ -132,7 +132,7 @@ def _standard(field: np.ndarray) -> np.ndarray:
 
 
 _MAKERS = {
-    "smooth": lambda rng: _spectral(rng, 2.2),
+    "smooth": lambda rng: _spectral(rng, 2.2, 4.0),
     "rough": lambda rng: _spectral(rng, 1.75),
     "billows": _billows,
     "cells": _cells,

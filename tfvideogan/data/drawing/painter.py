@@ -74,7 +74,7 @@ class Painter:
             offset, height = rng.random(2), rng.uniform(0.12, 0.4)
             edge, wave, slant = rng.uniform(0.35, 0.9) * self.sky.horizon, rng.uniform(0.05, 0.15), rng.normal(0, 0.15)
             for t, time in enumerate(self.times):
-                lift = noise.sample(smooth, self.x * 0.5 + offset[0], 0 * self.y + offset[1] + 0.06 * time, 0.02)[
+                lift = noise.sample(smooth, self.x * 0.25 + offset[0], 0 * self.y + offset[1] + 0.03 * time, 0.01)[
                     ..., 0
                 ]
                 rays = noise.sample(
