@@ -1,5 +1,7 @@
 """What `--data` may name."""
 
+import sys
+
 import tensorflow as tf
 
 from tests.data.case import FolderTest
@@ -56,6 +58,19 @@ class SyntheticNamesTest(tf.test.TestCase):
             for suffix, split in (("", "train"), (":train", "train"), (":test", "test")):
                 source = open_source(f"synthetic:{name}{suffix}", 16, 4, seed=5)
                 self.assertAllEqual(source.clips[1], kind(16, 4, split, seed=5)[1])
+
+    def test_without_opencv_the_drawn_ones_say_how_to_install_it(self):
+        modules = sys.modules.copy()
+        sys.modules["cv2"] = None  # Python then refuses to import it.
+        try:
+            for name in ("skies", "skies-common-wind", "scenes"):
+                with self.subTest(name), self.assertRaisesRegex(UsageError, r"OpenCV.*pip install.*\[data\]"):
+                    open_source(f"synthetic:{name}", 16, 4)
+            open_source("synthetic:sky", 16, 4)
+        finally:
+            sys.modules.update(modules)
+            if "cv2" not in modules:
+                del sys.modules["cv2"]
 
     def test_other_names_are_refused_with_those_there_are(self):
         names = ("", "clouds", "Sky", "sky:", "sky:val", "sky:test:1", "skies:common-wind")
