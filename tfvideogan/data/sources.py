@@ -16,13 +16,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfvideogan.config import UsageError
-from tfvideogan.data import records, synthetic
+from tfvideogan.data import records, scenes, skies, synthetic
 from tfvideogan.data.folder import ClipFolder
 from tfvideogan.data.indexed import Indexed
 from tfvideogan.data.record_source import Records
 from tfvideogan.files import paths
 
-SYNTHETIC = {"sky": synthetic.Sky, "sprites": synthetic.Sprites}
+SYNTHETIC = {
+    "sky": synthetic.Sky,
+    "sprites": synthetic.Sprites,
+    "skies": skies.Skies,
+    "skies-common-wind": skies.SkiesCommonWind,
+    "scenes": scenes.Scenes,
+}
 
 
 class ClipSource(Protocol):
