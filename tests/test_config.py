@@ -92,7 +92,7 @@ class ChecksTest(tf.test.TestCase):
                 self.refused(**{"model": model} if field.name != "model" else {}, **{field.name: value})
 
     def test_values_that_are_not_offered(self):
-        for name in ("model", "strategy", "xla", "precision", "tf32"):
+        for name in ("model", "strategy", "xla", "precision", "tf32", "lr_schedule"):
             self.refused("one of .*", **{name: "nonsense"})
 
     def test_out_of_range(self):
@@ -107,6 +107,11 @@ class ChecksTest(tf.test.TestCase):
         for name in ("refine_steps", "ranking_weight", "adversarial_weight"):
             self.refused(model="mdgan", **{name: -1})
         self.refused(model="vgan_conditional", first_frame_weight=-0.1)
+
+    def test_a_warm_up_that_does_not_end(self):
+        self.refused("--steps, 4.*", steps=4, warmup_steps=4)
+        self.refused("--refine_steps, 4.*", model="mdgan", steps=9, refine_steps=4, warmup_steps=5)
+        Config.create(model="mdgan", steps=9, refine_steps=0, warmup_steps=8)
 
     def test_infinite_numbers(self):
         for name in (

@@ -98,6 +98,12 @@ class TrainConfig:
     discriminator_learning_rate: float | None = flag(
         None, "Adam's learning rate of the discriminator (default: --learning_rate)", low=0
     )
+    lr_schedule: str = flag(
+        "constant",
+        "ours: what both learning rates do over each stage's steps; cosine and linear fall to zero with its last step",
+        choices=("constant", "cosine", "linear"),
+    )
+    warmup_steps: int = flag(0, "ours: steps of each stage in which both learning rates rise linearly, 0 for none")
     beta1: float = flag(0.5, "Adam's beta1", high=0.9999)
     beta2: float | None = flag(None, "Adam's beta2 (paper: 0.999; mdgan 0.9)", high=0.99999)
     ema: float = flag(0.0, "decay of the generator's moving average, used for sampling; 0 for none", high=0.99999)
@@ -128,6 +134,10 @@ class TrainConfig:
     keep: int = flag(3, "how many checkpoints of each stage are kept", low=1)
     sample_every: int = flag(500, "steps between moving-picture samples", low=1)
     log_every: int = flag(20, "steps between logged losses", low=1)
+
+    def steps_of(self, stage: int) -> int:
+        """How many steps a stage takes in all."""
+        return self.steps if stage == 1 else self.refine_steps
 
 
 # The papers' values. An option whose default is None, and that a model does not name here, has no meaning for it.
@@ -195,6 +205,7 @@ class Config:
             _check_value(field, values[field.name])
         model = self.model
         check_networks(model.base_width, model.frame_size, model.num_frames, SMALLEST_FRAME[model.model])
+        _check_warm_up(self.train)
 
 
 def fields() -> list[dataclasses.Field]:
@@ -215,6 +226,14 @@ def check_networks(base_width: int, frame_size: int, num_frames: int, smallest: 
         )
     if not _is_power_of_two(num_frames) or not 2 <= num_frames <= 128:
         raise UsageError(f"--num_frames must be a power of two from 2 to 128. Received: {num_frames!r}")
+
+
+def _check_warm_up(train: TrainConfig) -> None:
+    """Raises UsageError if a stage would end before its learning rates have risen."""
+    for name in ("steps", "refine_steps"):
+        steps = getattr(train, name)
+        if steps and train.warmup_steps >= steps:
+            raise UsageError(f"--warmup_steps must be less than --{name}, {steps}. Received: {train.warmup_steps!r}")
 
 
 def _is_power_of_two(value: Any) -> bool:

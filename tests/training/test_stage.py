@@ -4,9 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from unittest import mock
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -46,16 +44,28 @@ class StageTest(TrainingTest):
             self.train("parts", steps=6, ema=0.9, log_every=1)
         self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
 
-    def test_a_run_with_a_schedule_resumes_at_its_rate(self):
-        schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=6)
-        constant = self.train("constant", steps=6, learning_rate=0.01)
-        with mock.patch.object(assembly, "learning_rates", return_value=(schedule, schedule)):
-            whole = self.train("whole", steps=6)
-            self.train("parts", steps=4)
-            with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --steps
-                self.train("parts", steps=6)
-        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
-        self.assertNotEqual(self.digest(whole), self.digest(constant))
+    def test_a_run_with_a_schedule_goes_on_at_its_rate(self):
+        options = {"steps": 6, "keep": 9, "learning_rate": 0.01, "warmup_steps": 3}
+        whole = self.train("whole", lr_schedule="cosine", **options)
+        shutil.copytree(whole, self.folder / "killed")
+        killed = run_folder.RunFolder(self.folder / "killed")
+        for checkpoint in killed.list():
+            if checkpoint.step > 4:
+                shutil.rmtree(checkpoint.path)
+        self.train("killed", lr_schedule="cosine", **options)
+        self.assertEqual(self.variables(killed.latest()), self.variables(run_folder.RunFolder(whole).latest()))
+
+    def test_a_resumed_run_takes_the_new_steps_schedule_and_the_other_kind_of_rate(self):
+        options = {"keep": 9, "log_every": 1, "learning_rate": 0.01, "discriminator_learning_rate": 0.03}
+        run_dir = self.train("longer", steps=2, **options)
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.train("longer", steps=4, lr_schedule="linear", **options)
+            self.train("longer", steps=8, lr_schedule="linear", **options)
+            self.train("longer", steps=9, **options)
+        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+        falls = [1, 1, 1 / 4, 0, 3 / 8, 2 / 8, 1 / 8, 0, 1]
+        self.assertAllClose([line["g_learning_rate"] for line in lines], [0.01 * fall for fall in falls])
+        self.assertAllClose([line["d_learning_rate"] for line in lines], [0.03 * fall for fall in falls])
 
     def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
         whole = self.train("whole", model="mdgan", refine_steps=2)

@@ -70,15 +70,22 @@ class Journal:
             self._writer.close()
 
     def write_losses(
-        self, step: int, losses: dict[str, float | None], clips_per_second: float, skipped: int, restores: int
+        self,
+        step: int,
+        losses: dict[str, float | None],
+        clips_per_second: float,
+        skipped: int,
+        restores: int,
+        **others: float,
     ) -> None:
         """A line, and scalars, of the mean losses since the last time (None where no step was finite).
 
         Args:
             skipped: steps of the stage that were skipped because something was not finite.
             restores: how often the stage went back to a checkpoint, whose later lines are gone.
+            others: further figures of the step, such as learning rates, by name.
         """
-        rest = {"clips_per_second": clips_per_second, "skipped": skipped, "restores": restores}
+        rest = {"clips_per_second": clips_per_second, "skipped": skipped, "restores": restores} | others
         line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | losses | rest
         with tolerated(LOG):
             _append(self._folder / LOG, json.dumps(line) + "\n")

@@ -15,8 +15,7 @@ from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.updates import vote
 from tfvideogan.training.runtime import Runtime
-
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
+from tfvideogan.training.schedule import Schedule
 
 
 def open_data(config: Config) -> list[Weighted]:
@@ -58,14 +57,19 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
         model = registry.build_model(config.model, stage, options.seed, options.ema)
         if options.sync_batch_norm:
             blocks.synchronize(model.generator, model.discriminator)
-        adams = [keras.optimizers.Adam(r, beta_1=options.beta1, beta_2=options.beta2) for r in learning_rates(options)]
+        rates = learning_rates(options, stage)
+        adams = [keras.optimizers.Adam(rate, beta_1=options.beta1, beta_2=options.beta2) for rate in rates]
         model.compile(*adams, xla=runtime.xla)
     return model
 
 
-def learning_rates(options: TrainConfig) -> tuple[Rate, Rate]:
-    """The learning rates of the generator and of the discriminator."""
-    return options.learning_rate, options.discriminator_learning_rate
+def learning_rates(options: TrainConfig, stage: int) -> list[float | Schedule]:
+    """The learning rates of the generator and of the discriminator in a stage."""
+    rates = [options.learning_rate, options.discriminator_learning_rate]
+    if options.lr_schedule == "constant" and not options.warmup_steps:
+        return rates
+    steps = options.steps_of(stage)
+    return [Schedule(rate, options.lr_schedule, steps, options.warmup_steps) for rate in rates]
 
 
 @dataclasses.dataclass(frozen=True)

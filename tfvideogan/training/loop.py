@@ -57,7 +57,7 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
         sources = assembly.open_data(config)
         stop = until_trained.enter_context(StopSignals())
         for number in range(1, registry.num_stages(config.model.model) + 1):
-            steps = config.train.steps if number == 1 else config.train.refine_steps
+            steps = config.train.steps_of(number)
             if _is_finished(number, steps, latest):
                 continue
             with _naming_unreadable_data(config.data.data):
@@ -241,8 +241,8 @@ class StageLoop:
         shown = {name: f"{losses[name]:.3f}" if any_taken else "none" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
         if self.is_chief:
-            skipped = int(model.skipped.numpy())
-            self.journal.write_losses(stage.step, losses, round(rate, 3), skipped, stage.provenance.restores)
+            skipped, restores = int(model.skipped.numpy()), stage.provenance.restores
+            self.journal.write_losses(stage.step, losses, round(rate, 3), skipped, restores, **stage.learning_rates())
 
     def _progress_bar(self) -> tqdm:
         return tqdm(
