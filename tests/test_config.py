@@ -113,6 +113,10 @@ class ChecksTest(tf.test.TestCase):
         self.refused("--refine_steps, 4.*", model="mdgan", steps=9, refine_steps=4, warmup_steps=5)
         Config.create(model="mdgan", steps=9, refine_steps=0, warmup_steps=8)
 
+    def test_a_warm_up_of_no_average(self):
+        self.refused("no meaning without --ema.*", ema_warmup=True)
+        self.assertTrue(Config.create(ema=0.5, ema_warmup=True).train.ema_warmup)
+
     def test_infinite_numbers(self):
         for name in (
             "init_stddev",

@@ -107,6 +107,9 @@ class TrainConfig:
     beta1: float = flag(0.5, "Adam's beta1", high=0.9999)
     beta2: float | None = flag(None, "Adam's beta2 (paper: 0.999; mdgan 0.9)", high=0.99999)
     ema: float = flag(0.0, "decay of the generator's moving average, used for sampling; 0 for none", high=0.99999)
+    ema_warmup: bool = flag(
+        False, "ours: average less at first, with the decay min(--ema, (1 + k) / (10 + k)) in step k, counted from 0"
+    )
     seed: int = flag(0, "seed of weights, latents and the order of clips")
     strategy: str = flag(
         "auto",
@@ -206,6 +209,8 @@ class Config:
         model = self.model
         check_networks(model.base_width, model.frame_size, model.num_frames, SMALLEST_FRAME[model.model])
         _check_warm_up(self.train)
+        if self.train.ema_warmup and not self.train.ema:
+            raise UsageError(f"--ema_warmup has no meaning without --ema. Received: {self.train.ema_warmup!r}")
 
 
 def fields() -> list[dataclasses.Field]:

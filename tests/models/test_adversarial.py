@@ -132,6 +132,17 @@ class MovingAverageTest(tf.test.TestCase):
         self.assertAllClose(averaged, expected, atol=1e-6)
         self.assertIs(model.sampling_generator, model.ema_generator)
 
+    def test_a_warm_up_begins_at_a_tenth_and_ends_at_the_decay(self):
+        model = tiny.model("vgan", ema=0.75, ema_warmup=True)
+        model.compile(run_eagerly=True)
+        kernel, average = (n.trainable_variables[0] for n in (model.generator, model.ema_generator))
+        expected = average.numpy()
+        for k, decay in ((0, 1 / 10), (1, 2 / 11), (2, 3 / 12), (25, 26 / 35), (27, 0.75), (1000, 0.75)):
+            model.step.assign(k)
+            model.train_step(tiny.clips("vgan", 2, seed=k))
+            expected = decay * expected + (1 - decay) * kernel.numpy()
+            self.assertAllClose(average, expected, atol=1e-7, rtol=1e-5)
+
 
 if __name__ == "__main__":
     tf.test.main()

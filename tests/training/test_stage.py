@@ -32,16 +32,17 @@ class StageTest(TrainingTest):
         self.assertEqual(self.digest(run_dir), before)
 
     def test_a_resumed_run_equals_an_undisturbed_one(self):
-        whole = self.train("whole", steps=6, ema=0.9)
+        average = {"ema": 0.9, "ema_warmup": True}
+        whole = self.train("whole", steps=6, **average)
         with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --log_every
-            self.train("parts", steps=6, ema=0.9)
+            self.train("parts", steps=6, **average)
             # As if killed after the checkpoint of step 4.
             for checkpoint in run_folder.RunFolder(self.folder / "parts").list():
                 if checkpoint.step > 4:
                     for file in checkpoint.path.iterdir():
                         file.unlink()
                     checkpoint.path.rmdir()
-            self.train("parts", steps=6, ema=0.9, log_every=1)
+            self.train("parts", steps=6, **average, log_every=1)
         self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
 
     def test_a_run_with_a_schedule_goes_on_at_its_rate(self):

@@ -135,8 +135,8 @@ class AdversarialModel(GenerativeModel):
         # A forward pass that is not finite spoils statistics. No step reads the discriminator's, so they have no vote.
         _put_back_unless(taken, g_statistics, g_before)
         _put_back_unless(taken & all_finite(d_statistics), d_statistics, d_before)
-        self._count(taken)
         self._update_ema(taken)
+        self._count(taken)
         return d_losses, g_losses, taken
 
     def _discriminator_losses_and_gradients(self, clips: tf.Tensor, generated: Tensors) -> tuple[Tensors, list[Any]]:
@@ -204,7 +204,10 @@ class AdversarialModel(GenerativeModel):
     def _update_ema(self, taken: tf.Tensor) -> None:
         if self.ema_generator is None:
             return
-        share = tf.where(taken, 1.0 - self.ema, 0.0)
+        share = 1.0 - self.ema
+        if self.ema_warmup:  # 1 - (1 + k) / (10 + k) is 9 / (10 + k).
+            share = tf.maximum(share, 9.0 / (10.0 + tf.cast(self.step, tf.float32)))
+        share = tf.where(taken, share, 0.0)
         for average, current in zip(self.ema_generator.variables, self.generator.variables, strict=True):
             average.value.assign_sub(share * (average.value - current.value))
 

@@ -144,7 +144,7 @@ class MDGAN(AdversarialModel):
         refine_generator: G2, for stage 2.
         adversarial_weight: factor of the adversarial term (1 in the paper).
         ranking_weight: lambda of the ranking loss (stage 2 only).
-        seed, ema: as for `GenerativeModel`.
+        seed, ema, ema_warmup: as for `GenerativeModel`.
 
     Call arguments:
         frames [N, H, W, 3] in [-1, 1] -> dict of `clip` [N, T, H, W, 3], and of `base`,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -46,8 +47,8 @@ def num_stages(model: str) -> int:
     return (mdgan.MDGAN if model == "mdgan" else vgan.VGAN).num_stages
 
 
-def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float = 0.0) -> AdversarialModel:
-    """The model that a stage of a run trains, with fresh weights.
+def build_model(config: ModelConfig, stage: int = 1, **options: Any) -> AdversarialModel:
+    """The model that a stage of a run trains, with fresh weights. Options are those of `GenerativeModel`.
 
     Raises:
         UsageError: a size that cannot be built.
@@ -60,8 +61,7 @@ def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float =
             mdgan.refine_generator(*size) if stage == 2 else None,
             adversarial_weight=config.adversarial_weight,
             ranking_weight=config.ranking_weight,
-            seed=seed,
-            ema=ema,
+            **options,
         )
     generator = VGAN_GENERATORS[config.model](*size)
     return vgan.VGAN(
@@ -69,6 +69,5 @@ def build_model(config: ModelConfig, stage: int = 1, seed: int = 0, ema: float =
         vgan.discriminator(*size),
         mask_prior=config.mask_prior or 0.0,
         first_frame_weight=config.first_frame_weight or 0.0,
-        seed=seed,
-        ema=ema,
+        **options,
     )

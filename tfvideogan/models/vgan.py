@@ -190,7 +190,7 @@ class VGAN(AdversarialModel):
         mask_prior: lambda of the mask prior (0.1 in the paper), for generators from noise
             that have a mask; the paper gives the conditional network none.
         first_frame_weight: lambda of the conditional network's first-frame loss (10).
-        seed, ema: as for `GenerativeModel`.
+        seed, ema, ema_warmup: as for `GenerativeModel`.
 
     Call arguments:
         latents [N, 100], or frames [N, H, W, 3] in [-1, 1] for the conditional generator.

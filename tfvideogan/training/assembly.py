@@ -54,7 +54,8 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
     # Each stage has a seed of its own, so that it starts from the same weights whether or not a process ran the first.
     keras.utils.set_random_seed((options.seed + stage - 1) % 2**32)
     with runtime.strategy.scope():
-        model = registry.build_model(config.model, stage, options.seed, options.ema)
+        average = {"ema": options.ema, "ema_warmup": options.ema_warmup}
+        model = registry.build_model(config.model, stage, seed=options.seed, **average)
         if options.sync_batch_norm:
             blocks.synchronize(model.generator, model.discriminator)
         rates = learning_rates(options, stage)
