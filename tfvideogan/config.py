@@ -94,6 +94,11 @@ class TrainConfig:
 
     steps: int | None = flag(None, "training steps, of stage 1 for mdgan (default 100000; mdgan 66000)", low=1)
     refine_steps: int | None = flag(None, "mdgan: training steps of stage 2, 0 to stop after stage 1 (default 148000)")
+    adversarial_from: int | None = flag(
+        None,
+        "ours, for mdgan and vgan_conditional: step of each stage from which on the discriminator takes part; before "
+        "it the content loss, or that of the first frame, trains the generator alone (default 0)",
+    )
     learning_rate: float = flag(2e-4, "Adam's learning rate", high=1)
     discriminator_learning_rate: float | None = flag(
         None, "Adam's learning rate of the discriminator (default: --learning_rate)", low=0
@@ -142,6 +147,14 @@ class TrainConfig:
         """How many steps a stage takes in all."""
         return self.steps if stage == 1 else self.refine_steps
 
+    def discriminator_steps_of(self, stage: int) -> int:
+        """In how many of them the discriminator takes part."""
+        return max(self.steps_of(stage) - (self.adversarial_from or 0), 0)
+
+    def is_adversarial(self, step: int) -> bool:
+        """Whether the discriminator takes part in a step of a stage, counted from 0."""
+        return step >= (self.adversarial_from or 0)
+
 
 # The papers' values. An option whose default is None, and that a model does not name here, has no meaning for it.
 _VGAN = {
@@ -153,11 +166,12 @@ PAPER: dict[str, dict[str, Any]] = {
     "vgan_one_stream": _VGAN,
     "vgan_conditional": {
         **_VGAN, "base_width": 128, "batch_size": 32, "data": "synthetic:sky", "first_frame_weight": 10.0,
+        "adversarial_from": 0,
     },
     "mdgan": {
         "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
         "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
-        "adversarial_weight": 1.0, "ranking_weight": 1.0,
+        "adversarial_weight": 1.0, "ranking_weight": 1.0, "adversarial_from": 0,
     },
 }  # fmt: skip
 
@@ -234,11 +248,13 @@ def check_networks(base_width: int, frame_size: int, num_frames: int, smallest: 
 
 
 def _check_warm_up(train: TrainConfig) -> None:
-    """Raises UsageError if a stage would end before its learning rates have risen."""
-    for name in ("steps", "refine_steps"):
-        steps = getattr(train, name)
-        if steps and train.warmup_steps >= steps:
-            raise UsageError(f"--warmup_steps must be less than --{name}, {steps}. Received: {train.warmup_steps!r}")
+    """Raises UsageError if a stage would end before the learning rate of a player that it trains has risen."""
+    for stage in (1, 2) if train.refine_steps else (1,):
+        name = "--steps" if stage == 1 else "--refine_steps"
+        players = {name: train.steps_of(stage), f"{name} - --adversarial_from": train.discriminator_steps_of(stage)}
+        for what, steps in players.items():
+            if 0 < steps <= train.warmup_steps:
+                raise UsageError(f"--warmup_steps must be less than {what}, {steps}. Received: {train.warmup_steps!r}")
 
 
 def _is_power_of_two(value: Any) -> bool:

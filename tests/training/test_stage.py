@@ -68,6 +68,30 @@ class StageTest(TrainingTest):
         self.assertAllClose([line["g_learning_rate"] for line in lines], [0.01 * fall for fall in falls])
         self.assertAllClose([line["d_learning_rate"] for line in lines], [0.03 * fall for fall in falls])
 
+    def test_a_discriminator_that_joins_later(self):
+        options = {"model": "vgan_conditional", "steps": 6, "keep": 9, "checkpoint_every": 1, "log_every": 1}
+        whole = self.train("whole", adversarial_from=3, **options)
+        checkpoints = {c.step: self.variables(c) for c in run_folder.RunFolder(whole).list()}
+        for player, moved in (("generator", True), ("discriminator", False)):
+            then, now = ({k: v for k, v in checkpoints[n].items() if k.startswith(player)} for n in (0, 3))
+            kernels = [key for key in then if "kernel" in key and "optimizer" not in key]
+            self.assertEqual([then[key] != now[key] for key in kernels], [moved] * len(kernels))
+            self.assertEqual(then != now, moved)
+        lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+        for name in ("d_loss", "d_real", "d_fake", "g_adversarial"):
+            self.assertEqual([line[name] is None for line in lines], [True] * 3 + [False] * 3, name)
+        for line in lines[:3]:
+            self.assertEqual(line["g_loss"], line["g_first_frame"])
+
+        # Killed before the seam, the run goes on across it; from the seam on it is one without the option.
+        for killed_at, adversarial_from in ((2, 3), (3, 0)):
+            run = run_folder.RunFolder(shutil.copytree(whole, self.folder / f"killed{killed_at}"))
+            for checkpoint in run.list():
+                if checkpoint.step > killed_at:
+                    shutil.rmtree(checkpoint.path)
+            self.train(run.path.name, adversarial_from=adversarial_from, **options)
+            self.assertEqual(self.variables(run.latest()), checkpoints[6])
+
     def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
         whole = self.train("whole", model="mdgan", refine_steps=2)
         self.train("parts", model="mdgan", refine_steps=0)

@@ -36,6 +36,10 @@ class AdversarialModel(GenerativeModel):
         """The names that the two loss methods return."""
         raise NotImplementedError
 
+    def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
+        """Those of the generator's terms that need no discriminator, by name."""
+        raise NotImplementedError
+
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         """The terms that the discriminator minimises, by name."""
         raise NotImplementedError
@@ -106,8 +110,11 @@ class AdversarialModel(GenerativeModel):
             x = checks.check_data(x if y is None else (x, y), self.clip_shape)
         return super().evaluate(x, None, *args, **options)
 
-    def train_step(self, data: Any) -> Tensors:
+    def train_step(self, data: Any, adversarial: bool = True) -> Tensors:
         """One generator forward, one discriminator update, one generator update on the same fakes.
+
+        A step that is not `adversarial` (ours) neither runs nor trains the discriminator, and updates the generator by
+        `content_losses` alone. The losses that it lacks have no part in the means.
 
         An update that is not finite on some replica is skipped on all, and with the
         discriminator's the generator's is skipped, too. `skipped` counts such steps, and
@@ -115,10 +122,12 @@ class AdversarialModel(GenerativeModel):
         """
         clips = checks.training_clips(data, self.clip_shape)
         inputs = self.generator_inputs(clips, self.step)
-        d_losses, g_losses, taken = self._whole_step(clips, inputs)
+        d_losses, g_losses, taken = self._whole_step(clips, inputs, adversarial)
         return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))
 
-    def _update_both_players(self, clips: tf.Tensor, inputs: tf.Tensor) -> tuple[Tensors, Tensors, tf.Tensor]:
+    def _update_players(
+        self, clips: tf.Tensor, inputs: tf.Tensor, adversarial: bool
+    ) -> tuple[Tensors, Tensors, tf.Tensor]:
         """The step itself: each player's losses, and whether the step was taken."""
         networks = (self.generator, self.discriminator)
         g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
@@ -126,9 +135,11 @@ class AdversarialModel(GenerativeModel):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_update.trained)
             generated = self._generate(inputs)
-        d_losses, gradients = self._discriminator_gradients(clips, generated)
-        taken = self.discriminator_update.apply(gradients, d_losses.values())
-        g_losses, upstream = self._generator_gradients(clips, generated)
+        d_losses, taken = {}, tf.constant(True)
+        if adversarial:
+            d_losses, gradients = self._discriminator_gradients(clips, generated)
+            taken = self.discriminator_update.apply(gradients, d_losses.values())
+        g_losses, upstream = self._generator_gradients(clips, generated, adversarial)
         gradients = tape.gradient(generated, self.generator_update.trained, upstream)
         taken &= vote(all_finite(g_statistics))
         taken = self.generator_update.apply(gradients, g_losses.values(), allowed=taken)
@@ -147,11 +158,13 @@ class AdversarialModel(GenerativeModel):
             objective = self.discriminator_update.objective(terms)
         return terms, tape.gradient(objective, self.discriminator_update.trained)
 
-    def _generator_losses_and_gradients(self, clips: tf.Tensor, generated: Tensors) -> tuple[Tensors, Tensors]:
+    def _generator_losses_and_gradients(
+        self, clips: tf.Tensor, generated: Tensors, adversarial: bool
+    ) -> tuple[Tensors, Tensors]:
         """The generator's losses, and its objective's gradients for what it generated."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(generated)
-            terms = self.generator_losses(clips, generated)
+            terms = (self.generator_losses if adversarial else self.content_losses)(clips, generated)
             objective = self.generator_update.objective(terms)
         return terms, tape.gradient(objective, generated, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
@@ -167,7 +180,7 @@ class AdversarialModel(GenerativeModel):
         self._discriminator_gradients = part(self._discriminator_losses_and_gradients)
         self._generator_gradients = part(self._generator_losses_and_gradients)
         self.xla_samples, self._pass_through = xla and alone, None
-        self._whole_step = _xla_function(self._update_both_players) if xla and alone else self._update_both_players
+        self._whole_step = _xla_function(self._update_players) if xla and alone else self._update_players
 
     def test_step(self, data: Any) -> Tensors:
         """The losses of what a user would sample: by `sampling_generator`, all networks with inference statistics.
@@ -183,6 +196,10 @@ class AdversarialModel(GenerativeModel):
         self.evaluated.assign_add(1)
         return self._track(d_losses, g_losses, weight=tf.cast(rows, tf.float32))
 
+    def get_metrics_result(self) -> Tensors:
+        """The means by name, without those of losses that no step has had since the metrics were reset."""
+        return {m.name: m.result() for m in self.metrics if tf.convert_to_tensor(m.count) > 0}
+
     def reset_metrics(self) -> None:
         super().reset_metrics()
         if self.compiled:
@@ -196,10 +213,12 @@ class AdversarialModel(GenerativeModel):
 
     def _track(self, d_losses: Tensors, g_losses: Tensors, weight: tf.Tensor) -> Tensors:
         """Means over the steps since the metrics were reset; losses of weight 0 are left out, finite or not."""
-        totals = {"d_loss": tf.add_n(list(d_losses.values())), "g_loss": tf.add_n(list(g_losses.values()))}
-        for name, value in (totals | d_losses | g_losses).items():
+        players = {"d_loss": d_losses, "g_loss": g_losses}
+        totals = {name: tf.add_n(list(losses.values())) for name, losses in players.items() if losses}
+        tracked = totals | d_losses | g_losses
+        for name, value in tracked.items():
             self._trackers[name].update_state(tf.where(weight > 0.0, value, 0.0), sample_weight=weight)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        return {name: tracker.result() for name, tracker in self._trackers.items() if name in tracked}
 
     def _update_ema(self, taken: tf.Tensor) -> None:
         if self.ema_generator is None:

@@ -212,6 +212,9 @@ class MDGAN(AdversarialModel):
     def call(self, inputs: tf.Tensor, training: bool = False) -> Tensors:
         return self.generate(inputs, self.sampling_generator, training, base_training=training)
 
+    def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
+        return {"g_content": losses.content_l1(generated["clip"], clips)}
+
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         real = self.discriminator(clips, training=training)
         with frozen_statistics():
@@ -232,7 +235,7 @@ class MDGAN(AdversarialModel):
         adversarial = losses.sigmoid_adversarial(fake["logits"], losses.REAL)
         terms = {
             "g_adversarial": self.adversarial_weight * adversarial,
-            "g_content": losses.content_l1(generated["clip"], clips),
+            **self.content_losses(clips, generated),
         }
         if self.stage == 2:
             real, base = (_features(self.discriminator(x, training=training)) for x in (clips, generated["base"]))

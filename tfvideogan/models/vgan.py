@@ -237,6 +237,15 @@ class VGAN(AdversarialModel):
     def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
         return generator(inputs, training=training)
 
+    def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
+        terms = {}
+        if self.mask_prior:
+            terms["g_mask_prior"] = self.mask_prior * losses.mask_prior(generated["mask"])
+        if self.predicts:
+            first_frame = losses.content_l1(generated["clip"][:, 0], clips[:, 0])
+            terms["g_first_frame"] = self.first_frame_weight * first_frame
+        return terms
+
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # Real and fake clips pass separately, so that each have batch statistics of their own. The moving ones are of
         # real clips.
@@ -252,13 +261,8 @@ class VGAN(AdversarialModel):
     def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # This is the non-saturating form: fakes are labelled as real.
         fake_logits = self.discriminator(generated["clip"], training=training)
-        terms = {"g_adversarial": losses.softmax_adversarial(fake_logits, losses.REAL)}
-        if self.mask_prior:
-            terms["g_mask_prior"] = self.mask_prior * losses.mask_prior(generated["mask"])
-        if self.predicts:
-            first_frame = losses.content_l1(generated["clip"][:, 0], clips[:, 0])
-            terms["g_first_frame"] = self.first_frame_weight * first_frame
-        return terms
+        adversarial = losses.softmax_adversarial(fake_logits, losses.REAL)
+        return {"g_adversarial": adversarial, **self.content_losses(clips, generated)}
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -78,7 +78,7 @@ class Journal:
         restores: int,
         **others: float,
     ) -> None:
-        """A line, and scalars, of the mean losses since the last time (None where no step was finite).
+        """A line, and scalars, of the mean losses since the last time (None for one that no finite step had).
 
         Args:
             skipped: steps of the stage that were skipped because something was not finite.

@@ -69,8 +69,8 @@ def learning_rates(options: TrainConfig, stage: int) -> list[float | Schedule]:
     rates = [options.learning_rate, options.discriminator_learning_rate]
     if options.lr_schedule == "constant" and not options.warmup_steps:
         return rates
-    steps = options.steps_of(stage)
-    return [Schedule(rate, options.lr_schedule, steps, options.warmup_steps) for rate in rates]
+    steps = [options.steps_of(stage), options.discriminator_steps_of(stage)]
+    return [Schedule(r, options.lr_schedule, s, options.warmup_steps) for r, s in zip(rates, steps, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,25 +92,26 @@ class StepReport:
         return int(self._skipped_in_a_row)
 
 
-def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, int, bool], StepReport]:
+def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, int, bool, bool], StepReport]:
     """The model's train step on all replicas, each of which takes its rows of its host's batch.
 
     Returns:
-        A function of this host's batch (uint8 [N, T, H, W, 3]), the number that the step will have, and whether this
-        host was asked to stop. It starts the step, and need not wait until a GPU has taken it.
+        A function of this host's batch (uint8 [N, T, H, W, 3]), the number that the step will have, whether this
+        host was asked to stop, and whether the step is adversarial. It starts the step, and need not wait until a GPU
+        has taken it.
     """
 
-    def step_of_replica(batch: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        model.train_step(clips.to_float(batch))
+    def step_of_replica(batch: tf.Tensor, stop: tf.Tensor, adversarial: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        model.train_step(clips.to_float(batch), adversarial)
         return ~vote(~stop), model.skipped_in_a_row.read_value()
 
-    distributed_step = tf.function(
-        lambda batch, stop: runtime.strategy.run(step_of_replica, args=(batch, stop)),
+    distributed_step = tf.function(  # It is traced once for each kind of step.
+        lambda batch, stop, adversarial: runtime.strategy.run(step_of_replica, args=(batch, stop, adversarial)),
         autograph=False,  # No step branches on a tensor, and AutoGraph would take a tenth of a short run's time.
     )
 
-    def step(batch: tf.Tensor, number: int, stop: bool) -> StepReport:
-        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop))
+    def step(batch: tf.Tensor, number: int, stop: bool, adversarial: bool = True) -> StepReport:
+        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop), adversarial)
         return StepReport(number, *(runtime.strategy.experimental_local_results(report)[0] for report in reports))
 
     return step

@@ -135,7 +135,8 @@ class StageLoop:
         while stage.step < stage.steps:
             if stage.step == profile.start < profile.stop:
                 self.journal.start_profile()
-            unread.append(train_step(next(batches), stage.step + 1, bool(self.stop.signal_number)))
+            adversarial = self.options.is_adversarial(stage.step)
+            unread.append(train_step(next(batches), stage.step + 1, bool(self.stop.signal_number), adversarial))
             stage.count_step()
             bar.update()
             save_is_due |= stage.step % self.options.checkpoint_every == 0
@@ -234,11 +235,11 @@ class StageLoop:
         stage, model = self.stage, self.stage.model
         if stage.step % self.options.log_every and stage.step != stage.steps:
             return
-        any_taken = bool(tf.convert_to_tensor(model.metrics[0].count) > 0)
-        losses = {name: float(v) if any_taken else None for name, v in model.get_metrics_result().items()}
+        losses = dict.fromkeys(metric.name for metric in model.metrics)
+        losses |= {name: float(value) for name, value in model.get_metrics_result().items()}
         model.reset_metrics()
         rate = (bar.format_dict["rate"] or 0.0) * stage.config.data.batch_size
-        shown = {name: f"{losses[name]:.3f}" if any_taken else "none" for name in ("d_loss", "g_loss")}
+        shown = {name: "none" if losses[name] is None else f"{losses[name]:.3f}" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
         if self.is_chief:
             skipped, restores = int(model.skipped.numpy()), stage.provenance.restores

@@ -21,7 +21,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         rate: the largest learning rate.
         shape: `constant`, `linear` or `cosine`.
-        steps: S, more than `warmup_steps`.
+        steps: S, more than `warmup_steps`; or 0 for a player that a stage does not train.
         warmup_steps: W.
     """
 
@@ -30,7 +30,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
-        passed = tf.clip_by_value((step - self.warmup_steps) / (self.steps - self.warmup_steps), 0.0, 1.0)
+        passed = tf.clip_by_value((step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1), 0.0, 1.0)
         factor = {
             "constant": tf.ones_like(passed),
             "linear": 1.0 - passed,

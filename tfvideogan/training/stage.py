@@ -56,6 +56,9 @@ class Stage:
             self._resume(newest)
         else:
             self._start()
+        if not config.train.is_adversarial(self.step):
+            first = config.train.adversarial_from
+            logger.info("stage %d: the discriminator takes no part before step %d", number, first)
 
     def _resume(self, newest: Checkpoint) -> None:
         self._restore(newest)
