@@ -92,7 +92,7 @@ class ChecksTest(tf.test.TestCase):
                 self.refused(**{"model": model} if field.name != "model" else {}, **{field.name: value})
 
     def test_values_that_are_not_offered(self):
-        for name in ("model", "strategy", "xla", "precision", "tf32", "lr_schedule"):
+        for name in ("model", "strategy", "xla", "precision", "tf32", "lr_schedule", "discriminator_norm"):
             self.refused("one of .*", **{name: "nonsense"})
 
     def test_out_of_range(self):

@@ -54,6 +54,12 @@ class ModelConfig:
     init_stddev: float | None = flag(
         None, "standard deviation of the initial convolution weights (paper: 0.01; mdgan 0.02)", low=1e-6
     )
+    discriminator_norm: str = flag(
+        "batch",
+        "normalisation of the discriminator: the papers' batch normalisation, or spectral normalisation of all its "
+        "convolutions in place of it (ours)",
+        choices=("batch", "spectral"),
+    )
     mask_prior: float | None = flag(None, "vgan: weight of the mask prior (paper: 0.1)")
     first_frame_weight: float | None = flag(
         None, "vgan_conditional: weight of the first-frame L1 loss (paper: 10)", low=0

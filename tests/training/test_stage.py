@@ -45,8 +45,8 @@ class StageTest(TrainingTest):
             self.train("parts", steps=6, **average, log_every=1)
         self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
 
-    def test_a_run_with_a_schedule_goes_on_at_its_rate(self):
-        options = {"steps": 6, "keep": 9, "learning_rate": 0.01, "warmup_steps": 3}
+    def test_a_killed_run_with_a_schedule_and_spectral_normalisation_ends_as_a_whole_one(self):
+        options = {"steps": 6, "keep": 9, "learning_rate": 0.01, "warmup_steps": 3, "discriminator_norm": "spectral"}
         whole = self.train("whole", lr_schedule="cosine", **options)
         shutil.copytree(whole, self.folder / "killed")
         killed = run_folder.RunFolder(self.folder / "killed")

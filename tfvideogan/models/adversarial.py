@@ -129,8 +129,8 @@ class AdversarialModel(GenerativeModel):
         self, clips: tf.Tensor, inputs: tf.Tensor, adversarial: bool
     ) -> tuple[Tensors, Tensors, tf.Tensor]:
         """The step itself: each player's losses, and whether the step was taken."""
-        networks = (self.generator, self.discriminator)
-        g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
+        g_statistics = [v.value for v in batch_statistics.of_network(self.generator)]
+        d_statistics = [v.value for v in self.discriminator.non_trainable_variables]  # Singular vectors are among them.
         g_before, d_before = ([tf.identity(variable) for variable in s] for s in (g_statistics, d_statistics))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_update.trained)

@@ -89,28 +89,33 @@ def _u_net(
 
 
 def discriminator(
-    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02, spectral: bool = False
 ) -> keras.Model:
     """D1 and D2: a logit a clip, and the features whose Gram matrices describe motion.
 
-    Arguments and errors are those of `base_generator`.
+    Other arguments, and errors, are those of `base_generator`.
+
+    Args:
+        spectral: spectral normalisation of every convolution in place of batch normalisation (ours). The convolutions
+            then have biases, since nothing else shifts their outputs.
 
     Returns:
         clip [N, T, H, W, 3] in [-1, 1] -> dict of `logits` [N, 1] (positive is real) and
         `conv1`, `conv3`, the first and third level after their activation.
     """
     strides = _check_and_strides(base_width, frame_size, num_frames)
-    options = {"stddev": init_stddev, "use_bias": False}
+    conv = blocks.spectral_conv if spectral else blocks.conv
+    options = {"stddev": init_stddev, "use_bias": spectral}
     x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
     features = []
     for level, (width, stride) in enumerate(zip(_widths(base_width, len(strides)), strides, strict=True)):
-        x = blocks.conv(x, width, **blocks.cube(stride), **options, name=f"conv{level + 1}")
-        if level > 0:
+        x = conv(x, width, **blocks.cube(stride), **options, name=f"conv{level + 1}")
+        if level > 0 and not spectral:
             x = blocks.batch_norm(x, name=f"bn{level + 1}")
         # The released network's last slope is 0.01, not 0.2.
         x = blocks.leaky_relu(x, slope=0.01 if level == len(strides) - 1 else blocks.LEAKY_SLOPE)
         features.append(x)
-    x = blocks.conv(x, 1, x.shape[1:4], padding="valid", **options, name="logits_conv")
+    x = conv(x, 1, x.shape[1:4], padding="valid", **options, name="logits_conv")
     logits = keras.layers.Reshape([1], dtype="float32", name="logits")(x)
     return keras.Model(clip, {"logits": logits, "conv1": features[0], "conv3": features[2]}, name="discriminator")
 

@@ -102,24 +102,28 @@ def conditional_generator(
 
 
 def discriminator(
-    base_width: int = 64, frame_size: int = 64, num_frames: int = 32, init_stddev: float = 0.01
+    base_width: int = 64, frame_size: int = 64, num_frames: int = 32, init_stddev: float = 0.01, spectral: bool = False
 ) -> keras.Model:
     """A clip to two logits, class 0 fake and class 1 real.
 
-    Arguments and errors are those of `two_stream_generator`.
+    Other arguments, and errors, are those of `two_stream_generator`.
+
+    Args:
+        spectral: spectral normalisation of every convolution in place of batch normalisation (ours).
 
     Returns:
         clip [N, T, H, W, 3] in [-1, 1] -> logits [N, 2].
     """
     config.check_networks(base_width, frame_size, num_frames, SMALLEST_FRAME)
     x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    conv = blocks.spectral_conv if spectral else blocks.conv
     strides = blocks.temporal_strides(frame_size, num_frames)
     for level, (width, stride) in enumerate(zip(_widths(base_width, frame_size)[::-1], strides, strict=True)):
-        x = blocks.conv(x, width, **blocks.cube(stride), stddev=init_stddev, name=f"conv{level + 1}")
-        if level > 0:
+        x = conv(x, width, **blocks.cube(stride), stddev=init_stddev, name=f"conv{level + 1}")
+        if level > 0 and not spectral:
             x = blocks.batch_norm(x, epsilon=1e-3, name=f"bn{level + 1}")
         x = blocks.leaky_relu(x)
-    x = blocks.conv(x, 2, x.shape[1:4], padding="valid", stddev=init_stddev, name="logits_conv")
+    x = conv(x, 2, x.shape[1:4], padding="valid", stddev=init_stddev, name="logits_conv")
     return keras.Model(clip, keras.layers.Reshape([2], dtype="float32", name="logits")(x), name="discriminator")
 
 

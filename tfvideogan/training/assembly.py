@@ -110,7 +110,7 @@ def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Ten
         autograph=False,  # No step branches on a tensor, and AutoGraph would take a tenth of a short run's time.
     )
 
-    def step(batch: tf.Tensor, number: int, stop: bool, adversarial: bool = True) -> StepReport:
+    def step(batch: tf.Tensor, number: int, stop: bool, adversarial: bool) -> StepReport:
         reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop), adversarial)
         return StepReport(number, *(runtime.strategy.experimental_local_results(report)[0] for report in reports))
 
