@@ -148,6 +148,9 @@ class TrainConfig:
     keep: int = flag(3, "how many checkpoints of each stage are kept", low=1)
     sample_every: int = flag(500, "steps between moving-picture samples", low=1)
     log_every: int = flag(20, "steps between logged losses", low=1)
+    log_gradient_norms: bool = flag(
+        False, "log the gradient of each of the generator's terms for the generated clips, by its norm; costs time"
+    )
 
     def steps_of(self, stage: int) -> int:
         """How many steps a stage takes in all."""

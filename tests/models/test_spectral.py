@@ -149,8 +149,8 @@ class TrainingTest(PolicyTest):
         step = tf.function(lambda c: strategy.run(lambda c: update.apply(compiled(c), []), args=(c,)))
         for seed in range(2):
             parts = tf.split(tiny.clips("vgan", 4, seed), strategy.num_replicas_in_sync)
-            rows = strategy.experimental_distribute_values_from_function(lambda c, p=parts: p[c.replica_id_in_sync_group])
-            step(rows)
+            own = strategy.experimental_distribute_values_from_function
+            step(own(lambda context, parts=parts: parts[context.replica_id_in_sync_group]))
 
     def test_float16_trains(self):
         self.use_policy("mixed_float16")

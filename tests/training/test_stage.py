@@ -70,6 +70,7 @@ class StageTest(TrainingTest):
 
     def test_a_discriminator_that_joins_later(self):
         options = {"model": "vgan_conditional", "steps": 6, "keep": 9, "checkpoint_every": 1, "log_every": 1}
+        options["log_gradient_norms"] = True
         whole = self.train("whole", adversarial_from=3, **options)
         checkpoints = {c.step: self.variables(c) for c in run_folder.RunFolder(whole).list()}
         for player, moved in (("generator", True), ("discriminator", False)):
@@ -78,10 +79,12 @@ class StageTest(TrainingTest):
             self.assertEqual([then[key] != now[key] for key in kernels], [moved] * len(kernels))
             self.assertEqual(then != now, moved)
         lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
-        for name in ("d_loss", "d_real", "d_fake", "g_adversarial"):
+        absent = ("d_loss", "d_real", "d_fake", "g_adversarial", "d_score_real", "g_adversarial_gradient_norm")
+        for name in absent:
             self.assertEqual([line[name] is None for line in lines], [True] * 3 + [False] * 3, name)
         for line in lines[:3]:
             self.assertEqual(line["g_loss"], line["g_first_frame"])
+        self.assertNotIn(None, [line["g_first_frame_gradient_norm"] for line in lines])
 
         # Killed before the seam, the run goes on across it; from the seam on it is one without the option.
         for killed_at, adversarial_from in ((2, 3), (3, 0)):

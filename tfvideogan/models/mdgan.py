@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan import config, losses
-from tfvideogan.models import blocks
+from tfvideogan.models import blocks, figures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.generative import Tensors
@@ -194,6 +194,11 @@ class MDGAN(AdversarialModel):
         return super().networks if self.stage == 1 else {"base": self.base_generator, **super().networks}
 
     @property
+    def figure_names(self) -> tuple[str, ...]:
+        scores = ("d_score_real", "d_score_fake")
+        return scores if self.stage == 1 else (*scores, "ranking_distance_real", "ranking_distance_base")
+
+    @property
     def loss_names(self) -> tuple[str, ...]:
         names = ("d_real", "d_fake", "g_adversarial", "g_content")
         return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
@@ -224,6 +229,7 @@ class MDGAN(AdversarialModel):
         real = self.discriminator(clips, training=training)
         with frozen_statistics():
             fake = self.discriminator(generated["clip"], training=training)
+        figures.note_scores(real["logits"], fake["logits"])
         terms = {
             "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
             "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
@@ -231,7 +237,7 @@ class MDGAN(AdversarialModel):
         if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises
             with frozen_statistics():
                 base = self.discriminator(generated["base"], training=training)
-            terms["d_ranking"] = -self.ranking_weight * _ranking(fake, real, base)
+            terms["d_ranking"] = -self.ranking_weight * losses.ranking_of_distances(_distances(fake, real, base))
         return terms
 
     @frozen_statistics()
@@ -244,7 +250,10 @@ class MDGAN(AdversarialModel):
         }
         if self.stage == 2:
             real, base = (_features(self.discriminator(x, training=training)) for x in (clips, generated["base"]))
-            terms["g_ranking"] = self.ranking_weight * _ranking(fake, real, base)
+            distances = _distances(fake, real, base)
+            terms["g_ranking"] = self.ranking_weight * losses.ranking_of_distances(distances)
+            for name, of_layers in zip(("real", "base"), zip(*distances, strict=True), strict=True):
+                figures.note(f"ranking_distance_{name}", tf.reduce_mean(tf.add_n(of_layers)))
         return terms
 
     def get_config(self) -> dict[str, Any]:
@@ -262,7 +271,7 @@ def _features(judged: Tensors) -> Tensors:
     return {name: tf.stop_gradient(judged[name]) for name in ("conv1", "conv3")}
 
 
-def _ranking(refined: Tensors, real: Tensors, base: Tensors) -> tf.Tensor:
-    """The ranking loss over the discriminator's conv1 and conv3, its three branches sharing weights."""
+def _distances(refined: Tensors, real: Tensors, base: Tensors) -> losses.Distances:
+    """Those of the ranking loss over the discriminator's conv1 and conv3, its three branches sharing weights."""
     layers = [[branch["conv1"], branch["conv3"]] for branch in (refined, real, base)]
-    return losses.ranking_loss(*layers)
+    return losses.ranking_distances(*layers)

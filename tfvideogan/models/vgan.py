@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan import config, losses
-from tfvideogan.models import blocks
+from tfvideogan.models import blocks, figures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.generative import Tensors
@@ -230,6 +230,10 @@ class VGAN(AdversarialModel):
         return "mask" in self.generator.output
 
     @property
+    def figure_names(self) -> tuple[str, ...]:
+        return "d_score_real", "d_score_fake"
+
+    @property
     def loss_names(self) -> tuple[str, ...]:
         names = ["d_real", "d_fake", "g_adversarial"]
         names += ["g_mask_prior"] if self.mask_prior else []
@@ -256,6 +260,7 @@ class VGAN(AdversarialModel):
         real_logits = self.discriminator(clips, training=training)
         with frozen_statistics():
             fake_logits = self.discriminator(generated["clip"], training=training)
+        figures.note_scores(real_logits, fake_logits)
         return {
             "d_real": losses.softmax_adversarial(real_logits, losses.REAL),
             "d_fake": losses.softmax_adversarial(fake_logits, losses.FAKE),

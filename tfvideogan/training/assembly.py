@@ -60,7 +60,7 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
             blocks.synchronize(model.generator, model.discriminator)
         rates = learning_rates(options, stage)
         adams = [keras.optimizers.Adam(rate, beta_1=options.beta1, beta_2=options.beta2) for rate in rates]
-        model.compile(*adams, xla=runtime.xla)
+        model.compile(*adams, xla=runtime.xla, gradient_norms=options.log_gradient_norms)
     return model
 
 

@@ -235,15 +235,17 @@ class StageLoop:
         stage, model = self.stage, self.stage.model
         if stage.step % self.options.log_every and stage.step != stage.steps:
             return
-        losses = dict.fromkeys(metric.name for metric in model.metrics)
-        losses |= {name: float(value) for name, value in model.get_metrics_result().items()}
+        means = dict.fromkeys(metric.name for metric in model.metrics)
+        means |= {name: float(value) for name, value in model.get_metrics_result().items()}
         model.reset_metrics()
+        losses = {name: means.pop(name) for name in ("d_loss", "g_loss", *model.loss_names)}
         rate = (bar.format_dict["rate"] or 0.0) * stage.config.data.batch_size
         shown = {name: "none" if losses[name] is None else f"{losses[name]:.3f}" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
         if self.is_chief:
             skipped, restores = int(model.skipped.numpy()), stage.provenance.restores
-            self.journal.write_losses(stage.step, losses, round(rate, 3), skipped, restores, **stage.learning_rates())
+            others = means | stage.learning_rates()
+            self.journal.write_losses(stage.step, losses, round(rate, 3), skipped, restores, **others)
 
     def _progress_bar(self) -> tqdm:
         return tqdm(
