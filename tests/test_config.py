@@ -111,7 +111,8 @@ class ChecksTest(tf.test.TestCase):
     def test_a_warm_up_that_does_not_end(self):
         self.refused("--steps, 4.*", steps=4, warmup_steps=4)
         self.refused("--refine_steps, 4.*", model="mdgan", steps=9, refine_steps=4, warmup_steps=5)
-        self.refused("--steps - --adversarial_from, 1.*", model="mdgan", steps=9, adversarial_from=8, warmup_steps=5)
+        late = {"model": "mdgan", "steps": 9, "adversarial_from": 8}
+        self.refused("--steps minus --adversarial_from, 1.*", **late, warmup_steps=5)
         Config.create(model="mdgan", steps=9, refine_steps=0, warmup_steps=8)
         Config.create(model="mdgan", steps=9, adversarial_from=10**6, warmup_steps=8)  # of the generator alone
 

@@ -260,7 +260,7 @@ def _check_warm_up(train: TrainConfig) -> None:
     """Raises UsageError if a stage would end before the learning rate of a player that it trains has risen."""
     for stage in (1, 2) if train.refine_steps else (1,):
         name = "--steps" if stage == 1 else "--refine_steps"
-        players = {name: train.steps_of(stage), f"{name} - --adversarial_from": train.discriminator_steps_of(stage)}
+        players = {name: train.steps_of(stage), f"{name} minus --adversarial_from": train.discriminator_steps_of(stage)}
         for what, steps in players.items():
             if 0 < steps <= train.warmup_steps:
                 raise UsageError(f"--warmup_steps must be less than {what}, {steps}. Received: {train.warmup_steps!r}")
