@@ -25,10 +25,14 @@ def content_steps(
             blocks.synchronize(model.generator, model.discriminator)
         model.compile(keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE), xla=xla)
     set_scales(model)
-    step = tf.function(lambda clips: strategy.run(model.train_step, args=(clips, False)))
+    on_all = tf.function(lambda clips: strategy.run(model.train_step, args=(clips, False)))
     for seed in range(steps):
-        halves = tf.split(tiny.clips(name, 4, seed), replicas)
-        step(strategy.experimental_distribute_values_from_function(lambda c, h=halves: h[c.replica_id_in_sync_group]))
+        clips = tiny.clips(name, 4, seed)
+        if replicas == 1:  # without a graph, which takes longer to trace than these steps
+            model.train_step(clips, False)
+        else:
+            halves, own = tf.split(clips, replicas), strategy.experimental_distribute_values_from_function
+            on_all(own(lambda context, halves=halves: halves[context.replica_id_in_sync_group]))
     return model
 
 
@@ -69,9 +73,6 @@ class ContentStepTest(PolicyTest):
                 model = content_steps(name, stage, 2, **options)
                 self.assertAllClose(flat(model.generator), plain, atol=1e-5)
                 self.assert_discriminator_untouched(model, name, stage)
-        apart, compiled = (content_steps(name, stage, 2, replicas=2, xla=xla) for xla in (False, True))
-        self.assertAllClose(flat(compiled.generator), flat(apart.generator), atol=1e-5)
-        self.assert_discriminator_untouched(compiled, name, stage)
 
     def test_float16_takes_the_step_of_float32(self):
         name, stage = MODELS[0]
