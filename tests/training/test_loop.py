@@ -97,6 +97,9 @@ class LoopTest(TrainingTest):
         self.assertEqual(losses, {f"losses/{n}" for n in (
             "d_loss", "g_loss", "d_real", "d_fake", "g_adversarial", "g_mask_prior")})  # fmt: skip
         self.assertEqual([e.step for e in events.Tensors("losses/d_loss")], [2, 4])
+        self.assertContainsSubset(
+            {"d_score_real", "d_score_fake", "g_learning_rate", "d_learning_rate"}, events.Tags()["tensors"]
+        )
         picture = tf.make_ndarray(events.Tensors("samples")[-1].tensor_proto)
         self.assertEqual(picture[2], gifs[-1].read_bytes())
         with Image.open(gifs[-1]) as gif:

@@ -27,7 +27,7 @@ from tfvideogan.runs.state import State
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"stage(\d+)-step(\d+)")
-_FIXED = ("model", "base_width", "frame_size", "num_frames")  # These options of a run folder stay.
+_FIXED = ("model", "base_width", "frame_size", "num_frames", "discriminator_norm")  # These options stay.
 
 
 @dataclasses.dataclass(frozen=True, order=True)

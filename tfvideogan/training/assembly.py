@@ -17,10 +17,9 @@ from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.updates import vote
 from tfvideogan.training.runtime import Runtime
+from tfvideogan.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
-
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 def open_data(config: Config) -> list[Weighted]:
@@ -65,17 +64,23 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
     # Each stage has a seed of its own, so that it starts from the same weights whether or not a process ran the first.
     keras.utils.set_random_seed((options.seed + stage - 1) % 2**32)
     with runtime.strategy.scope():
-        model = registry.build_model(config.model, stage, options.seed, options.ema)
+        average = {"ema": options.ema, "ema_warmup": options.ema_warmup}
+        model = registry.build_model(config.model, stage, seed=options.seed, **average)
         if options.sync_batch_norm:
             blocks.synchronize(model.generator, model.discriminator)
-        adams = [keras.optimizers.Adam(r, beta_1=options.beta1, beta_2=options.beta2) for r in learning_rates(options)]
-        model.compile(*adams, xla=runtime.xla)
+        rates = learning_rates(options, stage)
+        adams = [keras.optimizers.Adam(rate, beta_1=options.beta1, beta_2=options.beta2) for rate in rates]
+        model.compile(*adams, xla=runtime.xla, gradient_norms=options.log_gradient_norms)
     return model
 
 
-def learning_rates(options: TrainConfig) -> tuple[Rate, Rate]:
-    """The learning rates of the generator and of the discriminator."""
-    return options.learning_rate, options.discriminator_learning_rate
+def learning_rates(options: TrainConfig, stage: int) -> list[float | Schedule]:
+    """The learning rates of the generator and of the discriminator in a stage."""
+    rates = [options.learning_rate, options.discriminator_learning_rate]
+    if options.lr_schedule == "constant" and not options.warmup_steps:
+        return rates
+    steps = [options.steps_of(stage), options.discriminator_steps_of(stage)]
+    return [Schedule(r, options.lr_schedule, s, options.warmup_steps) for r, s in zip(rates, steps, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,25 +102,26 @@ class StepReport:
         return int(self._skipped_in_a_row)
 
 
-def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, int, bool], StepReport]:
+def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[tf.Tensor, int, bool, bool], StepReport]:
     """The model's train step on all replicas, each of which takes its rows of its host's batch.
 
     Returns:
-        A function of this host's batch (uint8 [N, T, H, W, 3]), the number that the step will have, and whether this
-        host was asked to stop. It starts the step, and need not wait until a GPU has taken it.
+        A function of this host's batch (uint8 [N, T, H, W, 3]), the number that the step will have, whether this
+        host was asked to stop, and whether the step is adversarial. It starts the step, and need not wait until a GPU
+        has taken it.
     """
 
-    def step_of_replica(batch: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        model.train_step(clips.to_float(batch))
+    def step_of_replica(batch: tf.Tensor, stop: tf.Tensor, adversarial: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        model.train_step(clips.to_float(batch), adversarial)
         return ~vote(~stop), model.skipped_in_a_row.read_value()
 
-    distributed_step = tf.function(
-        lambda batch, stop: runtime.strategy.run(step_of_replica, args=(batch, stop)),
+    distributed_step = tf.function(  # It is traced once for each kind of step.
+        lambda batch, stop, adversarial: runtime.strategy.run(step_of_replica, args=(batch, stop, adversarial)),
         autograph=False,  # No step branches on a tensor, and AutoGraph would take a tenth of a short run's time.
     )
 
-    def step(batch: tf.Tensor, number: int, stop: bool) -> StepReport:
-        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop))
+    def step(batch: tf.Tensor, number: int, stop: bool, adversarial: bool) -> StepReport:
+        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop), adversarial)
         return StepReport(number, *(runtime.strategy.experimental_local_results(report)[0] for report in reports))
 
     return step
