@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import pipeline
-from tfvideogan.data.sources import open_source
+from tfvideogan.data.sources import SYNTHETIC, open_source
 from tfvideogan.inference import sampling
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
@@ -75,7 +75,7 @@ def held_out_inputs(
     """
     if clips or not model.predicts:
         return probe_inputs(model, count, clips, skip=skip, flag=flag), clips or "latents"
-    own = f"{trained_on}:test" if trained_on in ("synthetic:sky", "synthetic:sprites") else trained_on
+    own = f"{trained_on}:test" if trained_on in {f"synthetic:{name}" for name in SYNTHETIC} else trained_on
     try:
         return probe_inputs(model, count, own, skip=skip, flag="the run's clips"), own
     except UsageError as error:

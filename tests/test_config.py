@@ -92,7 +92,7 @@ class ChecksTest(tf.test.TestCase):
                 self.refused(**{"model": model} if field.name != "model" else {}, **{field.name: value})
 
     def test_values_that_are_not_offered(self):
-        for name in ("model", "strategy", "xla", "precision", "tf32"):
+        for name in ("model", "strategy", "xla", "precision", "tf32", "lr_schedule", "discriminator_norm"):
             self.refused("one of .*", **{name: "nonsense"})
 
     def test_out_of_range(self):
@@ -107,6 +107,18 @@ class ChecksTest(tf.test.TestCase):
         for name in ("refine_steps", "ranking_weight", "adversarial_weight"):
             self.refused(model="mdgan", **{name: -1})
         self.refused(model="vgan_conditional", first_frame_weight=-0.1)
+
+    def test_a_warm_up_that_does_not_end(self):
+        self.refused("--steps, 4.*", steps=4, warmup_steps=4)
+        self.refused("--refine_steps, 4.*", model="mdgan", steps=9, refine_steps=4, warmup_steps=5)
+        late = {"model": "mdgan", "steps": 9, "adversarial_from": 8}
+        self.refused("--steps minus --adversarial_from, 1.*", **late, warmup_steps=5)
+        Config.create(model="mdgan", steps=9, refine_steps=0, warmup_steps=8)
+        Config.create(model="mdgan", steps=9, adversarial_from=10**6, warmup_steps=8)  # of the generator alone
+
+    def test_a_warm_up_of_no_average(self):
+        self.refused("no meaning without --ema.*", ema_warmup=True)
+        self.assertTrue(Config.create(ema=0.5, ema_warmup=True).train.ema_warmup)
 
     def test_infinite_numbers(self):
         for name in (
@@ -147,15 +159,17 @@ class ChecksTest(tf.test.TestCase):
             "refine_steps": {"mdgan"},
             "residual": {"mdgan"},
             "drift": {"mdgan"},
+            "adversarial_from": {"vgan_conditional", "mdgan"},
         }
         values = {"residual": True, "drift": "on"}
         for name, models in users.items():
             value = values.get(name, 1)
+            users_in_order = ", ".join(model for model in MODELS if model in models)
             for model in MODELS:
                 if model in models:
                     self.assertEqual(Config.create(model=model, **{name: value}).flat()[name], value)
                 else:
-                    self.refused(f"no meaning for --model={model}.*{', '.join(models)}.*", model=model, **{name: value})
+                    self.refused(f"no meaning for --model={model}.*{users_in_order}.*", model=model, **{name: value})
 
 
 class ConfigFilesTest(tf.test.TestCase):

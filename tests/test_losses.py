@@ -52,6 +52,11 @@ class AdversarialTest(tf.test.TestCase):
                 chosen = sigmoid if target == REAL else 1 - sigmoid
                 self.assertAllClose(losses.sigmoid_adversarial(one, target), -np.log(chosen).mean())
 
+    def test_probabilities_of_real_by_hand(self):
+        self.assertAllClose(losses.probability_of_real([[np.log(3.0)], [0.0]]), (3 / 4 + 1 / 2) / 2)
+        self.assertAllClose(losses.probability_of_real([[1.0, 1.0 + np.log(3.0)], [7.0, 7.0]]), (3 / 4 + 1 / 2) / 2)
+        self.assertAllClose(losses.probability_of_real([[1e4], [-1e4]]), 0.5)
+
     def test_sure_and_wrong_costs_the_margin_and_not_infinity(self):
         self.assertAllClose(losses.softmax_adversarial([[1e4, 0.0]], REAL), 1e4)
         self.assertAllClose(losses.sigmoid_adversarial([[-1e4]], REAL), 1e4)

@@ -5,6 +5,8 @@ python -m tfvideogan.benchmark --networks=vgan_two_stream,mdgan_base
 Each figure is the median of the repeats, after one run to warm up. The last column is the share of the rate
 of a float32 matrix product, which is measured first in the same process, and again at the end to show drift.
 With --others each training step is timed in PyTorch, too: the same networks, losses and Adams, in both memory layouts.
+With --check_device the report is of another kind: whether this device trains as a CPU does, in every precision and with
+XLA, and what a full-size step takes there (docs/gpu.md). Its exit status is 1 if anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -32,10 +34,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("repeats", 5, "timed runs of each, after one to warm up", lower_bound=1)
     flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "arithmetic of the networks")
     flags.DEFINE_bool("others", False, "time each training step in PyTorch, too, which must be installed")
+    flags.DEFINE_bool("check_device", False, "hold training steps of the models on this device against the CPU's, then "
+                      "time full-size ones, instead")  # fmt: skip
     flags.DEFINE_bool("list", False, "list the networks and models, and stop")
 
 
-def main() -> None:
+def main() -> int | None:
     args = cli.flags.FLAGS
     cli.load_tensorflow(gpus=True)
     import keras
@@ -46,7 +50,9 @@ def main() -> None:
     models = _chosen("models", args.models, list(MODELS))
     if args.list:
         print(f"networks: {', '.join(NETWORKS)}\nmodels: {', '.join(MODELS)}")
-        return
+        return None
+    if args.check_device:
+        return _check_device(models, args.batch_size, args.repeats, args.base_width)
     keras.mixed_precision.set_global_policy(args.precision)
     product_rate = matrix_product_rate()
     print(f"matrix product: {product_rate:.0f} GFLOP/s in float32; networks in {args.precision}")
@@ -64,6 +70,29 @@ def main() -> None:
             if others:
                 print(f"  PyTorch's best takes {min(others) / ours:.2f} times as long", flush=True)
     print(f"matrix product again: {matrix_product_rate():.0f} GFLOP/s")
+    return None
+
+
+def _check_device(models: list[str], batch_size: int, repeats: int, base_width: int | None) -> int:
+    """Prints what `training/device_check.py` finds; returns the exit status."""
+    import tensorflow as tf
+
+    from tfvideogan.training import device_check
+
+    tf.get_logger().setLevel("ERROR")  # TensorFlow warns of the many functions that are traced here.
+    for line in device_check.facts():
+        print(line, flush=True)
+    faults = 0
+    for title, lines in (
+        (f"{device_check.SMALL_STEPS} small steps against the CPU's in float32", device_check.small_steps(models)),
+        ("full-size steps", device_check.full_steps(models, batch_size, repeats, base_width)),
+    ):
+        print(f"\n{title}")
+        for line, well in lines:
+            print(line, flush=True)
+            faults += not well
+    print(f"\n{faults or 'no'} fault{'' if faults == 1 else 's'}")
+    return 1 if faults else 0
 
 
 def _chosen(flag: str, names: list[str] | None, choices: list[str]) -> list[str]:

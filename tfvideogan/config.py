@@ -54,6 +54,12 @@ class ModelConfig:
     init_stddev: float | None = flag(
         None, "standard deviation of the initial convolution weights (paper: 0.01; mdgan 0.02)", low=1e-6
     )
+    discriminator_norm: str = flag(
+        "batch",
+        "normalisation of the discriminator: the papers' batch normalisation, or spectral normalisation of all its "
+        "convolutions in place of it (ours)",
+        choices=("batch", "spectral"),
+    )
     mask_prior: float | None = flag(None, "vgan: weight of the mask prior (paper: 0.1)")
     first_frame_weight: float | None = flag(
         None, "vgan_conditional: weight of the first-frame L1 loss (paper: 10)", low=0
@@ -85,7 +91,8 @@ class DataConfig:
         None,
         "a data set of prepare_data (its train split; SET/test for another), TFRecord shards or a glob of them, a "
         "folder of videos, frames or strips, a video, a list of strips, or synthetic:sky (default of mdgan and "
-        "vgan_conditional) or synthetic:sprites (of the others); several as A@0.7,B@0.3 with their weights",
+        "vgan_conditional), synthetic:sprites (of the others), or our richer synthetic:skies, "
+        "synthetic:skies-common-wind and synthetic:scenes; several as A@0.7,B@0.3 with their weights",
     )
     max_bad_shards: int = flag(
         0, "leave out so many damaged shards of a source, with a warning; with more the run stops"
@@ -109,13 +116,27 @@ class TrainConfig:
 
     steps: int | None = flag(None, "training steps, of stage 1 for mdgan (default 100000; mdgan 66000)", low=1)
     refine_steps: int | None = flag(None, "mdgan: training steps of stage 2, 0 to stop after stage 1 (default 148000)")
+    adversarial_from: int | None = flag(
+        None,
+        "ours, for mdgan and vgan_conditional: step of each stage from which on the discriminator takes part; before "
+        "it the content loss, or that of the first frame, trains the generator alone (default 0)",
+    )
     learning_rate: float = flag(2e-4, "Adam's learning rate", high=1)
     discriminator_learning_rate: float | None = flag(
         None, "Adam's learning rate of the discriminator (default: --learning_rate)", low=0
     )
+    lr_schedule: str = flag(
+        "constant",
+        "ours: what both learning rates do over each stage's steps; cosine and linear fall to zero with its last step",
+        choices=("constant", "cosine", "linear"),
+    )
+    warmup_steps: int = flag(0, "ours: steps of each stage in which both learning rates rise linearly, 0 for none")
     beta1: float = flag(0.5, "Adam's beta1", high=0.9999)
     beta2: float | None = flag(None, "Adam's beta2 (paper: 0.999; mdgan 0.9)", high=0.99999)
     ema: float = flag(0.0, "decay of the generator's moving average, used for sampling; 0 for none", high=0.99999)
+    ema_warmup: bool = flag(
+        False, "ours: average less at first, with the decay min(--ema, (1 + k) / (10 + k)) in step k, counted from 0"
+    )
     seed: int = flag(0, "seed of weights, latents and the order of clips")
     strategy: str = flag(
         "auto",
@@ -143,6 +164,21 @@ class TrainConfig:
     keep: int = flag(3, "how many checkpoints of each stage are kept", low=1)
     sample_every: int = flag(500, "steps between moving-picture samples", low=1)
     log_every: int = flag(20, "steps between logged losses", low=1)
+    log_gradient_norms: bool = flag(
+        False, "log the gradient of each of the generator's terms for the generated clips, by its norm; costs time"
+    )
+
+    def steps_of(self, stage: int) -> int:
+        """How many steps a stage takes in all."""
+        return self.steps if stage == 1 else self.refine_steps
+
+    def discriminator_steps_of(self, stage: int) -> int:
+        """In how many of them the discriminator takes part."""
+        return max(self.steps_of(stage) - (self.adversarial_from or 0), 0)
+
+    def is_adversarial(self, step: int) -> bool:
+        """Whether the discriminator takes part in a step of a stage, counted from 0."""
+        return step >= (self.adversarial_from or 0)
 
 
 # The papers' values. An option whose default is None, and that a model does not name here, has no meaning for it.
@@ -155,11 +191,12 @@ PAPER: dict[str, dict[str, Any]] = {
     "vgan_one_stream": _VGAN,
     "vgan_conditional": {
         **_VGAN, "base_width": 128, "batch_size": 32, "data": "synthetic:sky", "first_frame_weight": 10.0,
+        "adversarial_from": 0,
     },
     "mdgan": {
         "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
         "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
-        "adversarial_weight": 1.0, "ranking_weight": 1.0, "residual": False, "drift": "off",
+        "adversarial_weight": 1.0, "ranking_weight": 1.0, "adversarial_from": 0, "residual": False, "drift": "off",
     },
 }  # fmt: skip
 
@@ -211,6 +248,9 @@ class Config:
         model = self.model
         check_drift(model.drift, model.residual)
         check_networks(model.base_width, model.frame_size, model.num_frames, SMALLEST_FRAME[model.model])
+        _check_warm_up(self.train)
+        if self.train.ema_warmup and not self.train.ema:
+            raise UsageError(f"--ema_warmup has no meaning without --ema. Received: {self.train.ema_warmup!r}")
 
 
 def fields() -> list[dataclasses.Field]:
@@ -238,6 +278,16 @@ def check_drift(drift: str | None, residual: bool | None) -> None:
     if drift == "fused" and not residual:
         raise UsageError(f"--residual must be set for --drift=fused, whose mask makes what it changes. "
                          f"Received: {residual!r}")  # fmt: skip
+
+
+def _check_warm_up(train: TrainConfig) -> None:
+    """Raises UsageError if a stage would end before the learning rate of a player that it trains has risen."""
+    for stage in (1, 2) if train.refine_steps else (1,):
+        name = "--steps" if stage == 1 else "--refine_steps"
+        players = {name: train.steps_of(stage), f"{name} minus --adversarial_from": train.discriminator_steps_of(stage)}
+        for what, steps in players.items():
+            if 0 < steps <= train.warmup_steps:
+                raise UsageError(f"--warmup_steps must be less than {what}, {steps}. Received: {train.warmup_steps!r}")
 
 
 def _is_power_of_two(value: Any) -> bool:

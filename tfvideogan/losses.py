@@ -14,6 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
+Distances = list[tuple[tf.Tensor, tf.Tensor]]
+
 FAKE, REAL = 0, 1  # The class indices of Video-GAN's two logits.
 _BLOCKS = 4  # A symmetric product is computed in so many rows of blocks, those below the diagonal only: 10 of 16.
 _SMALLEST_BLOCKED = 256  # Smaller matrices are faster in one product.
@@ -111,6 +113,17 @@ def _blocked_product(x: tf.Tensor) -> tf.Tensor:
     return tf.concat(lines, axis=1)
 
 
+def probability_of_real(logits: tf.Tensor) -> tf.Tensor:
+    """The mean probability of being real that a discriminator gives to clips: near 0 or 1 where it is saturated.
+
+    Args:
+        logits: [N, 1] of MD-GAN or [N, 2] of Video-GAN.
+    """
+    logits = tf.cast(logits, tf.float32)
+    margins = logits[:, REAL] - logits[:, FAKE] if logits.shape[1] == 2 else logits[:, 0]
+    return tf.reduce_mean(tf.sigmoid(margins))
+
+
 def ranking_loss(refined: Any, real: Any, base: Any) -> tf.Tensor:
     """MD-GAN's ranking loss: the refined clip's motion near the real one's, far from stage 1's.
 
@@ -127,12 +140,22 @@ def ranking_loss(refined: Any, real: Any, base: Any) -> tf.Tensor:
     Raises:
         ValueError: the three do not have the same number of layers.
     """
+    return ranking_of_distances(ranking_distances(refined, real, base))
+
+
+def ranking_of_distances(distances: Distances) -> tf.Tensor:
+    """The ranking loss from what `ranking_distances` gives."""
+    return tf.add_n([tf.reduce_mean(tf.nn.softplus(to_real - to_base)) for to_real, to_base in distances])
+
+
+def ranking_distances(refined: Any, real: Any, base: Any) -> Distances:
+    """d(Y2, Y) and d(Y2, Y1), each [N], of each layer. Arguments and errors are those of `ranking_loss`."""
     layers = zip(tf.nest.flatten(refined), tf.nest.flatten(real), tf.nest.flatten(base), strict=True)
-    return tf.add_n([tf.reduce_mean(_ranking_of_layer(*layer)) for layer in layers])
+    return [_distances_of_layer(*layer) for layer in layers]
 
 
-def _ranking_of_layer(refined: tf.Tensor, real: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
+def _distances_of_layer(refined: tf.Tensor, real: tf.Tensor, base: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     grams = [gram_matrix(x) if len(x.shape) == 5 else tf.cast(x, tf.float32) for x in (refined, real, base)]
     to_real = tf.reduce_sum(tf.abs(grams[0] - grams[1]), axis=[1, 2])  # [N]
     to_base = tf.reduce_sum(tf.abs(grams[0] - grams[2]), axis=[1, 2])
-    return tf.nn.softplus(to_real - to_base)
+    return to_real, to_base

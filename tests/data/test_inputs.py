@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.data.case import FolderTest
 from tests.helpers.made_files import numbered, write_pictures, write_strip, write_video
+from tfvideogan.config import UsageError
 from tfvideogan.data.inputs import find_inputs
 
 
@@ -52,6 +53,13 @@ class FindTest(FolderTest):
             [name for name, _ in contents.unusable], ["out.mp4", "folder", "loop", "gone.mp4", "pipe.jpg"]
         )
         self.assertEqual(contents.ignored, ["README.md"])
+
+    def test_a_list_of_pictures_that_do_not_exist(self):
+        text = self.root / "list.txt"
+        text.write_text("a.jpg 3\nb.jpg 4\n")
+        with self.assertRaisesRegex(UsageError, f"list.txt lists 2 pictures, none of which exists: {self.root}/a.jpg$"):
+            find_inputs(str(text))
+        self.assertEqual(find_inputs(str(self.root)).ignored, ["list.txt"])  # Beside clips any text may lie.
 
     def test_a_folder_that_is_a_link_itself(self):
         write_video(self.root / "real" / "in.mp4", numbered(range(4)))

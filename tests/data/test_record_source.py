@@ -1,9 +1,8 @@
 """Clips drawn from records for training, and shards that are damaged."""
 
 import collections
-import itertools
+import math
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +10,8 @@ import tensorflow as tf
 from tests.data.case import FolderTest, a_record, marked, noise
 from tests.helpers.made_files import flip, numbered, numbers, offsets, write_dataset, write_shard
 from tfvideogan.config import UsageError
-from tfvideogan.data import record_source, records
+from tfvideogan.data import plan, records
+from tfvideogan.data.inputs import Input
 from tfvideogan.data.record_source import Records
 from tfvideogan.data.sources import open_source, open_sources
 
@@ -59,31 +59,47 @@ class TrainingTest(FolderTest):
 
     def test_workers_have_parts_of_their_own_and_together_all(self):
         source = self.source()
+        whole = self.drawn(source, 30)
         for workers in (2, 3, 5):  # five are more than there are shards
-            with self.subTest(workers=workers):
-                sizes = [sum(len(part) for part in self.PARTS[worker::workers]) for worker in range(workers)]
-                if workers > 3:
-                    sizes = [2] * 5
-                parts = [self.drawn(source, size, worker=w, workers=workers) for w, size in enumerate(sizes)]
-                self.assertCountEqual(itertools.chain(*parts), range(10))
-                again = self.drawn(source, sizes[1], first=sizes[1] * 2, worker=1, workers=workers)
-                whole = self.drawn(source, sizes[1] * 3, worker=1, workers=workers)
-                self.assertEqual(again, whole[sizes[1] * 2 :])
+            for worker in range(workers):
+                with self.subTest(worker=worker, workers=workers):
+                    own = whole[worker::workers]
+                    self.assertEqual(self.drawn(source, len(own), worker=worker, workers=workers), own)
+                    again = self.drawn(source, len(own) - 4, first=4, worker=worker, workers=workers)
+                    self.assertEqual(again, own[4:])
 
-    def test_more_records_than_are_shuffled_together(self):
-        """Blocks of 64: 140 records are three blocks; a block is a permutation, and so is the epoch."""
+    def test_a_shard_that_changes_after_the_start_ends_the_training_with_an_error(self):
+        """A record's length, its data, the whole file; by then all checksums have been seen to be right."""
+        for damage in (lambda path: flip(path, 0), lambda path: flip(path, 40), Path.unlink):
+            source = self.source()
+            damage(self.shards[0])
+            with self.assertRaisesRegex(tf.errors.InvalidArgumentError, f"ValueError: .*{self.shards[0].name}"):
+                self.drawn(source, 10)
+
+    def test_what_lies_before_a_position_is_not_read(self):
+        """So a run that goes on in an epoch's middle starts at once. All records before position 80 are damaged."""
         shard = self.root / "many.tfrecord"
         with tf.io.TFRecordWriter(str(shard)) as writer:
-            for i in range(140):
+            for i in range(100):
                 writer.write(a_record(marked(i), start=i))
-        with mock.patch.object(record_source, "_SHUFFLED_TOGETHER", 64):
-            source = open_source(str(shard), 16, 4)
-            starts = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 0).take(140)]
-            resumed = [records.describe(key.numpy())["start"] for key in source.shuffled(0, 130).take(10)]
-        blocks = [starts[:64], starts[64:128], starts[128:]]
-        self.assertEqual([sorted(block) for block in blocks], [[*range(64)], [*range(64, 128)], [*range(128, 140)]])
-        self.assertNotEqual(blocks[0], [start - 64 for start in blocks[1]])
-        self.assertEqual(resumed, starts[130:])
+        source = open_source(str(shard), 16, 4)
+        whole = self.drawn(source, 100)
+        for i, offset in enumerate(offsets(shard)):
+            if i in whole[:80]:
+                flip(shard, offset + 20)
+        self.assertEqual(self.drawn(source, 16, first=80), whole[80:96])
+        with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "its data do not match"):
+            self.drawn(source, 16, first=79)
+
+    def test_a_record_keeps_its_last_bytes(self):
+        """NumPy's own byte strings would lose the zeros at the end."""
+        shard = self.root / "zeros.tfrecord"
+        written = [a_record(noise()), b"zeros\0\0"]
+        with tf.io.TFRecordWriter(str(shard)) as writer:
+            for record in written:
+                writer.write(record)
+        source = open_source(str(shard), 16, 4)
+        self.assertCountEqual([key.numpy() for key in source.shuffled(0, 0).take(2)], written)
 
     def test_larger_records_are_averaged(self):
         """Each 2 x 2 pixels of 10, 20, 30 and 41 make one of 25.25, that is 25."""
@@ -114,6 +130,65 @@ class TrainingTest(FolderTest):
         for name, expected in {"set": [1], "set/test": [2, 3], "set/test-00001*": [3], "set/*": [2, 3, 1]}.items():
             source = open_source(str(self.root / name), 16, 4)
             self.assertEqual([int(clip[0, 0, 0, 0]) for clip in source.in_order().map(source.load)], expected)
+
+
+class MixtureTest(FolderTest):
+    """Clips of one video are strung like beads in a shard, and meet in a batch no more often than chance has it."""
+
+    def videos_drawn(self, clips: np.ndarray, count: int) -> np.ndarray:
+        """The video of each of the first `count` clips that are drawn.
+
+        Args:
+            clips: how many clips each video has. The plan says which shard a video goes to, and in which order; the
+                records are names of videos, but for the first one, which tells the size of all.
+        """
+        inputs = [Input(str(video), "frames", (), str(video)) for video in range(len(clips))]
+        for shard in plan.plan(inputs, (("train", 1.0),)):
+            with tf.io.TFRecordWriter(str(self.root / f"{shard.name}.tfrecord")) as writer:
+                for item in shard.inputs:
+                    for clip in range(clips[int(item.name)]):
+                        first = shard.index == clip == 0 and item is shard.inputs[0]
+                        writer.write(a_record(marked(0), source=item.name) if first else item.name.encode())
+        source = open_source(str(self.root), 16, 4)
+        self.assertLen(source, clips.sum())
+        drawn = source.shuffled(0, 0).take(count).batch(count).get_single_element().numpy()
+        return np.array([int(r) if r.isdigit() else int(records.describe(r)["source"]) for r in drawn])
+
+    def pairs(self, videos: np.ndarray, batch_size: int) -> float:
+        """Pairs of clips of one video in a batch, as a mean over batches."""
+        batches = videos[: len(videos) // batch_size * batch_size].reshape(-1, batch_size)
+        same = batches[:, :, None] == batches[:, None, :]
+        return float((same.sum((1, 2)) - batch_size).mean() / 2)
+
+    def expected_pairs(self, clips: np.ndarray, batch_size: int) -> float:
+        """Two clips that are drawn are of one video with probability sum(n (n - 1)) / (N (N - 1)), if all are alike."""
+        size = clips.sum()
+        return math.comb(batch_size, 2) * float((clips * (clips - 1)).sum() / (size * (size - 1)))
+
+    def test_sky_timelapse(self):
+        """35,383 clips of 2,392 videos, one of which has a hundred and most of which have less than the mean of 15.
+
+        1,000 batches have 68 pairs; four times the square root of that is 33, or 0.033 a batch.
+        """
+        shares = np.random.default_rng(0).lognormal(sigma=0.6, size=2392)
+        clips = np.maximum(1, np.floor(shares * 35383 / shares.sum())).astype(int)
+        clips[np.argsort(shares)[: 35383 - clips.sum()]] += 1
+        self.assertEqual((clips.sum(), len(clips)), (35383, 2392))
+        expected = self.expected_pairs(clips, 16)
+        self.assertBetween(expected, 0.05, 0.07)
+        actual = self.pairs(self.videos_drawn(clips, 16000), 16)
+        self.assertLess(actual, 0.1)
+        self.assertNear(actual, expected, 0.033)
+
+    def test_three_shards_of_twenty_clips(self):
+        """One video has 4 clips, and 16 videos have one. 2,000 batches of 4, of 400 epochs, have 379 pairs.
+
+        Four times the square root of that is 78, or 0.039 a batch.
+        """
+        clips = np.array([4] + [1] * 16)
+        videos = self.videos_drawn(clips, 8000)
+        self.assertLen(list(self.root.glob("*.tfrecord")), 3)
+        self.assertNear(self.pairs(videos, 4), self.expected_pairs(clips, 4), 0.039)
 
 
 class BadShardsTest(FolderTest):

@@ -1,11 +1,13 @@
 """What `--data` may name."""
 
+import sys
+
 import tensorflow as tf
 
 from tests.data.case import FolderTest
 from tfvideogan.config import UsageError
-from tfvideogan.data import synthetic
-from tfvideogan.data.sources import open_source, open_sources, split_names
+from tfvideogan.data import scenes, skies, synthetic
+from tfvideogan.data.sources import SYNTHETIC, open_source, open_sources, split_names
 
 
 class NamesTest(FolderTest):
@@ -44,15 +46,39 @@ class NamesTest(FolderTest):
 
 class SyntheticNamesTest(tf.test.TestCase):
     def test_names_and_splits(self):
-        for name, kind in (("sky", synthetic.Sky), ("sprites", synthetic.Sprites)):
+        kinds = {
+            "sky": synthetic.Sky,
+            "sprites": synthetic.Sprites,
+            "skies": skies.Skies,
+            "skies-common-wind": skies.SkiesCommonWind,
+            "scenes": scenes.Scenes,
+        }
+        self.assertEqual(SYNTHETIC, kinds)
+        for name, kind in kinds.items():
             for suffix, split in (("", "train"), (":train", "train"), (":test", "test")):
                 source = open_source(f"synthetic:{name}{suffix}", 16, 4, seed=5)
                 self.assertAllEqual(source.clips[1], kind(16, 4, split, seed=5)[1])
 
+    def test_without_opencv_the_drawn_ones_say_how_to_install_it(self):
+        modules = sys.modules.copy()
+        sys.modules["cv2"] = None  # Python then refuses to import it.
+        try:
+            for name in ("skies", "skies-common-wind", "scenes"):
+                with self.subTest(name), self.assertRaisesRegex(UsageError, r"OpenCV.*pip install.*\[data\]"):
+                    open_source(f"synthetic:{name}", 16, 4)
+            open_source("synthetic:sky", 16, 4)
+        finally:
+            sys.modules.update(modules)
+            if "cv2" not in modules:
+                del sys.modules["cv2"]
+
     def test_other_names_are_refused_with_those_there_are(self):
-        names = ("", "clouds", "Sky", "sky:", "sky:val", "sky:test:1")
+        names = ("", "clouds", "Sky", "sky:", "sky:val", "sky:test:1", "skies:common-wind")
         for data in (f"synthetic:{name}" for name in names):
-            with self.subTest(data), self.assertRaisesRegex(UsageError, f"synthetic:sky.*synthetic:sprites.*'{data}'"):
+            with (
+                self.subTest(data),
+                self.assertRaisesRegex(UsageError, f"synthetic:sky.*:sprites.*:skies.*:scenes.*'{data}'"),
+            ):
                 open_source(data, 16, 4)
         with self.assertRaisesRegex(UsageError, "--data: 'synthetic': no such folder"):
             open_source("synthetic", 16, 4)

@@ -180,7 +180,7 @@ class CheckParityTest(tf.test.TestCase):
         model = tiny.model("mdgan")
         for clips, trained_on, expected in (
             (None, "synthetic:sprites", "synthetic:sprites:test"), ("synthetic:sky", "/no/such", "synthetic:sky"),
-            (None, "/no/such", "synthetic:sky:test"),
+            (None, "/no/such", "synthetic:sky:test"), (None, "synthetic:skies", "synthetic:skies:test"),
         ):  # fmt: skip
             reference = check_parity.Reference(model, Path(self.create_tempdir().full_path), clips, trained_on)
             self.assertEqual(reference.checked_on, expected)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.helpers import tiny
 from tests.models.steps import train, trained
+from tfvideogan.models.adversarial import AdversarialModel
 
 
 class TrainStepTest(tf.test.TestCase):
@@ -97,7 +98,8 @@ class TrainStepTest(tf.test.TestCase):
         model.compile()
         train(model, "mdgan", 2)
         losses = model.get_metrics_result()
-        self.assertEqual(set(losses), {"d_loss", "g_loss", "d_real", "d_fake", "g_adversarial", "g_content"})
+        self.assertEqual(set(losses), {"d_loss", "g_loss", *model.loss_names, *model.figure_names})
+        self.assertEqual(model.loss_names, ("d_real", "d_fake", "g_adversarial", "g_content"))
         self.assertAllClose(losses["d_loss"], losses["d_real"] + losses["d_fake"], rtol=1e-5)
         self.assertAllClose(losses["g_loss"], losses["g_adversarial"] + losses["g_content"], rtol=1e-5)
         self.assertEqual(float(model.metrics[0].count), 2.0)
@@ -119,6 +121,54 @@ class TrainStepTest(tf.test.TestCase):
         self.assertAllEqual(np.isfinite(list(both.values())), [True] * len(both))
 
 
+class FiguresTest(tf.test.TestCase):
+    """What is told beside the losses, of a step that changes nothing since both rates are 0, in float64 NumPy."""
+
+    def step(self, name: str, stage: int, clips: tf.Tensor, **options) -> tuple[dict[str, float], AdversarialModel]:
+        model = tiny.model(name, stage)
+        model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), run_eagerly=True, **options)
+        model.train_step(clips)
+        return {key: float(value) for key, value in model.get_metrics_result().items()}, model
+
+    def test_scores_are_mean_probabilities_of_real(self):
+        for name in ("vgan", "mdgan"):
+            with self.subTest(name):
+                clips = tiny.clips(name, 4)
+                found, model = self.step(name, 1, clips)
+                made = model.generate(model.generator_inputs(clips, tf.constant(0)), model.generator, training=True)
+                for of, x in (("real", clips), ("fake", made["clip"])):
+                    judged = model.discriminator(x, training=True)
+                    logits = (judged["logits"] if name == "mdgan" else judged).numpy().astype(np.float64)
+                    fake_logit = 0.0 if name == "mdgan" else logits[:, 0]
+                    expected = np.mean(1 / (1 + np.exp(fake_logit - logits[:, -1])))
+                    self.assertAllClose(found[f"d_score_{of}"], expected, atol=1e-6)
+
+    def test_distances_and_gradient_norms_of_stage_2(self):
+        clips = tiny.clips("mdgan", 2)
+        found, model = self.step("mdgan", 2, clips, gradient_norms=True)
+        made = model.generate(clips[:, 0], model.generator, training=True)
+        features = {key: model.discriminator(x, training=True) for key, x in (made | {"real": clips}).items()}
+        for other in ("real", "base"):
+            distance = 0.0
+            for layer in ("conv1", "conv3"):
+                grams = [self.gram(features[key][layer].numpy().astype(np.float64)) for key in ("clip", other)]
+                distance += np.abs(grams[0] - grams[1]).sum(axis=(1, 2)).mean()
+            self.assertAllClose(found[f"ranking_distance_{other}"], distance, rtol=1e-4)
+        # Of a mean of absolute values, the gradient is the sign divided by their number.
+        self.assertAllClose(found["g_content_gradient_norm"], 1 / np.sqrt(np.prod(clips.shape)), rtol=1e-5)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(made)
+            terms = model.generator_losses(clips, made)
+        for name in ("g_adversarial", "g_ranking"):
+            norm = np.linalg.norm(tape.gradient(terms[name], made["clip"]).numpy().ravel())
+            self.assertAllClose(found[f"{name}_gradient_norm"], norm, rtol=1e-4)
+
+    def gram(self, features: np.ndarray) -> np.ndarray:
+        clips, _, height, width, _ = features.shape
+        rows = np.moveaxis(features, -1, 1).reshape(clips, -1, height * width)  # [N, C * T, H * W]
+        return np.einsum("nas,nbs->nab", rows, rows) / np.prod(rows.shape[1:])
+
+
 class MovingAverageTest(tf.test.TestCase):
     def test_the_average_follows_the_weights_by_its_decay(self):
         model = tiny.model("vgan", ema=0.75)
@@ -131,6 +181,17 @@ class MovingAverageTest(tf.test.TestCase):
         averaged = np.concatenate([np.ravel(w) for w in model.ema_generator.get_weights()])
         self.assertAllClose(averaged, expected, atol=1e-6)
         self.assertIs(model.sampling_generator, model.ema_generator)
+
+    def test_a_warm_up_begins_at_a_tenth_and_ends_at_the_decay(self):
+        model = tiny.model("vgan", ema=0.75, ema_warmup=True)
+        model.compile(run_eagerly=True)
+        kernel, average = (n.trainable_variables[0] for n in (model.generator, model.ema_generator))
+        expected = average.numpy()
+        for k, decay in ((0, 1 / 10), (1, 2 / 11), (2, 3 / 12), (25, 26 / 35), (27, 0.75), (1000, 0.75)):
+            model.step.assign(k)
+            model.train_step(tiny.clips("vgan", 2, seed=k))
+            expected = decay * expected + (1 - decay) * kernel.numpy()
+            self.assertAllClose(average, expected, atol=1e-7, rtol=1e-5)
 
 
 if __name__ == "__main__":

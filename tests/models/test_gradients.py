@@ -11,10 +11,10 @@ COMPARED = 3  # Features are compared up to conv3.
 FILTER_GRADIENTS = ("Conv3DBackpropFilterV2", "Conv2DBackpropFilter")
 
 
-def operations(model: keras.Model, name: str) -> collections.Counter:
+def operations(model: keras.Model, name: str, *options: bool) -> collections.Counter:
     """How many operations of each type a training step's graph runs: those that its outputs or variables need."""
     clips = tiny.clips(name, 4)
-    graph = tf.function(model.train_step).get_concrete_function(tf.TensorSpec(clips.shape)).graph
+    graph = tf.function(model.train_step).get_concrete_function(tf.TensorSpec(clips.shape), *options).graph
     reached, waiting = set(), [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
     while waiting:
         operation = waiting.pop()
@@ -49,6 +49,14 @@ class GradientsTest(tf.test.TestCase):
         forward = 2 * layers + COMPARED + layers + 2 * COMPARED  # D's step, then G's, on fakes, real and base clips
         generators = 2 * downwards + upwards  # both forward, and the gradients of G2's transposed convolutions
         self.assertEqual(operations(model, "mdgan")["Conv3D"], forward + generators)
+
+    def test_a_step_without_the_discriminator_does_not_run_it(self):
+        model = tiny.model("mdgan", 1)
+        model.compile()
+        found, layers = operations(model, "mdgan", False), convolutions(model.generator)
+        self.assertEqual(sum(found[kind] for kind in FILTER_GRADIENTS), layers)
+        self.assertEqual(found["Conv3D"], layers)  # forward, and the gradients of the transposed ones
+        self.assertEqual(found["Conv3DBackpropInputV2"], layers - 1)  # the other way round; none for the clip itself
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ A row of a network: convolution, channels (in units of the base width, or `n` th
 what follows it. The values are those of the papers and of the authors' code, not read from ours.
 """
 
+import functools
+import re
+
 import keras
 import tensorflow as tf
 from absl.testing import parameterized
@@ -75,6 +78,12 @@ MDGAN_DISCRIMINATOR = """
     conv5        3D         16 widths  4x4x4  2x2x2  same   batch_norm(1e-05) leaky(0.01)
     logits_conv  3D         1          2x4x4  1x1x1  valid
 """
+
+
+def _without_norms(table: str) -> str:
+    return re.sub(r"batch_norm\(\S+\)", "", table)
+
+
 NETWORKS = {  # table, whether convolutions have a bias, standard deviation of their initial weights
     vgan.two_stream_generator: (TWO_STREAM, True, 0.01),
     vgan.one_stream_generator: (ONE_STREAM, True, 0.01),
@@ -83,6 +92,9 @@ NETWORKS = {  # table, whether convolutions have a bias, standard deviation of t
     mdgan.base_generator: (G1, False, 0.02),
     mdgan.refine_generator: (G2, False, 0.02),
     mdgan.discriminator: (MDGAN_DISCRIMINATOR, False, 0.02),
+    # With spectral normalisation, which is ours, there is no batch normalisation, and every convolution has a bias.
+    functools.partial(vgan.discriminator, spectral=True): (_without_norms(VGAN_DISCRIMINATOR), True, 0.01),
+    functools.partial(mdgan.discriminator, spectral=True): (_without_norms(MDGAN_DISCRIMINATOR), True, 0.02),
 }
 TRAINING = {  # learning rate, Adam's betas, clips a step, deviation of initial weights, and the losses' weights
     "vgan": ((2e-4, 0.5, 0.999), 64, 0.01, {"mask_prior": 0.1, "first_frame_weight": 0.0}),
@@ -185,6 +197,7 @@ class LayersTest(tf.test.TestCase, parameterized.TestCase):
             {
                 "vgan_two_stream": 64, "vgan_one_stream": 64, "vgan_conditional": 128, "vgan_discriminator": 64,
                 "vgan_conditional_discriminator": 128, "mdgan_base": 32, "mdgan_refine": 32, "mdgan_discriminator": 32,
+                "vgan_spectral_discriminator": 64, "mdgan_spectral_discriminator": 32,
             },
         )  # fmt: skip
 

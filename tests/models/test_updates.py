@@ -100,6 +100,8 @@ class UpdateTest(PolicyTest):
                 objectives = made.strategy.run(lambda made=made: made.update.objective(losses))
                 for own in made.strategy.experimental_local_results(objectives):
                     self.assertEqual(float(own), expected)
+                norms = made.strategy.run(made.update.unscaled_norm, args=(objectives,))
+                self.assertEqual({float(own) for own in made.strategy.experimental_local_results(norms)}, {4.0})
 
     def test_the_scale_doubles_after_enough_finite_updates(self):
         self.use_policy("mixed_float16")

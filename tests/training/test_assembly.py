@@ -46,6 +46,14 @@ class BatchesTest(tf.test.TestCase):
         self.assertNotAllEqual(first, other)
         self.assertNotEqual(self.clips(tiny.config("vgan", flip=True), 0), self.clips(config, 0))
 
+    def test_data_are_told_and_warned_of_where_a_batch_holds_clips_twice(self):
+        with self.assertLogs("tfvideogan", "INFO") as logs:
+            assembly.open_data(tiny.config("vgan"))
+        self.assertEqual([record.getMessage() for record in logs.records], ["data: synthetic:sprites, 2000 clips"])
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            assembly.open_data(tiny.config("vgan", batch_size=2001))
+        self.assertIn("2000 clips for a --batch_size of 2001: clips come several times", logs.output[0])
+
 
 class NewModelTest(tf.test.TestCase):
     def test_a_stages_weights_depend_on_its_seed_only(self):

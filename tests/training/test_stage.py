@@ -4,9 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from unittest import mock
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -34,28 +32,67 @@ class StageTest(TrainingTest):
         self.assertEqual(self.digest(run_dir), before)
 
     def test_a_resumed_run_equals_an_undisturbed_one(self):
-        whole = self.train("whole", steps=6, ema=0.9)
+        average = {"ema": 0.9, "ema_warmup": True}
+        whole = self.train("whole", steps=6, **average)
         with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --log_every
-            self.train("parts", steps=6, ema=0.9)
+            self.train("parts", steps=6, **average)
             # As if killed after the checkpoint of step 4.
             for checkpoint in run_folder.RunFolder(self.folder / "parts").list():
                 if checkpoint.step > 4:
                     for file in checkpoint.path.iterdir():
                         file.unlink()
                     checkpoint.path.rmdir()
-            self.train("parts", steps=6, ema=0.9, log_every=1)
+            self.train("parts", steps=6, **average, log_every=1)
         self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
 
-    def test_a_run_with_a_schedule_resumes_at_its_rate(self):
-        schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=6)
-        constant = self.train("constant", steps=6, learning_rate=0.01)
-        with mock.patch.object(assembly, "learning_rates", return_value=(schedule, schedule)):
-            whole = self.train("whole", steps=6)
-            self.train("parts", steps=4)
-            with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --steps
-                self.train("parts", steps=6)
-        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
-        self.assertNotEqual(self.digest(whole), self.digest(constant))
+    def test_a_killed_run_with_a_schedule_and_spectral_normalisation_ends_as_a_whole_one(self):
+        options = {"steps": 6, "keep": 9, "learning_rate": 0.01, "warmup_steps": 3, "discriminator_norm": "spectral"}
+        whole = self.train("whole", lr_schedule="cosine", **options)
+        shutil.copytree(whole, self.folder / "killed")
+        killed = run_folder.RunFolder(self.folder / "killed")
+        for checkpoint in killed.list():
+            if checkpoint.step > 4:
+                shutil.rmtree(checkpoint.path)
+        self.train("killed", lr_schedule="cosine", **options)
+        self.assertEqual(self.variables(killed.latest()), self.variables(run_folder.RunFolder(whole).latest()))
+
+    def test_a_resumed_run_takes_the_new_steps_schedule_and_the_other_kind_of_rate(self):
+        options = {"keep": 9, "log_every": 1, "learning_rate": 0.01, "discriminator_learning_rate": 0.03}
+        run_dir = self.train("longer", steps=2, lr_schedule="linear", **options)
+        with self.assertLogs("tfvideogan", "WARNING"):
+            self.train("longer", steps=3, **options)
+            self.train("longer", steps=6, lr_schedule="linear", **options)
+        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+        falls = [1 / 2, 0, 1, 2 / 6, 1 / 6, 0]
+        self.assertAllClose([line["g_learning_rate"] for line in lines], [0.01 * fall for fall in falls])
+        self.assertAllClose([line["d_learning_rate"] for line in lines], [0.03 * fall for fall in falls])
+
+    def test_a_discriminator_that_joins_later(self):
+        options = {"model": "vgan_conditional", "steps": 6, "keep": 9, "checkpoint_every": 1, "log_every": 1}
+        options["log_gradient_norms"] = True
+        whole = self.train("whole", adversarial_from=3, **options)
+        checkpoints = {c.step: self.variables(c) for c in run_folder.RunFolder(whole).list()}
+        for player, moved in (("generator", True), ("discriminator", False)):
+            then, now = ({k: v for k, v in checkpoints[n].items() if k.startswith(player)} for n in (0, 3))
+            kernels = [key for key in then if "kernel" in key and "optimizer" not in key]
+            self.assertEqual([then[key] != now[key] for key in kernels], [moved] * len(kernels))
+            self.assertEqual(then != now, moved)
+        lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+        absent = ("d_loss", "d_real", "d_fake", "g_adversarial", "d_score_real", "g_adversarial_gradient_norm")
+        for name in absent:
+            self.assertEqual([line[name] is None for line in lines], [True] * 3 + [False] * 3, name)
+        for line in lines[:3]:
+            self.assertEqual(line["g_loss"], line["g_first_frame"])
+        self.assertNotIn(None, [line["g_first_frame_gradient_norm"] for line in lines])
+
+        # Killed before the seam, the run goes on across it; from the seam on it is one without the option.
+        for killed_at, adversarial_from in ((2, 3), (3, 0)):
+            run = run_folder.RunFolder(shutil.copytree(whole, self.folder / f"killed{killed_at}"))
+            for checkpoint in run.list():
+                if checkpoint.step > killed_at:
+                    shutil.rmtree(checkpoint.path)
+            self.train(run.path.name, adversarial_from=adversarial_from, **options)
+            self.assertEqual(self.variables(run.latest()), checkpoints[6])
 
     def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
         whole = self.train("whole", model="mdgan", refine_steps=2)

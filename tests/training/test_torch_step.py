@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 
 from tests.helpers import tiny
+from tfvideogan.config import UsageError
+from tfvideogan.models import registry
 from tfvideogan.training import torch_step
 
 
@@ -27,6 +29,14 @@ class TorchStepTest(tf.test.TestCase):
                     losses = theirs(clips.numpy())
                     ours = {key: float(value) for key, value in model.train_step(clips).items()}
                     self.assertAllClose({key: ours[key] for key in losses}, losses, rtol=1e-3 if step else 1e-5)
+
+    def test_spectral_normalisation_is_refused(self):
+        import torch
+
+        model = registry.build_model(tiny.config("vgan", discriminator_norm="spectral").model)
+        model.compile()
+        with self.assertRaisesRegex(UsageError, "--discriminator_norm must be batch"):
+            torch_step.TorchStep(torch, model)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tfvideogan.config import UsageError
+from tfvideogan.data.wording import counted
 from tfvideogan.files import paths, pictures
 
 _IGNORED_SUFFIXES = {".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".zip", ".py", ".npy"}
@@ -54,7 +55,7 @@ def find_inputs(root: str) -> Contents:
     """The inputs of a folder, or of one video or list file.
 
     Raises:
-        UsageError: nothing is there, or there are several lists of strips.
+        UsageError: nothing is there, there are several lists of strips, or none of the pictures of a list exists.
     """
     where = paths.path(root)
     if not where.exists():
@@ -157,6 +158,10 @@ def _listed_strips(where: paths.Path) -> list[str]:
     else:
         texts = [where] if where.suffix.lower() == ".txt" else []
     lists = {text: _strips_named_in(text) for text in texts}
+    if lists.get(where) and not any(map(paths.is_file, lists[where])):
+        raise UsageError(
+            f"{where} lists {counted(len(lists[where]), 'picture')}, none of which exists: {lists[where][0]}"
+        )
     lists = {text: names for text, names in lists.items() if any(map(paths.is_file, names))}
     if len(lists) > 1:
         names = ", ".join(map(str, lists))

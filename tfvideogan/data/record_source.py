@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -14,15 +15,15 @@ from tfvideogan.data.wording import counted
 
 logger = logging.getLogger(__name__)
 
-_SHUFFLED_TOGETHER = 512  # So many serialised records are in memory at a time to be shuffled.
-_READ_TOGETHER = 16  # So many shards are read side by side.
+_READ_TOGETHER = 16  # So many records are read in one call, since a call of Python takes longer than to read one.
 
 
 class Records:
     """A `ClipSource` whose keys are the serialised records of TFRecord shards.
 
     Every record is read once when the source is opened, and its checksums are checked, so that a run knows what it
-    trains on before its first step.
+    trains on before its first step. The source then remembers where each record begins (8 bytes a clip), so that any
+    record can be read by itself and an epoch is a true permutation, whatever the order within shards and among them.
 
     Args:
         name: what `--data` names, for messages.
@@ -36,9 +37,11 @@ class Records:
 
     def __init__(self, name: str, shards: Sequence[str], frame_size: int, num_frames: int, max_bad_shards: int = 0):
         self._frame_size = frame_size
-        self._counts = _count_good(shards, max_bad_shards)
-        self._shards = list(self._counts)
-        self._size = sum(self._counts.values())
+        starts = _good_shards(shards, max_bad_shards)
+        self._shards = list(starts)
+        self._starts = np.concatenate([np.empty(0, np.int64), *starts.values()])
+        self._ends = np.cumsum([len(of_shard) for of_shard in starts.values()])
+        self._size = len(self._starts)
         if not self._size:
             raise UsageError(f"--data: no records in {name}")
         size, good, left_out = self._size, len(self._shards), len(shards) - len(self._shards)
@@ -55,28 +58,28 @@ class Records:
         return self._size
 
     def shuffled(self, seed: int, first: int, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-        """Shards in a new order each epoch, read side by side, their records mixed within blocks.
-
-        Each worker reads shards of its own; where there are fewer shards than workers, it takes its part of all.
-        """
-        if workers > len(self._shards):
-            return self.shuffled(seed, first * workers).shard(workers, worker)
-        shards = self._shards[worker::workers]
-        size = sum(self._counts[shard] for shard in shards)
-        start = first // size
+        """All records in a new order each epoch: of W workers, worker w takes each W-th position from w on."""
+        start, within = divmod(first * workers, self._size)
 
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
-            own = tf.random.experimental.stateless_fold_in(tf.constant([seed, worker], tf.int64), number)
-            order = tf.random.experimental.stateless_shuffle(tf.constant(shards), own)
-            keys = tf.data.Dataset.from_tensor_slices(order).interleave(
-                tf.data.TFRecordDataset, cycle_length=_READ_TOGETHER, num_parallel_calls=2, deterministic=True
-            )
-            return _mixed(keys, own).skip(tf.where(number == start, tf.constant(first % size, tf.int64), 0))
+            own = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), number)
+            order = tf.random.experimental.stateless_shuffle(tf.range(self._size, dtype=tf.int64), own)
+            return tf.data.Dataset.from_tensor_slices(order)
 
-        return tf.data.Dataset.counter(start).flat_map(epoch)
+        def read(numbers: tf.Tensor) -> tf.Tensor:
+            return tf.ensure_shape(tf.numpy_function(self._read, [numbers], tf.string, stateful=False), [None])
+
+        numbers = tf.data.Dataset.counter(start).flat_map(epoch).skip(within).shard(workers, worker)
+        return numbers.batch(_READ_TOGETHER).map(read, tf.data.AUTOTUNE, deterministic=True).unbatch()
 
     def in_order(self) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(self._shards)
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        """The serialised records of these numbers. Raises ValueError if one has been damaged since the start."""
+        shards = np.searchsorted(self._ends, numbers, side="right")
+        places = zip(shards, self._starts[numbers], strict=True)
+        return np.array([records.read(self._shards[shard], start) for shard, start in places], object)
 
     def load(self, key: tf.Tensor) -> tf.Tensor:
         """The stored clip, its frames averaged down to the frame size."""
@@ -88,51 +91,40 @@ class Records:
         return clip
 
 
-def _mixed(keys: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
-    """The same keys, shuffled within blocks.
-
-    The order follows from seeds, where `Dataset.shuffle` would have a state to save for a run that is resumed.
-    """
-
-    def shuffled(number: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-        own = tf.random.experimental.stateless_fold_in(seed, number)
-        return tf.random.experimental.stateless_shuffle(block, own)
-
-    return keys.batch(_SHUFFLED_TOGETHER).enumerate().map(shuffled).unbatch()
-
-
-def _count_good(shards: Sequence[str], max_bad_shards: int) -> dict[str, int]:
-    """How many records each undamaged shard has. Raises UsageError if too many are damaged."""
+def _good_shards(shards: Sequence[str], max_bad_shards: int) -> dict[str, np.ndarray]:
+    """Where each record of each undamaged shard begins. Raises UsageError if too many are damaged."""
     described = records.expected(shards)
-    counts, faults = {}, {}
+    starts, faults = {}, {}
     for shard in tqdm(shards, "checking shards", unit="", leave=False, disable=len(shards) < 2):
-        count, fault = _check(shard, described.get(shard, {}).get("records"))
+        of_shard, fault = _check(shard, described.get(shard, {}).get("records"))
         if fault:
             faults[shard] = fault
         else:
-            counts[shard] = count
+            starts[shard] = of_shard
     if len(faults) > max_bad_shards:
         reasons = "; ".join(f"{shard}: {fault}" for shard, fault in faults.items())
         bad = counted(len(faults), "bad shard")
         raise UsageError(f"--data: {bad}, --max_bad_shards={max_bad_shards}: {reasons}")
     for shard, fault in faults.items():
         logger.warning("shard left out: %s: %s", shard, fault)
-    return counts
+    return starts
 
 
-def _check(shard: str, expected: int | None) -> tuple[int, str | None]:
-    """How many records a shard has, and what is wrong with it, if anything is."""
-    count = 0
+def _check(shard: str, expected: int | None) -> tuple[np.ndarray, str | None]:
+    """The byte at which each record of a shard begins, int64, and what is wrong with the shard, if anything is."""
+    starts, position, fault = [], 0, None
     try:
         for record in records.scan(shard):
             if isinstance(record, records.BadRecord):
-                return count, f"record {count}: {record.reason}"
-            count += 1
+                fault = f"record {len(starts)}: {record.reason}"
+                break
+            starts.append(position)
+            position += records.size_on_disk(record)
     except (OSError, tf.errors.OpError) as error:
-        return count, f"cannot be read: {error}"
-    if count != (expected or count or 1):
-        return count, f"{counted(count, 'record')}, {expected or 'some'} expected"
-    return count, None
+        fault = f"cannot be read: {error}"
+    if not fault and len(starts) != (expected or len(starts) or 1):
+        fault = f"{counted(len(starts), 'record')}, {expected or 'some'} expected"
+    return np.array(starts, np.int64), fault
 
 
 def _stored_shape(shard: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import dataclasses
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import google_crc32c
 import tensorflow as tf
@@ -93,20 +93,50 @@ def scan(shard: str | paths.Path) -> Iterator[bytes | BadRecord]:
     next record, as long as the lengths can be trusted.
     """
     with paths.path(shard).open("rb") as file:
-        while header := file.read(_LENGTH.size + _CHECK.size):
-            if len(header) < _LENGTH.size + _CHECK.size:
-                yield BadRecord("cut off in its length", last=True)
+        while (record := _next(file)) is not None:
+            yield record
+            if isinstance(record, BadRecord) and record.last:
                 return
-            (length,), (check,) = _LENGTH.unpack(header[: _LENGTH.size]), _CHECK.unpack(header[_LENGTH.size :])
-            if _masked_crc(header[: _LENGTH.size]) != check or length > _LARGEST_RECORD:
-                yield BadRecord("its length does not match its checksum", last=True)
-                return
-            content = file.read(length + _CHECK.size)
-            if len(content) < length + _CHECK.size:
-                yield BadRecord("cut off", last=True)
-                return
-            data, (check,) = content[:length], _CHECK.unpack(content[length:])
-            yield data if _masked_crc(data) == check else BadRecord("its data do not match their checksum", last=False)
+
+
+def read(shard: str | paths.Path, start: int) -> bytes:
+    """The record that begins at the byte `start` of a shard.
+
+    Raises:
+        ValueError: no undamaged record begins there, or the shard cannot be read.
+    """
+    try:
+        with paths.path(shard).open("rb") as file:
+            file.seek(start)
+            record = _next(file)
+    except (OSError, tf.errors.OpError) as error:
+        raise ValueError(f"{shard}: {paths.first_line(error)}") from error
+    if not isinstance(record, bytes):
+        raise ValueError(f"{shard}: the record at byte {start}: {record.reason if record else 'cut off'}")
+    return record
+
+
+def size_on_disk(record: bytes) -> int:
+    """The bytes that a record takes in its shard: its length, the length's checksum, its data, and their checksum."""
+    return _LENGTH.size + _CHECK.size + len(record) + _CHECK.size
+
+
+def _next(file: BinaryIO) -> bytes | BadRecord | None:
+    """The record at the position of an open shard, which moves behind it, or None at the end."""
+    header = file.read(_LENGTH.size + _CHECK.size)
+    if not header:
+        return None
+    if len(header) < _LENGTH.size + _CHECK.size:
+        return BadRecord("cut off in its length", last=True)
+    (length,), (check,) = _LENGTH.unpack(header[: _LENGTH.size]), _CHECK.unpack(header[_LENGTH.size :])
+    if _masked_crc(header[: _LENGTH.size]) != check or length > _LARGEST_RECORD:
+        return BadRecord("its length does not match its checksum", last=True)
+    data, check = file.read(length), file.read(_CHECK.size)
+    if len(check) < _CHECK.size:
+        return BadRecord("cut off", last=True)
+    if _CHECK.pack(_masked_crc(data)) != check:
+        return BadRecord("its data do not match their checksum", last=False)
+    return data
 
 
 def _masked_crc(data: bytes) -> int:

@@ -1,7 +1,7 @@
 """Where clips come from: a data set's records, a folder, or clips made on the fly, all opened by `open_sources`.
 
-A source hands out small keys in a seeded order, and loads the clip of a key, uint8 [T, H, W, 3]. So a shuffle holds
-numbers or compressed records in memory, never decoded clips.
+A source hands out keys in a seeded order, numbers or compressed records, and loads the clip of a key, uint8
+[T, H, W, 3]. What is shuffled are numbers alone, so that memory holds neither records nor decoded clips for it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfvideogan.config import UsageError
-from tfvideogan.data import records, synthetic
+from tfvideogan.data import records, scenes, skies, synthetic
 from tfvideogan.data.folder import ClipFolder
 from tfvideogan.data.indexed import Indexed
 from tfvideogan.data.record_source import Records
 from tfvideogan.files import paths
 
-SYNTHETIC = {"sky": synthetic.Sky, "sprites": synthetic.Sprites}
+SYNTHETIC = {
+    "sky": synthetic.Sky,
+    "sprites": synthetic.Sprites,
+    "skies": skies.Skies,
+    "skies-common-wind": skies.SkiesCommonWind,
+    "scenes": scenes.Scenes,
+}
 
 
 class ClipSource(Protocol):

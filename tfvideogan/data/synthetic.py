@@ -1,4 +1,4 @@
-"""Built-in clips, made on the fly from a seed: `sky` and `sprites`.
+"""Built-in clips, made on the fly from a seed: `sky` and `sprites`, and what they share with `skies` and `scenes`.
 
 Each kind is a sequence of clips, uint8 [T, H, W, 3]. Clip i follows from (kind, split, seed, i) alone, so that a run is
 repeatable and the held-out split ("test") has no clip of the training split. All lengths are fractions of the frame, so
@@ -11,12 +11,14 @@ import colorsys
 
 import numpy as np
 
+from tfvideogan.data.drawing.noise import fractal
+
 SPLITS = ("train", "test")
 KEPT_BYTES = 2 * 2**30
 
 
-class _Synthetic:
-    """What both kinds share: length, indexing, and a random generator for each clip."""
+class Synthetic:
+    """What all kinds share: length, indexing, and a random generator for each clip."""
 
     kind: int
 
@@ -52,7 +54,7 @@ class _Synthetic:
         return np.random.default_rng([*self._key, index])
 
 
-class Sky(_Synthetic):
+class Sky(Synthetic):
     """Drifting multi-octave clouds over a gradient, with a still horizon.
 
     The same wind blows in all clips, from left to right, so that a predictor can learn where the clouds go from one
@@ -68,7 +70,7 @@ class Sky(_Synthetic):
         y = (np.arange(size) + 0.5) / size
         x = y[None, :] - drift[:, None] + self.WIND * 32  # [T, W], >= 0: upwind of the first frame
 
-        clouds = _fractal(rng, y * 1.6, x, octaves=5, scale=3.0, span=1.6)  # [T, H, W]
+        clouds = fractal(rng, y * 1.6, x, octaves=5, scale=3.0, span=1.6)  # [T, H, W]
         cover = rng.uniform(0.42, 0.55)
         cloud = np.clip((clouds - cover) / 0.22, 0.0, 1.0)[..., None]
 
@@ -80,13 +82,13 @@ class Sky(_Synthetic):
         shade = 0.72 + 0.28 * np.clip((clouds - cover) / 0.45, 0.0, 1.0)[..., None]
         frames = sky + (light * shade - sky) * cloud * 0.9  # [T, H, W, 3]
 
-        ridge = 0.84 + 0.10 * (_fractal(rng, np.zeros(1), y[None], octaves=4, scale=3.0, span=1.0)[0, 0] - 0.5)
+        ridge = 0.84 + 0.10 * (fractal(rng, np.zeros(1), y[None], octaves=4, scale=3.0, span=1.0)[0, 0] - 0.5)
         land = np.clip((y[:, None] - ridge[None]) * size + 0.5, 0.0, 1.0)[..., None]  # [H, W, 1], antialiased
         earth = bottom * 0.22 * (1.3 - y[:, None, None])
-        return _to_uint8(frames + (earth - frames) * land)
+        return to_uint8(frames + (earth - frames) * land)
 
 
-class Sprites(_Synthetic):
+class Sprites(Synthetic):
     """A textured shape that moves over a textured still background; its true mask is known."""
 
     kind = 2
@@ -115,11 +117,11 @@ class Sprites(_Synthetic):
         wave = np.sin((dy * np.sin(tilt) + dx * np.cos(tilt)) * 2 * np.pi / (0.9 * radius))
         shape = bright + (pale - bright) * np.clip(0.5 + 1.5 * wave, 0, 1)[..., None]  # moves with the shape
         frames = background + (shape - background) * cover[..., None]
-        return _to_uint8(frames), cover > 0.5
+        return to_uint8(frames), cover > 0.5
 
     @staticmethod
     def _background(rng: np.random.Generator, grid: np.ndarray) -> np.ndarray:
-        texture = _fractal(rng, grid, grid[None], octaves=3, scale=4.0, span=1.0)[0][..., None]  # [H, W, 1]
+        texture = fractal(rng, grid, grid[None], octaves=3, scale=4.0, span=1.0)[0][..., None]  # [H, W, 1]
         hue = rng.uniform()
         dark = np.array(colorsys.hsv_to_rgb(hue, 0.5, 0.15))
         light = np.array(colorsys.hsv_to_rgb(hue + rng.uniform(-0.1, 0.1), 0.35, 0.5))
@@ -136,38 +138,5 @@ def _distance(rng: np.random.Generator, dy: np.ndarray, dx: np.ndarray) -> np.nd
     return norms[rng.integers(len(norms))]()
 
 
-def _fractal(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, octaves: int, scale: float, span: float
-) -> np.ndarray:
-    """Multi-octave value noise, about 0.5 on average, sampled at rows y [H] and, frame by frame, columns x [T, W].
-
-    Args:
-        scale: lattice cells a frame width in the coarsest octave; each next octave has twice as many.
-        span: the largest coordinate. The lattice depends on it and not on the pixels, so every size has the same one.
-    """
-    total = np.zeros([x.shape[0], y.size, x.shape[1]])
-    amplitudes = 0.5 ** np.arange(octaves)
-    for octave, amplitude in enumerate(amplitudes / amplitudes.sum()):
-        cells = scale * 2**octave
-        lattice = rng.random([int(span * cells) + 3] * 2)
-        total += amplitude * _smooth_lookup(lattice, y * cells, x * cells)
-    return total
-
-
-def _smooth_lookup(lattice: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Smoothstep interpolation of a lattice at rows y [H] and columns x [T, W] -> [T, H, W]."""
-    (row, fy), (column, fx) = _cell(y), _cell(x)
-    by_row = lattice[row] * (1 - fy[:, None]) + lattice[row + 1] * fy[:, None]  # [H, lattice]
-    left, right = by_row[:, column], by_row[:, column + 1]  # [H, T, W]
-    return np.moveaxis(left + (right - left) * fx, 0, 1)
-
-
-def _cell(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cell of each position, and the smoothed fraction of the way through it."""
-    cell = np.floor(position).astype(int)
-    fraction = position - cell
-    return cell, fraction * fraction * (3 - 2 * fraction)
-
-
-def _to_uint8(frames: np.ndarray) -> np.ndarray:
+def to_uint8(frames: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(frames * 255.0), 0, 255).astype(np.uint8)

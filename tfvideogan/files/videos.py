@@ -33,6 +33,8 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
             yield from _frames(path, container, fit)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
+    except av.InvalidDataError as error:
+        raise UsageError(f"{path}: damaged, or not a video ({error.strerror})") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfvideogan.models import batch_statistics, checks
+from tfvideogan.models import batch_statistics, checks, figures
 from tfvideogan.models.generative import GenerativeModel, Inputs, Tensors
 from tfvideogan.models.updates import Update, all_finite, training_variable, vote
 
@@ -33,7 +33,16 @@ class AdversarialModel(GenerativeModel):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        """The names that the two loss methods return."""
+        """The names that the two loss methods return; the generator's begin with `g_`."""
+        raise NotImplementedError
+
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The names that the two loss methods note by `figures.note`, as what a training tells beside its losses."""
+        return ()
+
+    def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
+        """Those of the generator's terms that need no discriminator, by name."""
         raise NotImplementedError
 
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
@@ -49,10 +58,13 @@ class AdversarialModel(GenerativeModel):
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
         xla: bool = False,
+        gradient_norms: bool = False,
         **options: Any,
     ) -> None:
         """Sets the two optimizers (the paper's Adam by default) and whether XLA compiles the training step.
 
+        With `gradient_norms` each of the generator's terms, `g_content` say, is told with the norm of its gradient
+        for a replica's generated clips (`g_content_gradient_norm`), at the cost of a backward pass each.
         Learning rates may be schedules, which do not count updates that are skipped. The model
         scales the losses of float16 networks by itself. Other options, such as `run_eagerly`,
         go to `keras.Model.compile`.
@@ -66,10 +78,15 @@ class AdversarialModel(GenerativeModel):
             self.skipped = training_variable(0, "skipped")
             self.skipped_in_a_row = training_variable(0, "skipped_in_a_row")
             self.evaluated = training_variable(0, "evaluated")  # This counts batches since the metrics were reset.
-            self._trackers = {name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", *self.loss_names)}
+            self._gradient_norms = gradient_norms
+            self._trackers = {name: keras.metrics.Mean(name=name) for name in self._tracked_names()}
         self._choose_what_xla_compiles(xla)
-        self._compile_options = {"xla": xla, **options}
+        self._compile_options = {"xla": xla, "gradient_norms": gradient_norms, **options}
         super().compile(optimizer=self.generator_optimizer, jit_compile=False, auto_scale_loss=False, **options)
+
+    def _tracked_names(self) -> list[str]:
+        norms = [_norm_name(name) for name in self.loss_names if name.startswith("g_") and self._gradient_norms]
+        return ["d_loss", "g_loss", *self.loss_names, *self.figure_names, *norms]
 
     @property
     def optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
@@ -110,8 +127,11 @@ class AdversarialModel(GenerativeModel):
     def _checked(self, data: Any) -> Any:
         return checks.check_data(data, self.clip_shape, self.takes_wind)
 
-    def train_step(self, data: Any) -> Tensors:
+    def train_step(self, data: Any, adversarial: bool = True) -> Tensors:
         """One generator forward, one discriminator update, one generator update on the same fakes.
+
+        A step that is not `adversarial` (ours) neither runs nor trains the discriminator, and updates the generator by
+        `content_losses` alone. The losses that it lacks have no part in the means.
 
         An update that is not finite on some replica is skipped on all, and with the
         discriminator's the generator's is skipped, too. `skipped` counts such steps, and
@@ -120,45 +140,58 @@ class AdversarialModel(GenerativeModel):
         data, wind = checks.apart(data, self.takes_wind)
         clips = checks.training_clips(data, self.clip_shape)
         inputs = self.generator_inputs(clips, self.step, wind)
-        d_losses, g_losses, taken = self._whole_step(clips, inputs)
-        return self._track(d_losses, g_losses, weight=tf.cast(taken, tf.float32))
+        d_losses, g_losses, others, taken = self._whole_step(clips, inputs, adversarial)
+        return self._track(d_losses, g_losses, others, weight=tf.cast(taken, tf.float32))
 
-    def _update_both_players(self, clips: tf.Tensor, inputs: Inputs) -> tuple[Tensors, Tensors, tf.Tensor]:
-        """The step itself: each player's losses, and whether the step was taken."""
-        networks = (self.generator, self.discriminator)
-        g_statistics, d_statistics = ([v.value for v in batch_statistics.of_network(n)] for n in networks)
+    def _update_players(
+        self, clips: tf.Tensor, inputs: Inputs, adversarial: bool
+    ) -> tuple[Tensors, Tensors, Tensors, tf.Tensor]:
+        """The step itself: each player's losses, further figures, and whether the step was taken."""
+        g_statistics = [v.value for v in batch_statistics.of_network(self.generator)]
+        d_statistics = [v.value for v in self.discriminator.non_trainable_variables]  # Singular vectors are among them.
         g_before, d_before = ([tf.identity(variable) for variable in s] for s in (g_statistics, d_statistics))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_update.trained)
             generated = self._generate(inputs)
-        d_losses, gradients = self._discriminator_gradients(clips, generated)
-        taken = self.discriminator_update.apply(gradients, d_losses.values())
-        g_losses, upstream = self._generator_gradients(clips, generated)
+        d_losses, d_figures, taken = {}, {}, tf.constant(True)
+        if adversarial:
+            d_losses, d_figures, gradients = self._discriminator_gradients(clips, generated)
+            taken = self.discriminator_update.apply(gradients, d_losses.values())
+        g_losses, g_figures, upstream = self._generator_gradients(clips, generated, adversarial)
         gradients = tape.gradient(generated, self.generator_update.trained, upstream)
         taken &= vote(all_finite(g_statistics))
         taken = self.generator_update.apply(gradients, g_losses.values(), allowed=taken)
         # A forward pass that is not finite spoils statistics. No step reads the discriminator's, so they have no vote.
         _put_back_unless(taken, g_statistics, g_before)
         _put_back_unless(taken & all_finite(d_statistics), d_statistics, d_before)
-        self._count(taken)
         self._update_ema(taken)
-        return d_losses, g_losses, taken
+        self._count(taken)
+        return d_losses, g_losses, d_figures | g_figures, taken
 
-    def _discriminator_losses_and_gradients(self, clips: tf.Tensor, generated: Tensors) -> tuple[Tensors, list[Any]]:
-        """The discriminator's losses, and its objective's gradients for its variables."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+    def _discriminator_losses_and_gradients(
+        self, clips: tf.Tensor, generated: Tensors
+    ) -> tuple[Tensors, Tensors, list[Any]]:
+        """The discriminator's losses, what it noted, and its objective's gradients for its variables."""
+        with figures.noted() as noted, tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.discriminator_update.trained)
             terms = self.discriminator_losses(clips, generated)
             objective = self.discriminator_update.objective(terms)
-        return terms, tape.gradient(objective, self.discriminator_update.trained)
+        return terms, noted, tape.gradient(objective, self.discriminator_update.trained)
 
-    def _generator_losses_and_gradients(self, clips: tf.Tensor, generated: Tensors) -> tuple[Tensors, Tensors]:
-        """The generator's losses, and its objective's gradients for what it generated."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+    def _generator_losses_and_gradients(
+        self, clips: tf.Tensor, generated: Tensors, adversarial: bool
+    ) -> tuple[Tensors, Tensors, Tensors]:
+        """The generator's losses, what it noted, and its objective's gradients for what it generated."""
+        zero, norms = tf.UnconnectedGradients.ZERO, self._gradient_norms
+        with figures.noted() as noted, tf.GradientTape(persistent=norms, watch_accessed_variables=False) as tape:
             tape.watch(generated)
-            terms = self.generator_losses(clips, generated)
+            terms = (self.generator_losses if adversarial else self.content_losses)(clips, generated)
             objective = self.generator_update.objective(terms)
-        return terms, tape.gradient(objective, generated, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            parts = {name: self.generator_update.objective({name: terms[name]}) for name in terms if norms}
+        for name, part in parts.items():
+            gradient = tape.gradient(part, generated["clip"], unconnected_gradients=zero)
+            noted[_norm_name(name)] = self.generator_update.unscaled_norm(gradient)
+        return terms, noted, tape.gradient(objective, generated, unconnected_gradients=zero)
 
     def _choose_what_xla_compiles(self, xla: bool) -> None:
         """With one replica the whole step; with several the parts between those operations in which replicas meet.
@@ -174,7 +207,7 @@ class AdversarialModel(GenerativeModel):
         self._discriminator_gradients = part(self._discriminator_losses_and_gradients)
         self._generator_gradients = part(self._generator_losses_and_gradients)
         self.xla_samples, self._pass_through = xla and alone, None
-        self._whole_step = _xla_function(self._update_both_players) if xla and alone else self._update_both_players
+        self._whole_step = _xla_function(self._update_players) if xla and alone else self._update_players
 
     def test_step(self, data: Any) -> Tensors:
         """The losses of what a user would sample: by `sampling_generator`, all networks with inference statistics.
@@ -191,7 +224,11 @@ class AdversarialModel(GenerativeModel):
         d_losses = self.discriminator_losses(clips, generated, training=False)
         g_losses = self.generator_losses(clips, generated, training=False)
         self.evaluated.assign_add(1)
-        return self._track(d_losses, g_losses, weight=tf.cast(rows, tf.float32))
+        return self._track(d_losses, g_losses, {}, weight=tf.cast(rows, tf.float32))
+
+    def get_metrics_result(self) -> Tensors:
+        """The means by name, without those of losses that no step has had since the metrics were reset."""
+        return {m.name: m.result() for m in self.metrics if tf.convert_to_tensor(m.count) > 0}
 
     def reset_metrics(self) -> None:
         super().reset_metrics()
@@ -204,17 +241,22 @@ class AdversarialModel(GenerativeModel):
         self.skipped.assign_add(skipped)
         self.skipped_in_a_row.assign((self.skipped_in_a_row + 1) * skipped)
 
-    def _track(self, d_losses: Tensors, g_losses: Tensors, weight: tf.Tensor) -> Tensors:
+    def _track(self, d_losses: Tensors, g_losses: Tensors, others: Tensors, weight: tf.Tensor) -> Tensors:
         """Means over the steps since the metrics were reset; losses of weight 0 are left out, finite or not."""
-        totals = {"d_loss": tf.add_n(list(d_losses.values())), "g_loss": tf.add_n(list(g_losses.values()))}
-        for name, value in (totals | d_losses | g_losses).items():
+        players = {"d_loss": d_losses, "g_loss": g_losses}
+        totals = {name: tf.add_n(list(losses.values())) for name, losses in players.items() if losses}
+        tracked = totals | d_losses | g_losses | others
+        for name, value in tracked.items():
             self._trackers[name].update_state(tf.where(weight > 0.0, value, 0.0), sample_weight=weight)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        return {name: tracker.result() for name, tracker in self._trackers.items() if name in tracked}
 
     def _update_ema(self, taken: tf.Tensor) -> None:
         if self.ema_generator is None:
             return
-        share = tf.where(taken, 1.0 - self.ema, 0.0)
+        share = 1.0 - self.ema
+        if self.ema_warmup:  # 1 - (1 + k) / (10 + k) is 9 / (10 + k).
+            share = tf.maximum(share, 9.0 / (10.0 + tf.cast(self.step, tf.float32)))
+        share = tf.where(taken, share, 0.0)
         for average, current in zip(self.ema_generator.variables, self.generator.variables, strict=True):
             average.value.assign_sub(share * (average.value - current.value))
 
@@ -242,6 +284,10 @@ class AdversarialModel(GenerativeModel):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def _norm_name(term: str) -> str:
+    return f"{term}_gradient_norm"
 
 
 def _put_back_unless(kept: tf.Tensor, variables: Sequence[tf.Variable], before: Sequence[tf.Tensor]) -> None:

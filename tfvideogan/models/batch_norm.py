@@ -23,12 +23,17 @@ def frozen_statistics() -> Iterator[None]:
 
     An update that nobody wants keeps whole layers in a graph that would otherwise be pruned.
     """
-    before = getattr(_local, "frozen", False)
+    before = statistics_are_frozen()
     _local.frozen = True
     try:
         yield
     finally:
         _local.frozen = before
+
+
+def statistics_are_frozen() -> bool:
+    """Whether the caller runs under `frozen_statistics`."""
+    return getattr(_local, "frozen", False)
 
 
 @keras.saving.register_keras_serializable(package="tfvideogan")
@@ -50,7 +55,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=images, scale=self.gamma, offset=self.beta, mean=none, variance=none, epsilon=self.epsilon
         )
-        if not getattr(_local, "frozen", False):
+        if not statistics_are_frozen():
             self._update_statistics(mean, variance, tf.size(images) // images.shape[-1])
         return tf.reshape(normalised, tf.shape(inputs)) if images is not inputs else normalised
 

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from tfvideogan.models.batch_norm import BatchNormalization
+from tfvideogan.models.spectral import SpectralConv3D
 
 LEAKY_SLOPE = 0.2
 # A value nearer to -1 or 1 could hardly be changed. This is the largest distance from which a copy, rounded to uint8,
@@ -47,6 +48,11 @@ def conv(x: Any, filters: int, kernel: int | Sequence[int], **options: Any) -> A
     """A 2D or 3D convolution, by the rank of `x`; see `_convolution` for the options."""
     layer = keras.layers.Conv2D if len(x.shape) == 4 else keras.layers.Conv3D
     return _convolution(layer, x, filters, kernel, **options)
+
+
+def spectral_conv(x: Any, filters: int, kernel: int | Sequence[int], **options: Any) -> Any:
+    """A 3D convolution under spectral normalisation; see `_convolution` for the options."""
+    return _convolution(SpectralConv3D, x, filters, kernel, **options)
 
 
 def deconv(x: Any, filters: int, kernel: int | Sequence[int], **options: Any) -> Any:

@@ -27,6 +27,8 @@ class GenerativeModel(keras.Model):
         discriminator: the network that tells real clips from generated ones.
         seed: of the latents; step k of a training draws the same ones on any replica count.
         ema: decay of the moving average of the generator that sampling then uses, 0 for none.
+        ema_warmup: whether the decay of step k, counted from 0, is min(ema, (1 + k) / (10 + k)), so that a short
+            training does not sample with its initial weights (ours).
         options: `name`, `dtype` and `trainable`, as `keras.Model` takes them.
     """
 
@@ -34,13 +36,20 @@ class GenerativeModel(keras.Model):
     takes_wind: bool = False  # This tells whether a frame comes with its wind, and a batch of clips with theirs.
 
     def __init__(
-        self, generator: keras.Model, discriminator: keras.Model, seed: int = 0, ema: float = 0.0, **options: Any
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        seed: int = 0,
+        ema: float = 0.0,
+        ema_warmup: bool = False,
+        **options: Any,
     ):
         super().__init__(**options)
         self.generator = generator
         self.discriminator = discriminator
         self.seed = seed
         self.ema = ema
+        self.ema_warmup = ema_warmup
         self.ema_generator = _copy_network(generator) if ema else None
         self.xla_samples = False  # `compile` decides whether XLA compiles what is sampled beside training, too.
         self._pass_through: Callable[..., tf.Tensor] | None = None
@@ -173,7 +182,8 @@ class GenerativeModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """All constructor arguments but the networks that only a subclass knows the names of."""
         discriminator = keras.saving.serialize_keras_object(self.discriminator)
-        return super().get_config() | {"discriminator": discriminator, "seed": self.seed, "ema": self.ema}
+        average = {"ema": self.ema, "ema_warmup": self.ema_warmup}
+        return super().get_config() | {"discriminator": discriminator, "seed": self.seed} | average
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> GenerativeModel:

@@ -24,7 +24,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan import config, losses
-from tfvideogan.models import blocks
+from tfvideogan.models import blocks, figures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.drift import drifting_clip
@@ -131,28 +131,33 @@ def _trunk(x: Any, widths: Sequence[int], strides: Sequence[int], stddev: float,
 
 
 def discriminator(
-    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02
+    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02, spectral: bool = False
 ) -> keras.Model:
     """D1 and D2: a logit a clip, and the features whose Gram matrices describe motion.
 
-    Arguments and errors are those of `base_generator`.
+    Other arguments, and errors, are those of `base_generator`.
+
+    Args:
+        spectral: spectral normalisation of every convolution in place of batch normalisation (ours). The convolutions
+            then have biases, since nothing else shifts their outputs.
 
     Returns:
         clip [N, T, H, W, 3] in [-1, 1] -> dict of `logits` [N, 1] (positive is real) and
         `conv1`, `conv3`, the first and third level after their activation.
     """
     strides = _check_and_strides(base_width, frame_size, num_frames)
-    options = {"stddev": init_stddev, "use_bias": False}
+    conv = blocks.spectral_conv if spectral else blocks.conv
+    options = {"stddev": init_stddev, "use_bias": spectral}
     x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
     features = []
     for level, (width, stride) in enumerate(zip(_widths(base_width, len(strides)), strides, strict=True)):
-        x = blocks.conv(x, width, **blocks.cube(stride), **options, name=f"conv{level + 1}")
-        if level > 0:
+        x = conv(x, width, **blocks.cube(stride), **options, name=f"conv{level + 1}")
+        if level > 0 and not spectral:
             x = blocks.batch_norm(x, name=f"bn{level + 1}")
         # The released network's last slope is 0.01, not 0.2.
         x = blocks.leaky_relu(x, slope=0.01 if level == len(strides) - 1 else blocks.LEAKY_SLOPE)
         features.append(x)
-    x = blocks.conv(x, 1, x.shape[1:4], padding="valid", **options, name="logits_conv")
+    x = conv(x, 1, x.shape[1:4], padding="valid", **options, name="logits_conv")
     logits = keras.layers.Reshape([1], dtype="float32", name="logits")(x)
     return keras.Model(clip, {"logits": logits, "conv1": features[0], "conv3": features[2]}, name="discriminator")
 
@@ -187,7 +192,7 @@ class MDGAN(AdversarialModel):
         adversarial_weight: factor of the adversarial term (1 in the paper).
         ranking_weight: lambda of the ranking loss (stage 2 only).
         takes_wind: the Base-Net's clips are frames that drift with a wind, which the model is given beside each.
-        seed, ema: as for `GenerativeModel`.
+        seed, ema, ema_warmup: as for `GenerativeModel`.
 
     Call arguments:
         frames [N, H, W, 3] in [-1, 1], with `takes_wind` the pair of these and of their wind
@@ -238,6 +243,11 @@ class MDGAN(AdversarialModel):
         return super().networks if self.stage == 1 else {"base": self.base_generator, **super().networks}
 
     @property
+    def figure_names(self) -> tuple[str, ...]:
+        scores = ("d_score_real", "d_score_fake")
+        return scores if self.stage == 1 else (*scores, "ranking_distance_real", "ranking_distance_base")
+
+    @property
     def loss_names(self) -> tuple[str, ...]:
         names = ("d_real", "d_fake", "g_adversarial", "g_content")
         return names if self.stage == 1 else (*names, "d_ranking", "g_ranking")
@@ -270,10 +280,14 @@ class MDGAN(AdversarialModel):
     def call(self, inputs: Inputs, training: bool = False) -> Tensors:
         return self.generate(inputs, self.sampling_generator, training, base_training=training)
 
+    def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
+        return {"g_content": losses.content_l1(generated["clip"], clips)}
+
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         real = self.discriminator(clips, training=training)
         with frozen_statistics():
             fake = self.discriminator(generated["clip"], training=training)
+        figures.note_scores(real["logits"], fake["logits"])
         terms = {
             "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
             "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
@@ -281,7 +295,7 @@ class MDGAN(AdversarialModel):
         if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises
             with frozen_statistics():
                 base = self.discriminator(generated["base"], training=training)
-            terms["d_ranking"] = -self.ranking_weight * _ranking(fake, real, base)
+            terms["d_ranking"] = -self.ranking_weight * losses.ranking_of_distances(_distances(fake, real, base))
         return terms
 
     @frozen_statistics()
@@ -290,11 +304,14 @@ class MDGAN(AdversarialModel):
         adversarial = losses.sigmoid_adversarial(fake["logits"], losses.REAL)
         terms = {
             "g_adversarial": self.adversarial_weight * adversarial,
-            "g_content": losses.content_l1(generated["clip"], clips),
+            **self.content_losses(clips, generated),
         }
         if self.stage == 2:
             real, base = (_features(self.discriminator(x, training=training)) for x in (clips, generated["base"]))
-            terms["g_ranking"] = self.ranking_weight * _ranking(fake, real, base)
+            distances = _distances(fake, real, base)
+            terms["g_ranking"] = self.ranking_weight * losses.ranking_of_distances(distances)
+            for name, of_layers in zip(("real", "base"), zip(*distances, strict=True), strict=True):
+                figures.note(f"ranking_distance_{name}", tf.reduce_mean(tf.add_n(of_layers)))
         return terms
 
     def get_config(self) -> dict[str, Any]:
@@ -313,7 +330,7 @@ def _features(judged: Tensors) -> Tensors:
     return {name: tf.stop_gradient(judged[name]) for name in ("conv1", "conv3")}
 
 
-def _ranking(refined: Tensors, real: Tensors, base: Tensors) -> tf.Tensor:
-    """The ranking loss over the discriminator's conv1 and conv3, its three branches sharing weights."""
+def _distances(refined: Tensors, real: Tensors, base: Tensors) -> losses.Distances:
+    """Those of the ranking loss over the discriminator's conv1 and conv3, its three branches sharing weights."""
     layers = [[branch["conv1"], branch["conv3"]] for branch in (refined, real, base)]
-    return losses.ranking_loss(*layers)
+    return losses.ranking_distances(*layers)

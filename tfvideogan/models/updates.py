@@ -56,6 +56,11 @@ class Update:
         total = tf.add_n(list(losses.values())) / tf.distribute.get_replica_context().num_replicas_in_sync
         return total * self.scale if self.scales else total
 
+    def unscaled_norm(self, gradient: tf.Tensor) -> tf.Tensor:
+        """The Euclidean norm of a gradient of the `objective`, without its scale and division, in float32."""
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        return tf.norm(tf.cast(gradient, tf.float32)) * float(replicas) / self.scale
+
     def apply(
         self, gradients: Sequence[tf.Tensor], losses: Iterable[tf.Tensor], allowed: tf.Tensor | bool = True
     ) -> tf.Tensor:

@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan import config, losses
-from tfvideogan.models import blocks
+from tfvideogan.models import blocks, figures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.generative import Tensors
@@ -102,24 +102,28 @@ def conditional_generator(
 
 
 def discriminator(
-    base_width: int = 64, frame_size: int = 64, num_frames: int = 32, init_stddev: float = 0.01
+    base_width: int = 64, frame_size: int = 64, num_frames: int = 32, init_stddev: float = 0.01, spectral: bool = False
 ) -> keras.Model:
     """A clip to two logits, class 0 fake and class 1 real.
 
-    Arguments and errors are those of `two_stream_generator`.
+    Other arguments, and errors, are those of `two_stream_generator`.
+
+    Args:
+        spectral: spectral normalisation of every convolution in place of batch normalisation (ours).
 
     Returns:
         clip [N, T, H, W, 3] in [-1, 1] -> logits [N, 2].
     """
     config.check_networks(base_width, frame_size, num_frames, SMALLEST_FRAME)
     x = clip = keras.Input([num_frames, frame_size, frame_size, 3], name="clip")
+    conv = blocks.spectral_conv if spectral else blocks.conv
     strides = blocks.temporal_strides(frame_size, num_frames)
     for level, (width, stride) in enumerate(zip(_widths(base_width, frame_size)[::-1], strides, strict=True)):
-        x = blocks.conv(x, width, **blocks.cube(stride), stddev=init_stddev, name=f"conv{level + 1}")
-        if level > 0:
+        x = conv(x, width, **blocks.cube(stride), stddev=init_stddev, name=f"conv{level + 1}")
+        if level > 0 and not spectral:
             x = blocks.batch_norm(x, epsilon=1e-3, name=f"bn{level + 1}")
         x = blocks.leaky_relu(x)
-    x = blocks.conv(x, 2, x.shape[1:4], padding="valid", stddev=init_stddev, name="logits_conv")
+    x = conv(x, 2, x.shape[1:4], padding="valid", stddev=init_stddev, name="logits_conv")
     return keras.Model(clip, keras.layers.Reshape([2], dtype="float32", name="logits")(x), name="discriminator")
 
 
@@ -190,7 +194,7 @@ class VGAN(AdversarialModel):
         mask_prior: lambda of the mask prior (0.1 in the paper), for generators from noise
             that have a mask; the paper gives the conditional network none.
         first_frame_weight: lambda of the conditional network's first-frame loss (10).
-        seed, ema: as for `GenerativeModel`.
+        seed, ema, ema_warmup: as for `GenerativeModel`.
 
     Call arguments:
         latents [N, 100], or frames [N, H, W, 3] in [-1, 1] for the conditional generator.
@@ -226,6 +230,10 @@ class VGAN(AdversarialModel):
         return "mask" in self.generator.output
 
     @property
+    def figure_names(self) -> tuple[str, ...]:
+        return "d_score_real", "d_score_fake"
+
+    @property
     def loss_names(self) -> tuple[str, ...]:
         names = ["d_real", "d_fake", "g_adversarial"]
         names += ["g_mask_prior"] if self.mask_prior else []
@@ -237,12 +245,22 @@ class VGAN(AdversarialModel):
     def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
         return generator(inputs, training=training)
 
+    def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
+        terms = {}
+        if self.mask_prior:
+            terms["g_mask_prior"] = self.mask_prior * losses.mask_prior(generated["mask"])
+        if self.predicts:
+            first_frame = losses.content_l1(generated["clip"][:, 0], clips[:, 0])
+            terms["g_first_frame"] = self.first_frame_weight * first_frame
+        return terms
+
     def discriminator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # Real and fake clips pass separately, so that each have batch statistics of their own. The moving ones are of
         # real clips.
         real_logits = self.discriminator(clips, training=training)
         with frozen_statistics():
             fake_logits = self.discriminator(generated["clip"], training=training)
+        figures.note_scores(real_logits, fake_logits)
         return {
             "d_real": losses.softmax_adversarial(real_logits, losses.REAL),
             "d_fake": losses.softmax_adversarial(fake_logits, losses.FAKE),
@@ -252,13 +270,8 @@ class VGAN(AdversarialModel):
     def generator_losses(self, clips: tf.Tensor, generated: Tensors, training: bool = True) -> Tensors:
         # This is the non-saturating form: fakes are labelled as real.
         fake_logits = self.discriminator(generated["clip"], training=training)
-        terms = {"g_adversarial": losses.softmax_adversarial(fake_logits, losses.REAL)}
-        if self.mask_prior:
-            terms["g_mask_prior"] = self.mask_prior * losses.mask_prior(generated["mask"])
-        if self.predicts:
-            first_frame = losses.content_l1(generated["clip"][:, 0], clips[:, 0])
-            terms["g_first_frame"] = self.first_frame_weight * first_frame
-        return terms
+        adversarial = losses.softmax_adversarial(fake_logits, losses.REAL)
+        return {"g_adversarial": adversarial, **self.content_losses(clips, generated)}
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

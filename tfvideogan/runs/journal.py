@@ -70,23 +70,31 @@ class Journal:
             self._writer.close()
 
     def write_losses(
-        self, step: int, losses: dict[str, float | None], clips_per_second: float, skipped: int, restores: int
+        self,
+        step: int,
+        losses: dict[str, float | None],
+        clips_per_second: float,
+        skipped: int,
+        restores: int,
+        **others: float | None,
     ) -> None:
-        """A line, and scalars, of the mean losses since the last time (None where no step was finite).
+        """A line, and scalars, of the mean losses since the last time (None for one that no finite step had).
 
         Args:
             skipped: steps of the stage that were skipped because something was not finite.
             restores: how often the stage went back to a checkpoint, whose later lines are gone.
+            others: further figures by name, such as learning rates and means over the same steps.
         """
-        rest = {"clips_per_second": clips_per_second, "skipped": skipped, "restores": restores}
+        rest = {"clips_per_second": clips_per_second, "skipped": skipped, "restores": restores} | others
         line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | losses | rest
         with tolerated(LOG):
             _append(self._folder / LOG, json.dumps(line) + "\n")
-        scalars = {f"losses/{name}": value for name, value in losses.items() if value is not None} | rest
+        scalars = {f"losses/{name}": value for name, value in losses.items()} | rest
         # TensorFlow keeps a tensor for each of Python's numbers for good, 4 KB a step in all; not for NumPy's.
         with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
             for name, value in scalars.items():
-                tf.summary.scalar(name, np.float32(value))
+                if value is not None:
+                    tf.summary.scalar(name, np.float32(value))
 
     def write_sample(self, step: int, picture: np.ndarray) -> None:
         """A moving picture uint8 [T, H, W, 3], as a GIF and for TensorBoard."""

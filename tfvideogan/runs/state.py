@@ -41,8 +41,15 @@ def _of_network(network: keras.Model) -> dict[str, tf.Variable]:
 
 
 def _of_update(update: Update) -> dict[str, tf.Variable]:
-    """The optimizer's variables, each named after the trained variable it belongs to, and those of the loss scale."""
+    """The optimizer's variables, each named after the trained variable it belongs to, and those of the loss scale.
+
+    A constant learning rate is one of them, and a schedule is none. Its present rate stands at the same place, so
+    that a run with either goes on from a checkpoint of the other.
+    """
     optimizer = _by_name((variable.name, variable) for variable in update.optimizer.variables)
+    if "learning_rate" not in optimizer:
+        rate = tf.Variable(update.optimizer.learning_rate, trainable=False)
+        optimizer = {"iteration": optimizer["iteration"], "learning_rate": rate} | optimizer
     return optimizer | {"loss_scale": update.scale, "finite_updates": update.finite_updates}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 
 import keras
@@ -12,12 +13,14 @@ from tfvideogan.config import Config, TrainConfig
 from tfvideogan.data import pipeline
 from tfvideogan.data.pipeline import Batch
 from tfvideogan.data.sources import Weighted, open_sources
+from tfvideogan.data.wording import counted
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.updates import vote
 from tfvideogan.training.runtime import Runtime
+from tfvideogan.training.schedule import Schedule
 
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
+logger = logging.getLogger(__name__)
 
 
 def open_data(config: Config) -> list[Weighted]:
@@ -28,7 +31,13 @@ def open_data(config: Config) -> list[Weighted]:
     """
     needed = _variation(config).frames_needed(config.model.num_frames)
     data = config.data
-    return open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
+    opened = open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
+    count = sum(len(weighted.source) for weighted in opened)
+    logger.info("data: %s, %s", data.data, counted(count, "clip"))
+    if count < data.batch_size:
+        logger.warning("--data has %s for a --batch_size of %d: clips come several times in a batch",
+                       counted(count, "clip"), data.batch_size)  # fmt: skip
+    return opened
 
 
 def batches(
@@ -59,17 +68,23 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
     # Each stage has a seed of its own, so that it starts from the same weights whether or not a process ran the first.
     keras.utils.set_random_seed((options.seed + stage - 1) % 2**32)
     with runtime.strategy.scope():
-        model = registry.build_model(config.model, stage, options.seed, options.ema)
+        average = {"ema": options.ema, "ema_warmup": options.ema_warmup}
+        model = registry.build_model(config.model, stage, seed=options.seed, **average)
         if options.sync_batch_norm:
             blocks.synchronize(model.generator, model.discriminator)
-        adams = [keras.optimizers.Adam(r, beta_1=options.beta1, beta_2=options.beta2) for r in learning_rates(options)]
-        model.compile(*adams, xla=runtime.xla)
+        rates = learning_rates(options, stage)
+        adams = [keras.optimizers.Adam(rate, beta_1=options.beta1, beta_2=options.beta2) for rate in rates]
+        model.compile(*adams, xla=runtime.xla, gradient_norms=options.log_gradient_norms)
     return model
 
 
-def learning_rates(options: TrainConfig) -> tuple[Rate, Rate]:
-    """The learning rates of the generator and of the discriminator."""
-    return options.learning_rate, options.discriminator_learning_rate
+def learning_rates(options: TrainConfig, stage: int) -> list[float | Schedule]:
+    """The learning rates of the generator and of the discriminator in a stage."""
+    rates = [options.learning_rate, options.discriminator_learning_rate]
+    if options.lr_schedule == "constant" and not options.warmup_steps:
+        return rates
+    steps = [options.steps_of(stage), options.discriminator_steps_of(stage)]
+    return [Schedule(r, options.lr_schedule, s, options.warmup_steps) for r, s in zip(rates, steps, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,25 +106,26 @@ class StepReport:
         return int(self._skipped_in_a_row)
 
 
-def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[Batch, int, bool], StepReport]:
+def step_function(model: AdversarialModel, runtime: Runtime) -> Callable[[Batch, int, bool, bool], StepReport]:
     """The model's train step on all replicas, each of which takes its rows of its host's batch.
 
     Returns:
-        A function of this host's batch, as `batches` gives it, the number that the step will have, and whether this
-        host was asked to stop. It starts the step, and need not wait until a GPU has taken it.
+        A function of this host's batch, as `batches` gives it, the number that the step will have, whether this host
+        was asked to stop, and whether the step is adversarial. It starts the step, and need not wait until a GPU has
+        taken it.
     """
 
-    def step_of_replica(batch: Batch, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        model.train_step(pipeline.to_model(*tf.nest.flatten(batch)))
+    def step_of_replica(batch: Batch, stop: tf.Tensor, adversarial: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        model.train_step(pipeline.to_model(*tf.nest.flatten(batch)), adversarial)
         return ~vote(~stop), model.skipped_in_a_row.read_value()
 
-    distributed_step = tf.function(
-        lambda batch, stop: runtime.strategy.run(step_of_replica, args=(batch, stop)),
+    distributed_step = tf.function(  # It is traced once for each kind of step.
+        lambda batch, stop, adversarial: runtime.strategy.run(step_of_replica, args=(batch, stop, adversarial)),
         autograph=False,  # No step branches on a tensor, and AutoGraph would take a tenth of a short run's time.
     )
 
-    def step(batch: Batch, number: int, stop: bool) -> StepReport:
-        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop))
+    def step(batch: Batch, number: int, stop: bool, adversarial: bool) -> StepReport:
+        reports = distributed_step(_shared_out(batch, runtime), tf.constant(stop), adversarial)
         return StepReport(number, *(runtime.strategy.experimental_local_results(report)[0] for report in reports))
 
     return step

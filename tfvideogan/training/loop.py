@@ -57,7 +57,7 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
         sources = assembly.open_data(config)
         stop = until_trained.enter_context(StopSignals())
         for number in range(1, registry.num_stages(config.model.model) + 1):
-            steps = config.train.steps if number == 1 else config.train.refine_steps
+            steps = config.train.steps_of(number)
             if _is_finished(number, steps, latest):
                 continue
             with _naming_unreadable_data(config.data.data):
@@ -67,6 +67,8 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
             if status:
                 return status
             latest, profile = latest_on_all_hosts(folder, runtime), range(0)
+        if runtime.is_chief and latest:
+            logger.info("done: %s, stage %d, step %d", folder.path, latest.stage, latest.step)
     return 0
 
 
@@ -135,7 +137,8 @@ class StageLoop:
         while stage.step < stage.steps:
             if stage.step == profile.start < profile.stop:
                 self.journal.start_profile()
-            unread.append(train_step(next(batches), stage.step + 1, bool(self.stop.signal_number)))
+            adversarial = self.options.is_adversarial(stage.step)
+            unread.append(train_step(next(batches), stage.step + 1, bool(self.stop.signal_number), adversarial))
             stage.count_step()
             bar.update()
             save_is_due |= stage.step % self.options.checkpoint_every == 0
@@ -234,15 +237,17 @@ class StageLoop:
         stage, model = self.stage, self.stage.model
         if stage.step % self.options.log_every and stage.step != stage.steps:
             return
-        any_taken = bool(tf.convert_to_tensor(model.metrics[0].count) > 0)
-        losses = {name: float(v) if any_taken else None for name, v in model.get_metrics_result().items()}
+        means = dict.fromkeys(metric.name for metric in model.metrics)
+        means |= {name: float(value) for name, value in model.get_metrics_result().items()}
         model.reset_metrics()
+        losses = {name: means.pop(name) for name in ("d_loss", "g_loss", *model.loss_names)}
         rate = (bar.format_dict["rate"] or 0.0) * stage.config.data.batch_size
-        shown = {name: f"{losses[name]:.3f}" if any_taken else "none" for name in ("d_loss", "g_loss")}
+        shown = {name: "none" if losses[name] is None else f"{losses[name]:.3f}" for name in ("d_loss", "g_loss")}
         bar.set_postfix({"clips/s": f"{rate:.1f}"} | shown, refresh=False)
         if self.is_chief:
-            skipped = int(model.skipped.numpy())
-            self.journal.write_losses(stage.step, losses, round(rate, 3), skipped, stage.provenance.restores)
+            skipped, restores = int(model.skipped.numpy()), stage.provenance.restores
+            others = means | stage.learning_rates()
+            self.journal.write_losses(stage.step, losses, round(rate, 3), skipped, restores, **others)
 
     def _progress_bar(self) -> tqdm:
         return tqdm(

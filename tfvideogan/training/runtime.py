@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -56,15 +56,17 @@ class Runtime:
         """The sum of a number over the hosts, each giving its own; waits for all of them."""
         if self.workers == 1:
             return value
+        total = self.strategy.experimental_local_results(self._sum_over_replicas(tf.constant(value, tf.int64)))[0]
+        return int(total) * self.workers // self.replicas
 
+    @functools.cached_property
+    def _sum_over_replicas(self) -> Callable[[tf.Tensor], tf.Tensor]:
         def all_reduce(own: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             # The identity lies on the replica's own device, as NCCL wants it.
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
 
-        reduced = tf.function(lambda own: self.strategy.run(all_reduce, args=(own,)))
-        total = self.strategy.experimental_local_results(reduced(tf.constant(value, tf.int64)))[0]
-        return int(total) * self.workers // self.replicas
+        return tf.function(lambda own: self.strategy.run(all_reduce, args=(own,)))
 
     @contextlib.contextmanager
     def telling_lost_hosts(self) -> Iterator[None]:

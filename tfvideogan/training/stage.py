@@ -56,11 +56,12 @@ class Stage:
             self._resume(newest)
         else:
             self._start()
+        if not config.train.is_adversarial(self.step):
+            first = config.train.adversarial_from
+            logger.info("stage %d: the discriminator takes no part before step %d", number, first)
 
     def _resume(self, newest: Checkpoint) -> None:
-        loading.restore(newest, state.for_training(self.model))
-        for optimizer, rate in zip(self.model.optimizers, assembly.learning_rates(self.config.train), strict=True):
-            optimizer.learning_rate = rate  # The run's options may have changed since the checkpoint.
+        self._restore(newest)
         for update in self.model.updates:
             if update.scale.numpy() == NO_SCALE:
                 update.keep_scale(NO_SCALE)
@@ -78,6 +79,12 @@ class Stage:
             logger.info("stage 2 starts on the frozen Base-Net of %s", earlier.path.name)
         networks = (self.model.generator, self.model.discriminator)
         logger.info("stage %d: %s", self.number, ", ".join(f"{n.name} {n.count_params():,}" for n in networks))
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        loading.restore(checkpoint, state.for_training(self.model))
+        rates = assembly.learning_rates(self.config.train, self.number)
+        for optimizer, rate in zip(self.model.optimizers, rates, strict=True):
+            optimizer.learning_rate = rate  # The run's options may have changed since the checkpoint.
 
     def batches(self) -> Iterator[tf.Tensor]:
         """This host's part of the batches from the present step on."""
@@ -100,6 +107,12 @@ class Stage:
         """Whether the run folder holds a checkpoint of this stage, good or damaged."""
         return any(checkpoint.stage == self.number for checkpoint in self.folder.list())
 
+    def learning_rates(self) -> dict[str, float]:
+        """Those of the next step, by the names that the log has."""
+        names = ("g_learning_rate", "d_learning_rate")
+        rates = [float(tf.convert_to_tensor(optimizer.learning_rate)) for optimizer in self.model.optimizers]
+        return dict(zip(names, rates, strict=True))
+
     def skipped_in_a_row(self, report: assembly.StepReport) -> int:
         """How many of the steps up to this one were skipped as not finite; if it was itself, that is logged."""
         skipped = report.skipped_in_a_row
@@ -115,7 +128,7 @@ class Stage:
         """Restores the stage's newest good checkpoint and takes another order of the data; returns that checkpoint."""
         good = latest_on_all_hosts(self.folder, self.runtime, self.number)
         scales, skipped = [update.scale.numpy() for update in self.model.updates], self.model.skipped.numpy()
-        loading.restore(good, state.for_training(self.model))
+        self._restore(good)
         for update, scale in zip(self.model.updates, scales, strict=True):
             update.keep_scale(scale)  # The checkpoint's scale would overflow again.
         self.model.skipped.assign(skipped)  # The checkpoint does not know of the steps that were skipped since.

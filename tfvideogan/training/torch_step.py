@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from tfvideogan import losses as keras_losses
+from tfvideogan.config import UsageError
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
 
@@ -59,6 +60,8 @@ class TorchNetwork:
     def _function(self, layer: Any, layout: Any) -> Any:
         """What does in PyTorch what a Keras layer does."""
         functional, kind = self._torch.nn.functional, type(layer).__name__
+        if kind == "SpectralConv3D":
+            raise UsageError("PyTorch's copy knows no spectral normalisation: --discriminator_norm must be batch")
         if kind.startswith("Conv"):
             return self._convolution(layer, layout)
         if kind == "BatchNormalization":
