@@ -28,7 +28,7 @@ def rounded(x: tf.Tensor) -> tf.Tensor:
 
 @contextlib.contextmanager
 def ampere() -> Iterator[list[str]]:
-    """A machine with a card on which convolutions round their inputs and kernels; gives the list of visible cards."""
+    """A machine with a card on which convolutions round their inputs; gives the list of visible cards."""
     visible = ["a card"]
 
     def on_card(layer_class):
@@ -37,11 +37,7 @@ def ampere() -> Iterator[list[str]]:
         def call(layer, inputs, *arguments, **options):
             if not visible:
                 return compute(layer, inputs, *arguments, **options)
-            kernel = layer.kernel.numpy()
-            layer.kernel.assign(rounded(kernel))
-            outputs = compute(layer, rounded(inputs), *arguments, **options)
-            layer.kernel.assign(kernel)
-            return outputs
+            return compute(layer, rounded(inputs), *arguments, **options)
 
         return mock.patch.object(layer_class, "call", call)
 
