@@ -41,6 +41,9 @@ def define_flags() -> None:
 
 def main() -> int | None:
     args = cli.flags.FLAGS
+    for name in ("networks", "precision", "others"):
+        if args.check_device and args[name].present:
+            raise UsageError(f"--check_device has no use for --{name}")
     cli.load_tensorflow(gpus=True)
     import keras
 

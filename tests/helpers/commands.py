@@ -47,7 +47,7 @@ class Command:
         self._out.touch()
         self._err.touch()
         self._process = _CONTEXT.Process(
-            target=_run, args=(*self.args, folder, search, dict(environment or {}), self._out, self._err)
+            target=_run, args=(self.args, folder, search, dict(environment or {}), self._out, self._err)
         )
         self._process.start()
         self.pid = self._process.pid
@@ -90,8 +90,7 @@ def run(command: str, *arguments: object, **options: object) -> subprocess.Compl
     return Command(command, *arguments, **options).end()
 
 
-def _run(module: str, *options_and_places: object) -> None:
-    *options, folder, search, environment, out, err = options_and_places
+def _run(command: list[str], folder: Path, search: Path, environment: dict[str, str], out: Path, err: Path) -> None:
     for descriptor, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
     from tfvideogan import cli
@@ -100,8 +99,8 @@ def _run(module: str, *options_and_places: object) -> None:
     os.chdir(folder)
     os.environ.update(environment, PYTHONPATH=f"{search}{os.pathsep}{ROOT}")
     sys.path.insert(0, str(search))
-    sys.argv = [module, *options]
+    sys.argv = command
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()  # A forked process would leave without them.

@@ -31,6 +31,20 @@ class SamplingTest(tf.test.TestCase):
                 differs = np.abs(together["clip"][:1] - alone["clip"]).max() > 1e-3
                 self.assertEqual(differs, batch_statistics)
 
+    def test_xla_compiles_what_is_sampled_and_estimated_beside_a_training_with_it(self):
+        latents, clips, models = vgan.latents(0, 2), tiny.clips("vgan", 4), {}
+        for xla in (False, True):
+            models[xla] = model = tiny.model("vgan")
+            model.compile(xla=xla)
+            model.estimate_batch_statistics([clips])
+        self.assertAllClose(tiny.weights(models[True]), tiny.weights(models[False]), atol=1e-5)
+        forward = sampling.forward_pass(models[True])
+        self.assertAllClose(forward(latents)["clip"], models[False](latents)["clip"], atol=1e-5)
+        for xla, model in models.items():
+            self.assertEqual(sampling.forward_pass(model)._jit_compile, xla)
+            estimation = model._pass_through.get_concrete_function(clips, tf.constant(0)).graph.as_graph_def()
+            self.assertEqual([f.attr["_XlaMustCompile"].b for f in estimation.library.function].count(True), int(xla))
+
 
 if __name__ == "__main__":
     tf.test.main()

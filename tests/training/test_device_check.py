@@ -20,11 +20,13 @@ class DeviceCheckTest(tf.test.TestCase):
         start, expected = np.zeros(4), np.ones(4)
 
         def trained(*_):
+            self.assertFalse(tf.config.experimental.tensor_float_32_execution_enabled())
             return start, expected * 1.01
 
         with mock.patch.object(device_check, "_trained", trained):
             told, well = device_check._compare((start, expected), "vgan", 1, "float32")
             self.assertFalse(device_check._compare((start, expected * np.nan), "vgan", 1, "float32")[1])
+        self.assertTrue(tf.config.experimental.tensor_float_32_execution_enabled())
         self.assertEqual((told, well), ("1.0e-02 of the update: MORE than 0.001", False))
         for error, told, well in (
             (tf.errors.UnimplementedError(None, None, "no kernel\nmore"), "not on this device: no kernel", True),
@@ -49,6 +51,13 @@ class DeviceCheckTest(tf.test.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         for part in ("tensorflow ", "the device is the CPU", "GFLOP/s in float32", "full-size steps", "no faults"):
             self.assertIn(part, done.stdout)
+
+    def test_what_it_would_not_heed_is_refused(self):
+        for option in ("--precision=mixed_bfloat16", "--networks=mdgan_base", "--others"):
+            done = run("benchmark", "--check_device", "--models=none", option)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            name = option.partition("=")[0]
+            self.assertEqual(done.stderr.splitlines(), [f"benchmark: error: --check_device has no use for {name}"])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -84,6 +85,31 @@ class LoopTest(TrainingTest):
                 self.assertTrue(by_loop == by_fit)  # assertEqual would look for the differing bytes for minutes.
                 moved = [was != now for was, now in zip(untrained, by_loop, strict=True)]
                 self.assertGreater(sum(moved), len(moved) // 2)
+
+    def test_a_report_is_read_after_the_next_step_has_begun_unless_something_is_due(self):
+        begun, read = [], []
+
+        def step_function(*parts):
+            step = assembly_step_function(*parts)
+
+            def counted(batch, number, *more):
+                begun.append(number)
+                return step(batch, number, *more)
+
+            return counted
+
+        def skipped_in_a_row(report):
+            read.append((report.step, begun[-1]))
+            return 0
+
+        assembly_step_function = assembly.step_function
+        with (
+            mock.patch.object(assembly, "step_function", step_function),
+            mock.patch.object(assembly.StepReport, "skipped_in_a_row", property(skipped_in_a_row)),
+        ):
+            self.train("late", steps=8, log_every=4, sample_every=99, checkpoint_every=99)
+        late = [(1, 2), (2, 3), (3, 4), (4, 4)]
+        self.assertEqual(read, late + [(step + 4, number + 4) for step, number in late])
 
     def test_it_writes_pictures_that_move_and_scalars(self):
         run_dir = self.train("pictures")

@@ -39,6 +39,32 @@ class RuntimeTest(tf.test.TestCase):
         self.assertTrue(setup(xla="on").xla)
         self.assertFalse(setup(xla="off").xla)
 
+    def test_tf32_is_what_the_flag_asks_for_and_said(self):
+        enabled = tf.config.experimental.tensor_float_32_execution_enabled
+        self.addCleanup(tf.config.experimental.enable_tensor_float_32_execution, enabled())
+        for choice in ("off", "on"):
+            with self.assertLogs("tfvideogan", "INFO") as logs:
+                setup(tf32=choice)
+            self.assertEqual(enabled(), choice == "on")
+            self.assertIn(f"TF32 is {choice}: asked for by --tf32", "".join(logs.output))
+            with self.assertLogs("tfvideogan", "INFO") as logs:
+                setup(tf32="auto")
+            self.assertEqual(enabled(), choice == "on")
+            self.assertNotIn("TF32", "".join(logs.output))  # There is no GPU.
+
+    def test_batches_of_a_single_replica_are_copied_to_its_gpu_ahead(self):
+        batches = tf.data.Dataset.range(3).map(lambda i: tf.fill([2], i))
+        one = runtime.Runtime(tf.distribute.get_strategy(), xla=False)
+        two = runtime.Runtime(runtime.make_strategy("mirrored"), xla=False)
+        second = tf.config.list_logical_devices("CPU")[1]  # It stands for a GPU.
+        with mock.patch.object(tf.config, "list_logical_devices", lambda _: [second]):
+            sent = list(one.sent_ahead(batches))
+            self.assertIs(two.sent_ahead(batches), batches)
+        self.assertAllEqual(sent, [[0, 0], [1, 1], [2, 2]])
+        for batch in sent:
+            self.assertEndsWith(batch.device, "CPU:1")
+        self.assertIs(one.sent_ahead(batches), batches)
+
     def test_mirrored_takes_every_logical_cpu(self):
         self.assertEqual(runtime.make_strategy("mirrored").num_replicas_in_sync, 2)
 

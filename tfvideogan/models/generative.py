@@ -170,10 +170,14 @@ class GenerativeModel(keras.Model):
         if self._pass_through is None:  # The first estimation traces it while momentum is 0, and the trace keeps that.
 
             @tf.function(autograph=False, jit_compile=self.xla_samples)
+            def generate(inputs: Inputs) -> tf.Tensor:
+                return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]
+
+            @tf.function(autograph=False)
             def pass_through(batch: Inputs, index: tf.Tensor) -> tf.Tensor:
                 clips, wind = batch if self.takes_wind else (batch, None)
-                inputs = self.generator_inputs(clips, index, wind)
-                return self.generate(inputs, self.sampling_generator, training=True)["clip"][:0]
+                # The latents are drawn outside of what XLA compiles, which would draw others from the same seed.
+                return generate(self.generator_inputs(clips, index, wind))
 
             self._pass_through = pass_through
         for index, batch in enumerate(batches):

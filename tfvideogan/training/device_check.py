@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,14 +48,15 @@ def facts() -> Iterator[str]:
 def small_steps(models: Sequence[str], precisions: Sequence[str] = PRECISIONS) -> Iterator[tuple[str, bool]]:
     """Small training steps in each precision, without and with XLA, held against the CPU's in float32.
 
-    On several GPUs two replicas are held against it, too, with batch normalisation over the clips of both.
+    TF32 is off meanwhile, since its rounding alone would be more than what is allowed. With several GPUs, replicas on
+    all of them are held against the CPU as well, with batch normalisation over the clips of all.
 
     Returns:
         A line for each form, and whether it is well: the difference is small, or the device has no such operation.
     """
     for name, stage in _stages(models):
         with tf.device("CPU:0"):
-            expected = _trained(name, stage, "float32", xla=False)
+            expected = _trained(name, stage, "float32", False)
         for precision, xla in [(precision, xla) for precision in precisions for xla in (False, True)]:
             yield _attempt(_label(name, stage, precision, xla), _compare, expected, name, stage, precision, xla)
         if len(_gpus()) > 1:
@@ -107,15 +109,21 @@ def _attempt(label: str, run: Callable[..., tuple[str, bool]], *arguments: Any) 
 def _trained(
     name: str, stage: int, precision: str, xla: bool, strategy: tf.distribute.Strategy | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All trained weights of a small model, before its steps and after."""
+    """All trained weights of a small model, before its steps and after.
+
+    Gradient descent trains it, since Adam would make a whole step of a gradient's rounding error.
+    """
     size = SMALLEST_FRAME[name]
     config = Config.create(
-        model=name, base_width=2, frame_size=size, num_frames=_FRAMES, init_stddev=0.1, batch_size=_BATCH
+        model=name, base_width=_WIDTH, frame_size=size, num_frames=_FRAMES, init_stddev=0.1, batch_size=_BATCH
     )
     strategy = strategy or tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
-        model = _compiled(config, stage, precision, xla, synchronized=replicas > 1)
+        model = _built(config, stage, precision)
+        if replicas > 1:
+            blocks.synchronize(model.generator, model.discriminator)
+        model.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01), xla=xla)
     before = _weights(model)
     step = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)), autograph=False)
     for seed in range(SMALL_STEPS):
@@ -125,19 +133,25 @@ def _trained(
     return before, _weights(model)
 
 
-def _compiled(config: Config, stage: int, precision: str, xla: bool, synchronized: bool = False) -> AdversarialModel:
-    """A model in a precision, which gradient descent trains: Adam makes a whole step of a gradient's rounding error."""
+def _built(config: Config, stage: int, precision: str) -> AdversarialModel:
+    """A model whose networks compute in a precision, its weights the same ones each time."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(1)
     try:
-        model = registry.build_model(config.model, stage)
+        return registry.build_model(config.model, stage)
     finally:
         keras.config.set_dtype_policy(policy)
-    if synchronized:
-        blocks.synchronize(model.generator, model.discriminator)
-    model.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01), xla=xla)
-    return model
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _weights(model: AdversarialModel) -> np.ndarray:
@@ -149,7 +163,8 @@ def _compare(
     expected: tuple[np.ndarray, np.ndarray], name: str, stage: int, precision: str, *form: Any
 ) -> tuple[str, bool]:
     """How far training comes elsewhere than expected, as a share of the way."""
-    (_, after), (start, right) = _trained(name, stage, precision, *form), expected
+    with _without_tf32():
+        (_, after), (start, right) = _trained(name, stage, precision, *form), expected
     share = float(np.linalg.norm(after - right) / np.linalg.norm(right - start))
     well = share <= LIMITS[precision]  # NaN is not.
     return f"{share:.1e} of the update{'' if well else f': MORE than {LIMITS[precision]:g}'}", well
@@ -159,7 +174,8 @@ def _time(
     config: Config, stage: int, precision: str, xla: bool, batches: Iterator[tf.Tensor], repeats: int
 ) -> tuple[str, bool]:
     """Median time of a step and the share that waits for its batch, after a step to warm up; the peak of memory."""
-    model = _compiled(config, stage, precision, xla)
+    model = _built(config, stage, precision)
+    model.compile(xla=xla)
     step = tf.function(lambda batch: model.train_step(clips.to_float(batch))["g_loss"], autograph=False)
     waits, seconds = [], []
     if _gpus():
