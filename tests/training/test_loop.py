@@ -14,6 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers import tiny
+from tests.helpers.made_files import write_dataset
 from tests.training.case import TrainingTest
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips, records
@@ -180,6 +181,20 @@ class LoopTest(TrainingTest):
                 writer.write(records.example(strip, 4, "made", 0))
         with self.assertRaisesRegex(UsageError, "--data.*cannot be read on.*verify_data"):
             self.train("damaged", data=str(shard))
+
+    def test_a_shard_that_vanishes_after_the_start_is_told_in_one_line(self):
+        noise = np.random.default_rng(0).integers(0, 256, [2, 3, 4, 16, 16, 3], np.uint8)
+        shards = write_dataset(self.folder / "set", {"train": list(noise)})
+        open_data = assembly.open_data
+
+        def opened(config):
+            sources = open_data(config)
+            shards[0].unlink()
+            return sources
+
+        said = rf"^--data {self.folder}/set cannot be read on \({shards[0]}: .*No such file.*\); .*verify_data"
+        with mock.patch.object(assembly, "open_data", opened), self.assertRaisesRegex(UsageError, said):
+            self.train("vanished", data=str(self.folder / "set"))
 
     def test_samples_show_every_stream(self):
         run_dir = self.train("streams")

@@ -92,8 +92,9 @@ def _naming_unreadable_data(data: str) -> Iterator[None]:
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         if "IteratorGetNext" not in str(error):
             raise
+        reason = error.message.splitlines()[0].rpartition("ValueError: ")[2]  # What a source says stands behind this.
         raise UsageError(
-            f"--data {data} cannot be read on ({error.message.splitlines()[0]}); "
+            f"--data {data} cannot be read on ({reason}); "
             "tfvideogan.verify_data tells where, and the last checkpoint is good"
         ) from error
 
