@@ -31,7 +31,7 @@ demo: install
 	@echo "How the model learned:  $(DEMO)/samples/"
 
 test: install
-	$(RUN) pytest -n 2 --dist=loadscope
+	$(RUN) pytest -n 2 --dist=loadscope --no-loadscope-reorder
 
 # The promises of docs/reliability.md in their long form: three quarters of an hour.
 soak: install

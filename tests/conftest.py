@@ -20,3 +20,12 @@ flags.FLAGS.mark_as_parsed()  # absl's create_tempdir() asks for flags, which py
 # those that TensorFlow's modules hold for ever.
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
+
+
+# Classes whose tests wait for whole processes. They are begun first, so that no worker is left with one at the end.
+LONGEST = ("test_reliability", "test_all", "test_stage", "test_replicas", "test_adversarial", "test_keras_api")
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))

@@ -206,7 +206,7 @@ class CommandsTest(tf.test.TestCase):
         self.assertIn(f"test: {line['num_clips']} clips", report)
 
     def test_benchmark_loader_reports_both_sizes_on_one_core_and_on_all(self):
-        out = self.succeed("benchmark_loader", "--steps=0", "--repeats=1", "--num_clips=4")
+        out = self.succeed("benchmark_loader", "--steps=0", "--repeats=1", "--num_clips=4", "--timed_clips=64")
         rows = re.findall(r"(64|128) x \1, jpeg +(\d+) +(\d+)", out)
         cores = len(os.sched_getaffinity(0))
         self.assertEqual(

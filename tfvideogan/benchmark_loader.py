@@ -23,7 +23,6 @@ from tfvideogan.config import Config
 from tfvideogan.metrics.speed import time_repeats
 
 SHARDS = 4
-CLIPS = 512  # in one timed run
 BATCH_SIZE = 8
 
 
@@ -32,6 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("repeats", 5, "timed runs of each, after one to warm up", lower_bound=1)
     flags.DEFINE_integer("steps", 3, "training steps of each model, after one to warm up; 0 for none", lower_bound=0)
     flags.DEFINE_integer("num_clips", 128, "clips in the records, which are read again and again", lower_bound=SHARDS)
+    flags.DEFINE_integer("timed_clips", 512, "clips that a timed run reads, in batches of 8", lower_bound=BATCH_SIZE)
     flags.DEFINE_integer("cores", None, "time this many cores alone, on --records", lower_bound=1)
     flags.DEFINE_string("records", None, "with --cores: glob of the records to read")
     flags.DEFINE_enum("encoding", "jpeg", ["jpeg", "png"], "of the records")
@@ -43,7 +43,7 @@ def main() -> None:
         cli.require("records")
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # before TensorFlow counts the cores
         cli.load_tensorflow()
-        print(f"{clips_per_second(args.records, args.repeats):.0f}")
+        print(f"{clips_per_second(args.records, args.timed_clips // BATCH_SIZE, args.repeats):.0f}")
         return
     cli.load_tensorflow(gpus=True)
     with tempfile.TemporaryDirectory(prefix="tfvideogan-loader-") as folder:
@@ -52,7 +52,7 @@ def main() -> None:
         print(f"{'records of 32 frames':<28}{'cores':>7}{'clips/s':>9}")
         for size, glob in globs.items():
             for cores in sorted({1, available}):
-                print(f"{f'{size} x {size}, {args.encoding}':<28}{cores:>7}{_alone(glob, cores, args.repeats):>9}")
+                print(f"{f'{size} x {size}, {args.encoding}':<28}{cores:>7}{_alone(glob, cores, args):>9}")
         if args.steps:
             print(f"\n{f'full-size training, batch {BATCH_SIZE}':<28}{'s/step':>7}{'waiting':>9}")
         for model, size in (("vgan", 64), ("vgan_conditional", 64), ("mdgan", 128)) if args.steps else ():
@@ -76,15 +76,15 @@ def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str
     return str(folder / f"sky{size}-*")
 
 
-def clips_per_second(glob: str, repeats: int) -> float:
-    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching."""
+def clips_per_second(glob: str, num_batches: int, repeats: int) -> float:
+    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching. A run is `num_batches`."""
     batches = iter(_batches(glob))
 
     def read() -> None:
-        for _ in range(CLIPS // BATCH_SIZE):
+        for _ in range(num_batches):
             next(batches)
 
-    return CLIPS / time_repeats(read, repeats).median
+    return num_batches * BATCH_SIZE / time_repeats(read, repeats).median
 
 
 def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
@@ -110,9 +110,10 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
     return timings.median, sum(waits[1:]) / sum(timings.seconds)  # the first wait is of the step that warms up
 
 
-def _alone(glob: str, cores: int, repeats: int) -> str:
+def _alone(glob: str, cores: int, args: Any) -> str:
     command = [sys.executable, "-m", "tfvideogan.benchmark_loader", f"--cores={cores}", f"--records={glob}"]
-    done = subprocess.run([*command, f"--repeats={repeats}"], check=True, capture_output=True, text=True)
+    options = [f"--{name}={getattr(args, name)}" for name in ("repeats", "timed_clips")]
+    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 

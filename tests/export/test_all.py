@@ -49,11 +49,9 @@ class ExportAllTest(tf.test.TestCase):
         shapes = (
             "\nfor name in ('clips', 'frames', 'video'):\n    print(name, list(globals().get(name, np.zeros(0)).shape))"
         )
-        for snippet in snippets:
-            result = subprocess.run(
-                [sys.executable, "-c", f"import numpy as np\n{snippet}{shapes}"], cwd=self.output,
-                env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+        for index, snippet in enumerate(snippets):
+            (self.output / f"snippet{index}.py").write_text(f"import numpy as np\n{snippet}{shapes}")
+            result = run(f"snippet{index}", package="", folder=self.output, search=self.output)
             self.assertEqual(result.returncode, 0, f"{snippet}\n{result.stderr}")
             self.assertRegex(result.stdout, r"\[[12], 4, \d+, \d+, 3\]")
         return len(snippets)

@@ -40,7 +40,7 @@ class Command:
         environment: Mapping[str, str] | None = None,
         together: bool = False,
     ):
-        self.args = [f"{package}.{command}", *map(str, arguments)]
+        self.args = [".".join(filter(None, (package, command))), *map(str, arguments)]
         self._outputs = tempfile.TemporaryDirectory()
         err = Path(self._outputs.name) / "err"
         self._out, self._err = (err if together else err.with_name("out")), err
