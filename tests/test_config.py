@@ -113,6 +113,8 @@ class ChecksTest(tf.test.TestCase):
         self.refused("--refine_steps, 4.*", model="mdgan", steps=9, refine_steps=4, warmup_steps=5)
         late = {"model": "mdgan", "steps": 9, "adversarial_from": 8}
         self.refused("--steps minus --adversarial_from, 1.*", **late, warmup_steps=5)
+        late = {"model": "mdgan", "refine_steps": 9, "refine_adversarial_from": 7}
+        self.refused("--refine_steps minus --refine_adversarial_from, 2.*", **late, warmup_steps=2)
         Config.create(model="mdgan", steps=9, refine_steps=0, warmup_steps=8)
         Config.create(model="mdgan", steps=9, adversarial_from=10**6, warmup_steps=8)  # of the generator alone
 
@@ -160,6 +162,7 @@ class ChecksTest(tf.test.TestCase):
             "residual": {"mdgan"},
             "drift": {"mdgan"},
             "adversarial_from": {"vgan_conditional", "mdgan"},
+            "refine_adversarial_from": {"mdgan"},
         }
         values = {"residual": True, "drift": "on"}
         for name, models in users.items():

@@ -118,8 +118,11 @@ class TrainConfig:
     refine_steps: int | None = flag(None, "mdgan: training steps of stage 2, 0 to stop after stage 1 (default 148000)")
     adversarial_from: int | None = flag(
         None,
-        "ours, for mdgan and vgan_conditional: step of each stage from which on the discriminator takes part; before "
-        "it the content loss, or that of the first frame, trains the generator alone (default 0)",
+        "ours, for mdgan's stage 1 and vgan_conditional: step from which on the discriminator takes part; before it "
+        "the content loss, or that of the first frame, trains the generator alone (default 0)",
+    )
+    refine_adversarial_from: int | None = flag(
+        None, "ours, mdgan: the same for the steps of stage 2, whose ranking loss joins with it (default 0)"
     )
     learning_rate: float = flag(2e-4, "Adam's learning rate", high=1)
     discriminator_learning_rate: float | None = flag(
@@ -174,11 +177,11 @@ class TrainConfig:
 
     def discriminator_steps_of(self, stage: int) -> int:
         """In how many of them the discriminator takes part."""
-        return max(self.steps_of(stage) - (self.adversarial_from or 0), 0)
+        return max(self.steps_of(stage) - self.adversarial_from_of(stage), 0)
 
-    def is_adversarial(self, step: int) -> bool:
-        """Whether the discriminator takes part in a step of a stage, counted from 0."""
-        return step >= (self.adversarial_from or 0)
+    def adversarial_from_of(self, stage: int) -> int:
+        """The step of a stage, counted from 0, from which on the discriminator takes part."""
+        return (self.adversarial_from if stage == 1 else self.refine_adversarial_from) or 0
 
 
 # The papers' values. An option whose default is None, and that a model does not name here, has no meaning for it.
@@ -196,7 +199,8 @@ PAPER: dict[str, dict[str, Any]] = {
     "mdgan": {
         "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
         "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
-        "adversarial_weight": 1.0, "ranking_weight": 1.0, "adversarial_from": 0, "residual": False, "drift": "off",
+        "adversarial_weight": 1.0, "ranking_weight": 1.0, "adversarial_from": 0, "refine_adversarial_from": 0,
+        "residual": False, "drift": "off",
     },
 }  # fmt: skip
 
@@ -283,8 +287,9 @@ def check_drift(drift: str | None, residual: bool | None) -> None:
 def _check_warm_up(train: TrainConfig) -> None:
     """Raises UsageError if a stage would end before the learning rate of a player that it trains has risen."""
     for stage in (1, 2) if train.refine_steps else (1,):
-        name = "--steps" if stage == 1 else "--refine_steps"
-        players = {name: train.steps_of(stage), f"{name} minus --adversarial_from": train.discriminator_steps_of(stage)}
+        of_stage = "" if stage == 1 else "refine_"
+        joined = f"--{of_stage}steps minus --{of_stage}adversarial_from"
+        players = {f"--{of_stage}steps": train.steps_of(stage), joined: train.discriminator_steps_of(stage)}
         for what, steps in players.items():
             if 0 < steps <= train.warmup_steps:
                 raise UsageError(f"--warmup_steps must be less than {what}, {steps}. Received: {train.warmup_steps!r}")

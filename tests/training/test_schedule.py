@@ -31,12 +31,12 @@ class ScheduleTest(tf.test.TestCase):
 
     def test_each_stage_and_each_player_has_its_own(self):
         options = {"learning_rate": 0.5, "discriminator_learning_rate": 0.25, "steps": 4, "refine_steps": 8}
-        train = Config.create(model="mdgan", lr_schedule="linear", warmup_steps=2, adversarial_from=1, **options).train
-        for stage, steps in ((1, 4), (2, 8)):
+        train = Config.create(model="mdgan", lr_schedule="linear", warmup_steps=2, adversarial_from=1,
+                              refine_adversarial_from=3, **options).train  # fmt: skip
+        for stage, steps, joint_steps in ((1, 4, 3), (2, 8, 5)):
             found = [rate.get_config() for rate in assembly.learning_rates(train, stage)]
             rest = {"shape": "linear", "warmup_steps": 2}
-            # The discriminator takes part in one step less.
-            self.assertEqual(found, [{"rate": 0.5, "steps": steps} | rest, {"rate": 0.25, "steps": steps - 1} | rest])
+            self.assertEqual(found, [{"rate": 0.5, "steps": steps} | rest, {"rate": 0.25, "steps": joint_steps} | rest])
         self.assertEqual(assembly.learning_rates(Config.create().train, 1), [2e-4, 2e-4])
 
     def test_it_is_saved_with_an_optimizer(self):

@@ -94,6 +94,14 @@ class StageTest(TrainingTest):
             self.train(run.path.name, adversarial_from=adversarial_from, **options)
             self.assertEqual(self.variables(run.latest()), checkpoints[6])
 
+    def test_each_stage_has_a_step_of_its_own_from_which_the_discriminator_takes_part(self):
+        options = {"model": "mdgan", "steps": 2, "refine_steps": 3, "log_every": 1}
+        run_dir = self.train("stages", adversarial_from=2, refine_adversarial_from=1, **options)
+        lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+        self.assertEqual([line["stage"] for line in lines], [1, 1, 2, 2, 2])
+        self.assertEqual([line["d_loss"] is None for line in lines], [True, True, True, False, False])
+        self.assertEqual([line.get("g_ranking") is None for line in lines], [True, True, True, False, False])
+
     def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
         whole = self.train("whole", model="mdgan", refine_steps=2)
         self.train("parts", model="mdgan", refine_steps=0)

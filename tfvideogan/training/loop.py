@@ -138,7 +138,7 @@ class StageLoop:
         while stage.step < stage.steps:
             if stage.step == profile.start < profile.stop:
                 self.journal.start_profile()
-            adversarial = self.options.is_adversarial(stage.step)
+            adversarial = stage.is_adversarial
             unread.append(train_step(next(batches), stage.step + 1, bool(self.stop.signal_number), adversarial))
             stage.count_step()
             bar.update()

@@ -56,9 +56,14 @@ class Stage:
             self._resume(newest)
         else:
             self._start()
-        if not config.train.is_adversarial(self.step):
-            first = config.train.adversarial_from
+        if not self.is_adversarial:
+            first = config.train.adversarial_from_of(number)
             logger.info("stage %d: the discriminator takes no part before step %d", number, first)
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether the discriminator takes part in the next step."""
+        return self.step >= self.config.train.adversarial_from_of(self.number)
 
     def _resume(self, newest: Checkpoint) -> None:
         self._restore(newest)
