@@ -119,10 +119,11 @@ def _alone(glob: str, cores: int, args: Any) -> str:
 
 def _batches(glob: str) -> Iterable[Any]:
     from tfvideogan.data import pipeline, sources
+    from tfvideogan.data.variation import Variation
 
     size = int(re.search(r"(\d+)-", Path(glob).name)[1])
     return pipeline.training_batches(
-        sources.open_sources(glob, size, 32), 32, BATCH_SIZE, seed=0, variation=pipeline.Variation(flip=True)
+        sources.open_sources(glob, size, 32), 32, BATCH_SIZE, seed=0, variation=Variation(flip=True)
     )
 
 

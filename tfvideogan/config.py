@@ -98,6 +98,14 @@ class DataConfig:
         0, "leave out so many damaged shards of a source, with a warning; with more the run stops"
     )
     flip: bool = flag(False, "mirror half of the clips, drawn at random, left to right")
+    reverse: bool = flag(False, "ours: play half of the clips, drawn at random, backwards")
+    zoom: float = flag(1.0, "ours: enlarge a square of each clip by a factor drawn from 1 to this", low=1, high=4)
+    color_jitter: float = flag(
+        0.0,
+        "ours: draw contrast and saturation of each clip up to this share above and below its own, brightness up to "
+        "half of it, and hue up to 45 degrees times it",
+        high=0.5,
+    )
     max_temporal_stride: int = flag(
         1,
         "largest stride: of a clip every s-th frame is taken, s drawn from 1 to this; clips of records must have "

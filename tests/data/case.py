@@ -77,6 +77,20 @@ def clips_by_source(folder: Path) -> dict[str, list[tuple[int, list[int]]]]:
     return clips
 
 
+class Frames:
+    """Clip i: frame t is 40 * i + t, and 100 more in the right half."""
+
+    def __init__(self, size: int, frames: int):
+        self.size, self.frames = size, frames
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        clip = np.broadcast_to(np.arange(self.frames)[:, None, None, None] + 40 * index, [self.frames, 4, 4, 3])
+        return np.uint8(clip + 100 * (np.arange(4) > 1)[:, None])
+
+
 class FolderTest(tf.test.TestCase):
     """Each test has a folder of its own."""
 

@@ -6,6 +6,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from tests.data.case import Frames
 from tfvideogan.data import clips, pipeline
 from tfvideogan.data.sources import Indexed, Weighted
 
@@ -66,20 +67,6 @@ class TrainingBatchesTest(tf.test.TestCase):
         self.assertAllEqual(np.sort(values[:, 0, 0, 0, 0]), np.arange(256))
 
 
-class Frames:
-    """Clip i: frame t is 40 * i + t, and 100 more in the right half."""
-
-    def __init__(self, size: int, frames: int):
-        self.size, self.frames = size, frames
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        clip = np.broadcast_to(np.arange(self.frames)[:, None, None, None] + 40 * index, [self.frames, 4, 4, 3])
-        return np.uint8(clip + 100 * (np.arange(4) > 1)[:, None])
-
-
 class MixTest(tf.test.TestCase):
     """Source 0 has the clips 0 to 9, source 1 100 to 119, source 2 200 to 206."""
 
@@ -136,60 +123,6 @@ class MixTest(tf.test.TestCase):
         self.assertNotEqual([i // 100 for i in mixtures[0]], [i // 100 for i in mixtures[1]])
         again = self.drawn((1, 1), 60, first=40, worker=1, workers=2)
         self.assertEqual(again, mixtures[1][40:])
-
-
-class VariationTest(tf.test.TestCase):
-    """What is drawn of clips of eight frames whose halves differ."""
-
-    def drawn(self, count: int, num_frames: int = 3, first: int = 0, seed: int = 0, **variation):
-        """(index, numbers of the frames, mirrored) of each clip."""
-        sources = [Weighted(Indexed(Frames(2, 8)), 1.0)]
-        variation = pipeline.Variation(**variation)
-        batches = pipeline.training_batches(sources, num_frames, 4, seed, first, variation)
-        drawn = []
-        for clip in np.concatenate([batch.numpy() for batch in batches.take(count // 4)]):
-            left, right = clip[:, 0, 0, 0].astype(int), clip[:, 0, 3, 0].astype(int)
-            self.assertAllEqual(np.abs(right - left), [100] * num_frames)
-            values = np.minimum(left, right)
-            drawn.append((values[0] // 40, (values % 40).tolist(), bool(left[0] > right[0])))
-        return drawn
-
-    def test_windows_lie_anywhere(self):
-        windows = collections.Counter(tuple(frames) for _, frames, _ in self.drawn(240))
-        self.assertEqual(set(windows), {(i, i + 1, i + 2) for i in range(6)})
-        self.assertBetween(min(windows.values()), 40 - 24, 40)  # a sixth of 240, sqrt(240 / 6 * 5 / 6) = 5.8
-        self.assertBetween(max(windows.values()), 40, 40 + 24)
-
-    def test_strides_are_drawn_evenly_and_stay_within_the_clip(self):
-        drawn = [frames for _, frames, _ in self.drawn(240, max_temporal_stride=3)]
-        strides = collections.Counter(frames[1] - frames[0] for frames in drawn)
-        self.assertEqual(set(strides), {1, 2, 3})
-        for count in strides.values():
-            self.assertBetween(count, 80 - 30, 80 + 30)  # sqrt(240 * 1/3 * 2/3) = 7.3
-        for frames in drawn:
-            self.assertEqual(frames[2] - frames[1], frames[1] - frames[0])
-        self.assertEqual({frames[0] for frames in drawn if frames[1] - frames[0] == 3}, {0, 1})
-
-    def test_frames_that_a_stride_needs(self):
-        """Three frames at stride 3 span seven."""
-        self.assertEqual(pipeline.Variation(3).frames_needed(3), 7)
-        self.assertEqual(pipeline.Variation().frames_needed(16), 16)
-
-    def test_every_second_clip_is_mirrored(self):
-        mirrored = [flag for _, _, flag in self.drawn(240, flip=True)]
-        self.assertBetween(sum(mirrored), 120 - 31, 120 + 31)  # sqrt(240 / 4) = 7.7
-        self.assertNotEqual(mirrored[:10], mirrored[10:20])
-        self.assertFalse(any(flag for _, _, flag in self.drawn(40)))
-
-    def test_a_resumed_run_varies_as_before(self):
-        options = {"max_temporal_stride": 3, "flip": True, "seed": 3}
-        whole = self.drawn(40, **options)
-        self.assertEqual(self.drawn(40, **options), whole)
-        self.assertEqual(self.drawn(16, first=24, **options), whole[24:])
-        self.assertNotEqual(self.drawn(40, **options | {"seed": 4}), whole)
-
-    def test_whole_clips_are_left_as_they_are(self):
-        self.assertEqual({tuple(frames) for _, frames, _ in self.drawn(16, num_frames=8)}, {tuple(range(8))})
 
 
 class EvaluationBatchesTest(tf.test.TestCase):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfvideogan.data import pipeline, wind
 from tfvideogan.data.sources import Indexed, Weighted
 from tfvideogan.data.synthetic import Sky
+from tfvideogan.data.variation import Variation
 from tfvideogan.models.drift import drifting_clip
 
 
@@ -71,7 +72,7 @@ class Drifting:
 
 class PipelineTest(tf.test.TestCase):
     def test_wind_is_that_of_the_clip_as_it_was_varied(self):
-        variation = pipeline.Variation(max_temporal_stride=3, flip=True)
+        variation = Variation(max_temporal_stride=3, flip=True, zoom=1.5)
         sources = [Weighted(Indexed(Drifting()), 1.0)]
         batches = pipeline.training_batches(sources, 5, 8, seed=1, variation=variation, with_wind=True)
         self.assertEqual(batches.element_spec[1], tf.TensorSpec([8, 2], tf.float32))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,28 +10,12 @@ import tensorflow as tf
 
 from tfvideogan.data import clips, wind
 from tfvideogan.data.sources import ClipSource, Weighted
+from tfvideogan.data.variation import UNVARIED, Variation
 
 Batch = tf.Tensor | tuple[tf.Tensor, tf.Tensor]  # clips, or clips and their wind
 
 _DRAWN_TOGETHER = 4096  # So many choices between sources are drawn with one seed.
 _CHOICE, _VARIATION = 1, 2  # Choices and variations are drawn from separate streams of random numbers.
-
-
-@dataclasses.dataclass(frozen=True)
-class Variation:
-    """How a training varies the clips that it draws.
-
-    Attributes:
-        max_temporal_stride: every s-th frame is taken, with s drawn from 1 to this number.
-        flip: a clip is mirrored left to right with probability 1/2.
-    """
-
-    max_temporal_stride: int = 1
-    flip: bool = False
-
-    def frames_needed(self, num_frames: int) -> int:
-        """How many frames a source's clips need for clips of `num_frames` at the largest stride."""
-        return (num_frames - 1) * self.max_temporal_stride + 1
 
 
 def training_batches(
@@ -41,7 +24,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     first: int = 0,
-    variation: Variation = Variation(),
+    variation: Variation = UNVARIED,
     worker: int = 0,
     workers: int = 1,
     with_wind: bool = False,
@@ -77,7 +60,7 @@ def training_batches(
 
     def vary(position: tf.Tensor, clip: tf.Tensor) -> Any:
         own = tf.random.experimental.stateless_fold_in(_seeds(seed, _VARIATION), position * workers + worker)
-        varied = _varied(clip, num_frames, variation, own)
+        varied = variation.of(clip, num_frames, own)
         return wind.with_wind(varied) if with_wind else varied
 
     return (
@@ -105,25 +88,6 @@ def clips_in_order(source: ClipSource, num_frames: int) -> tf.data.Dataset:
 
 def _decoded(source: ClipSource, keys: tf.data.Dataset) -> tf.data.Dataset:
     return keys.map(source.load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def _varied(clip: tf.Tensor, num_frames: int, variation: Variation, seed: tf.Tensor) -> tf.Tensor:
-    """A window [T, H, W, 3] of the clip at a drawn stride, and mirrored if so drawn."""
-    if variation.max_temporal_stride > 1 or clip.shape[0] != num_frames:
-        stride = tf.random.stateless_uniform([], seed, 1, variation.max_temporal_stride + 1, tf.int32)
-        last = tf.shape(clip)[0] - (num_frames - 1) * stride
-        first = tf.random.stateless_uniform([], _next(seed, 1), 0, last, tf.int32)
-        clip = tf.gather(clip, first + stride * tf.range(num_frames))
-    if variation.flip:
-        mirrored = tf.random.stateless_uniform([], _next(seed, 2)) < 0.5
-        # `tf.reverse` is used since a slice with step -1 takes longer than decoding the clip.
-        clip = tf.cond(mirrored, lambda: tf.reverse(clip, [2]), lambda: clip)
-    return clip
-
-
-def _next(seed: tf.Tensor, number: int) -> tf.Tensor:
-    """The seed of another draw for the same clip."""
-    return seed + tf.constant([0, number], seed.dtype)
 
 
 def _choices(first: int, sources: Sequence[Weighted], seed: int, worker: int) -> tf.data.Dataset:

@@ -13,6 +13,7 @@ from tfvideogan.config import Config, TrainConfig
 from tfvideogan.data import pipeline
 from tfvideogan.data.pipeline import Batch
 from tfvideogan.data.sources import Weighted, open_sources
+from tfvideogan.data.variation import Variation
 from tfvideogan.data.wording import counted
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
@@ -58,8 +59,9 @@ def batches(
     )
 
 
-def _variation(config: Config) -> pipeline.Variation:
-    return pipeline.Variation(config.data.max_temporal_stride, config.data.flip)
+def _variation(config: Config) -> Variation:
+    options = {field.name: getattr(config.data, field.name) for field in dataclasses.fields(Variation)}
+    return Variation(**options)
 
 
 def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
