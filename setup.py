@@ -48,7 +48,11 @@ setup(
     ],
     packages=[*find_packages(include=["tfvideogan*", "export*"]), "tfvideogan.configs"],
     package_dir={"tfvideogan.configs": "configs"},
-    package_data={"tfvideogan": ["py.typed"], "tfvideogan.configs": ["*.flags"]},
+    package_data={
+        "tfvideogan": ["py.typed"],
+        "tfvideogan.configs": ["*.flags"],
+        "tfvideogan.weights": ["*/*.json", "*/*.md", "*/checkpoints/*/*"],
+    },
     entry_points={"console_scripts": ["tfvideogan = tfvideogan.__main__:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[

@@ -77,7 +77,7 @@ class Job:
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    cli.define_run()
     flags.DEFINE_string("output", None, "folder to make; it must not exist yet")
     flags.DEFINE_list("formats", list(FORMATS), "formats to make")
     flags.DEFINE_list("precisions", list(PRECISIONS), "precisions to make; SavedModels are of float32")
@@ -89,7 +89,7 @@ def define_flags() -> None:
 
 
 def main() -> int:
-    cli.require("run_dir", "output")
+    cli.require_run("output")
     args = cli.flags.FLAGS
     _check_flags(args)
     cli.exit_on_sigterm()

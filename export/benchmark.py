@@ -55,8 +55,8 @@ class Contender:
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("dir", None, "folder that export.all made")
-    flags.DEFINE_string("run_dir", None, "folder of the run that was exported")
-    flags.DEFINE_bool("others", False, "time Keras, 3D operators and PyTorch too; needs --run_dir")
+    cli.define_run()
+    flags.DEFINE_bool("others", False, "time Keras, 3D operators and PyTorch too; needs --run_dir or --weights")
     flags.DEFINE_integer("rounds", 2, "times that all are started", lower_bound=1)
     cli.define_timing()
 
@@ -64,6 +64,8 @@ def define_flags() -> None:
 def main() -> int:
     cli.require("dir")
     args = cli.flags.FLAGS
+    if args.weights:
+        cli.require_run()
     if args.others and not args.run_dir:
         raise UsageError("--others needs --run_dir: the network to make them of")
     report = read_report(Path(args.dir))

@@ -42,7 +42,7 @@ SMALLEST_PSNR = 38.0  # of int8, in dB
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of the run that was exported")
+    cli.define_run()
     flags.DEFINE_list("artefact", None, "SavedModel folders, .tflite and .onnx files, with commas between them; names "
                       "that end in _float16 or _int8 are of that precision, others of float32")  # fmt: skip
     cli.define_stage()
@@ -52,7 +52,7 @@ def define_flags() -> None:
 
 
 def main() -> int:
-    cli.require("run_dir", "artefact")
+    cli.require_run("artefact")
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()

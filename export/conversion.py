@@ -19,7 +19,7 @@ Convert = Callable[..., bytes]
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    cli.define_run()
     flags.DEFINE_string("output", None, "file to write, which must not exist yet")
     flags.DEFINE_enum("precision", "float32", list(BYTES), "numbers of the file; int8 is calibrated on inputs")
     flags.DEFINE_enum("lowering", "on", ["on", "off"], "2D operations in place of 3D ones (see docs/performance.md)")
@@ -34,7 +34,7 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     Args:
         packages: optional packages that `convert` needs; a missing one is reported before a model is loaded.
     """
-    cli.require("run_dir", "output")
+    cli.require_run("output")
     args = cli.flags.FLAGS
     if args.calibration and args.precision != "int8":
         raise UsageError(f"--calibration is for --precision=int8. Received: --precision={args.precision}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    cli.define_run()
     flags.DEFINE_string("output", None, "folder of the served model; the version becomes a folder in it")
     flags.DEFINE_integer("version", 1, "version number, a folder that must not exist yet", lower_bound=1)
     cli.define_stage()
@@ -29,7 +29,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    cli.require("run_dir", "output")
+    cli.require_run("output")
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()

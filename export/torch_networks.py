@@ -21,7 +21,7 @@ from tfvideogan.files import optional
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "folder of a trained run")
+    cli.define_run()
     flags.DEFINE_string("inputs", None, ".npz of latents [N, 100] or frames [N, H, W, 3] in [-1, 1]")
     cli.define_stage()
     flags.DEFINE_enum("layout", "contiguous_format", ["contiguous_format", "channels_last_3d"], "of the weights in "
@@ -30,7 +30,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    cli.require("run_dir", "inputs")
+    cli.require_run("inputs")
     args = cli.flags.FLAGS
     torch = optional.package("torch", "torch", extra="bench")
     cli.load_tensorflow()

@@ -25,7 +25,7 @@ FOR_ALL = {"config", "losses"}
 FLOORS = [
     FOR_ALL,
     {"files"},
-    {"models", "data", "metrics"},
+    {"models", "data", "metrics", "weights"},
     {"runs"},
     {"inference"},
     {"training"},

@@ -77,6 +77,33 @@ def define(fields: Iterable[dataclasses.Field]) -> None:
             makers[kind](field.name, None, text)
 
 
+def define_run() -> None:
+    """`--run_dir` and `--weights`, for all that takes a trained model; `require_run` makes the first of either."""
+    flags.DEFINE_string("run_dir", None, "folder of a trained run; this or --weights is required")
+    flags.DEFINE_string("weights", None, "trained weights that come with the package, by their name, in place of a "
+                        "run; --weights=help lists them")  # fmt: skip
+
+
+def require_run(*names: str) -> None:
+    """Makes `--run_dir` the folder of the run or of the weights that were named, and requires further flags.
+
+    Raises:
+        UsageError: neither or both were named, there are no such weights, or another flag was not given.
+    """
+    from tfvideogan.weights import shipped
+
+    args = flags.FLAGS
+    if args.weights == "help":
+        print(shipped.listing())
+        sys.exit(0)
+    if bool(args.run_dir) == bool(args.weights):
+        received = f"--run_dir={args.run_dir} --weights={args.weights}" if args.run_dir else "neither"
+        raise UsageError(f"--run_dir or --weights (--weights=help lists them) is required. Received: {received}")
+    require(*names)
+    if args.weights:
+        args.run_dir = str(shipped.path_of(args.weights))
+
+
 def define_stage() -> None:
     """`--stage`, for all that takes a run folder and works on one stage of it."""
     flags.DEFINE_integer(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "required: folder of a trained run")
+    cli.define_run()
     flags.DEFINE_string("data", None, "real clips, named as for tfvideogan.train (default: the test split of the run's "
                         "own data, or all of them if they have none)")  # fmt: skip
     flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer", lower_bound=1)
@@ -34,7 +34,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    cli.require("run_dir")
+    cli.require_run()
     args = cli.flags.FLAGS
     cli.load_tensorflow(gpus=True)
     import tensorflow as tf

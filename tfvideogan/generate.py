@@ -15,19 +15,21 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "required: folder of a trained run")
+    cli.define_run()
     flags.DEFINE_integer("num_clips", 16, "clips to make", lower_bound=1, upper_bound=1024)
     flags.DEFINE_integer("seed", 0, "seed of the latents; a clip follows from it and the clip's number", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
-    flags.DEFINE_string("output", None, "folder to write to (default: generated/seed-SEED in the run folder)")
+    flags.DEFINE_string("output", None, "folder to write to (default: generated/seed-SEED in the run folder, "
+                        "generated/NAME/seed-SEED here for --weights=NAME)")  # fmt: skip
     flags.DEFINE_enum("format", "gif", ["gif", "mp4"], "format of the moving pictures; a background is a PNG")
     flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
 
 
 def main() -> None:
-    cli.require("run_dir")
+    cli.require_run()
     args = cli.flags.FLAGS
-    output = Path(args.output or Path(args.run_dir) / "generated" / f"seed-{args.seed}")
+    default = Path("generated", args.weights) if args.weights else Path(args.run_dir, "generated")
+    output = Path(args.output or default / f"seed-{args.seed}")
     cli.load_tensorflow(gpus=True)
     from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import sampling, visuals

@@ -15,7 +15,7 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("run_dir", None, "required: folder of a trained run")
+    cli.define_run()
     flags.DEFINE_string("image", None, "required: still picture, of any size; it is squashed to the model's frame")
     flags.DEFINE_string("output", None, "required: clip to write, .mp4 or .gif")
     cli.define_stage()
@@ -31,7 +31,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    cli.require("run_dir", "image", "output")
+    cli.require_run("image", "output")
     args = cli.flags.FLAGS
     if args.wind == "measured" and not args.real:
         raise UsageError("--wind=measured needs --real, the clip whose wind to take")

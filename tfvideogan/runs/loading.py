@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.registry import build_model, num_stages
-from tfvideogan.runs import state
+from tfvideogan.runs import packed, state
 from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 from tfvideogan.runs.state import State
+from tfvideogan.weights import shipped
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow puts behind the name of each variable
 
@@ -27,10 +29,14 @@ def restore(checkpoint: Checkpoint, variables: State) -> None:
     prefix = str(checkpoint.path / "variables")
     parts = variables
     try:
+        if (checkpoint.path / packed.NAME).exists():
+            return _assign(packed.read(checkpoint.path / packed.NAME), variables)
         if checkpoint.format[0] == 1:  # Its variables are known by their places.
             parts = {part: list(named.values()) for part, named in variables.items()}
         else:
-            _check_names(tf.train.load_checkpoint(prefix), variables)
+            stored = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+            keys = [key.removesuffix(_VALUE) for key in stored if key.endswith(_VALUE)]
+            _check_names({_unescaped(key) for key in keys}, variables)
         status = tf.train.Checkpoint(**parts).read(prefix)
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
@@ -39,10 +45,17 @@ def restore(checkpoint: Checkpoint, variables: State) -> None:
         raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
 
 
-def _check_names(reader: tf.train.CheckpointReader, variables: State) -> None:
-    """Raises ValueError unless the checkpoint has exactly these variables in each of these parts."""
-    keys = [key.removesuffix(_VALUE) for key in reader.get_variable_to_shape_map() if key.endswith(_VALUE)]
-    stored = {_unescaped(key) for key in keys if key.partition("/")[0] in variables}
+def _assign(arrays: dict[str, np.ndarray], variables: State) -> None:
+    """Fills variables from a packed file. Raises ValueError unless it has these names and shapes."""
+    _check_names(set(arrays), variables)
+    for part, named in variables.items():
+        for name, variable in named.items():
+            variable.assign(arrays[f"{part}/{name}"].astype(variable.dtype.as_numpy_dtype))
+
+
+def _check_names(names: set[str], variables: State) -> None:
+    """Raises ValueError unless a checkpoint of these names has exactly these variables in each of these parts."""
+    stored = {name for name in names if name.partition("/")[0] in variables}
     wanted = {f"{part}/{name}" for part, named in variables.items() for name in named}
     if stored != wanted:
         raise ValueError(f"it lacks {_first_of(wanted - stored)}, and the model lacks {_first_of(stored - wanted)}")
@@ -72,23 +85,24 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
     if stage and stage > num_stages(config.model.model):
         raise UsageError(f"--stage must be 1 for --model={config.model.model}. Received: {stage}")
     checkpoint = run.latest(stage)
+    parts = {"generator": "ema_generator"} if config.train.ema else {}  # It samples with the average's weights.
+    if checkpoint is None and stage == 1:
+        checkpoint, parts = run.latest(2), {"generator": "base"}  # Stage 2 stands on stage 1's network.
     if checkpoint is None:
         of_stage = f" of stage {stage}" if stage else ""
         raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
-    model = build_model(config.model, checkpoint.stage)
-    variables = state.for_sampling(model)
-    if config.train.ema:  # The model has one generator, and it samples with the weights of the average.
-        variables["ema_generator"] = variables.pop("generator")
-    restore(checkpoint, variables)
+    model = build_model(config.model, stage or checkpoint.stage)
+    restore(checkpoint, {parts.get(part, part): named for part, named in state.for_sampling(model).items()})
     return model, checkpoint
 
 
 def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
-    """The model of a run folder: call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1].
+    """The model of a run folder, or of weights that come with the package, by their name ("mdgan-skies-64").
 
-    Arguments and errors are those of `load_model`.
+    Call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1]. Arguments and errors are those of `load_model`.
     """
-    return load_model(run_dir, stage)[0]
+    name = str(run_dir)
+    return load_model(shipped.path_of(name) if name in shipped.names() else run_dir, stage)[0]
 
 
 def weights_sha256(model: AdversarialModel) -> str:
