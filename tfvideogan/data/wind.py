@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfvideogan.files import optional
 
 _SIDE = 80  # The flow is measured in frames of so many pixels a side.
-_PAIRS = 16  # So many pairs of neighbouring frames, evenly over a clip, tell its wind.
+_PAIRS = 5  # So many pairs of neighbouring frames, evenly over a clip, tell its wind. More do not tell it better.
 # Farneback's method takes the scale of a pyramid's levels, their number, the window, how often it iterates, and the
 # size and sigma of its polynomials.
 _FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
