@@ -83,6 +83,34 @@ class CommandsTest(tf.test.TestCase):
         self.succeed("generate", run_dir, "--num_clips=1", "--format=mp4", f"--output={movies}")
         with av.open(str(movies / "clip.mp4")) as container:
             self.assertLen(list(container.decode(video=0)), 4)
+        for kind in ("png", "npy"):
+            self.succeed("generate", run_dir, "--num_clips=2", "--separate", f"--format={kind}", f"--output={movies}")
+            self.assertLen(list(movies.glob(f"clip-000?.{kind}")), 2)
+        with Image.open(movies / "clip-0001.png") as strip:
+            self.assertAllEqual(np.reshape(strip, [4, 16, 16, 3]), np.load(movies / "clip-0001.npy"))
+        self.succeed("generate", run_dir, "--num_clips=2", "--interpolate=5", "--format=webp", f"--output={movies}")
+        with Image.open(movies / "walk.webp") as moving:
+            self.assertEqual((moving.n_frames, moving.size), (10, (16, 16)))
+
+    def test_predict_takes_a_folder_of_pictures_and_gives_each_its_own_shape(self):
+        photos, clips = self.runs / "photos", self.runs / "clips"
+        photos.mkdir()
+        for name, size in (("a.jpg", (40, 30)), ("b.png", (20, 50))):
+            Image.new("RGB", size, (30, 90, 200)).save(photos / name)
+        predict = ["predict", f"--run_dir={self.runs / 'mdgan'}", f"--image={photos}", f"--output={clips}"]
+        out = self.succeed(*predict, "--format=npy", "--size=picture", "--seconds=0.5")
+        self.assertIn("2 pictures", out)
+        shapes = [np.load(clips / name).shape for name in ("a.npy", "b.npy")]
+        self.assertEqual(shapes, [(6, 30, 40, 3), (6, 50, 20, 3)])
+        self.refuse("--sheet is for one picture", *predict, "--sheet=sheet.png")
+        self.refuse("--scale is for --size=model", *predict, "--size=picture", "--scale=2")
+        self.refuse("--format is for a folder", *predict[:2], f"--image={photos / 'a.jpg'}", "--output=a.gif",
+                    "--format=gif")  # fmt: skip
+        Image.new("RGB", (9, 9)).save(photos / "a.bmp")
+        self.refuse("would be written to", *predict)
+        for photo in photos.iterdir():
+            photo.unlink()
+        self.refuse("no picture in", *predict)
 
     def test_predict_writes_a_clip_and_a_comparison_sheet(self):
         still = self.still()
@@ -367,7 +395,9 @@ class CommandsTest(tf.test.TestCase):
         self.refuse("no such folder", "train", nowhere, "--data=/no/such/folder")
         self.refuse("no built-in clips", "train", nowhere, "--data=synthetic:rain")
         self.refuse("num_clips", "generate", nowhere, "--num_clips=0")
-        self.refuse(".gif or .mp4", "predict", nowhere, "--image=a.jpg", "--output=clip.avi")
+        self.refuse("--interpolate writes one walk", "generate", nowhere, "--interpolate=3", "--separate")
+        self.refuse("--interpolate writes one walk", "generate", nowhere, "--interpolate=3", "--num_clips=1")
+        self.refuse(".gif or .mp4 or .webp", "predict", nowhere, "--image=a.jpg", "--output=clip.avi")
         self.refuse("among", "benchmark", "--networks=none_such")
         self.assertFalse((self.runs / "nowhere").exists())
 

@@ -1,24 +1,40 @@
-"""Predicts a clip from a still picture with a trained MD-GAN or conditional Video-GAN.
+"""Brings still pictures to life with a trained MD-GAN or conditional Video-GAN.
 
 python -m tfvideogan.predict --run_dir=runs/mdgan --image=photo.jpg --output=clip.mp4 --sheet=sheet.png
+python -m tfvideogan.predict --weights=mdgan-skies-64 --image=photos --output=clips --format=webp --size=picture
 """
 
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
+_LONGEST_SIDE = 2160  # Larger pictures are scaled down to this with --size=picture.
+_MOST_SECONDS = 60
+
 
 def define_flags() -> None:
     flags = cli.flags
     cli.define_run()
-    flags.DEFINE_string("image", None, "required: still picture, of any size; it is squashed to the model's frame")
-    flags.DEFINE_string("output", None, "required: clip to write, .mp4 or .gif")
+    flags.DEFINE_string("image", None, "required: still picture of any size, or a folder of them")
+    flags.DEFINE_string("output", None, "required: clip to write, .mp4, .gif, .webp, .png (a film-strip) or .npy; for "
+                        "a folder of pictures the folder of their clips")  # fmt: skip
     cli.define_stage()
+    flags.DEFINE_enum("format", None, ["mp4", "gif", "webp", "png", "npy"], "for a folder of pictures: format of their "
+                      "clips (default mp4)")  # fmt: skip
+    flags.DEFINE_enum("fit", "squash", ["squash", "crop", "pad"], "how a picture becomes the model's square: all of it "
+                      "out of shape, its middle, or with its edges continued, which are cut off again")  # fmt: skip
+    flags.DEFINE_enum("size", "model", ["model", "picture"], "size of the clip; picture (ours): that of the picture, "
+                      "whose details a model trained with --residual keeps")  # fmt: skip
+    flags.DEFINE_float("seconds", None, "length of the clip, by one prediction after another, each from a late frame "
+                       "of the one before and blended with it (ours; default: one prediction)",
+                       lower_bound=0.1, upper_bound=_MOST_SECONDS)  # fmt: skip
     flags.DEFINE_string("sheet", None, "mdgan: comparison sheet to write, .png: the input and both stages over time")
     flags.DEFINE_string("real", None, "video of what really followed, for the last row of --sheet and --wind=measured")
     flags.DEFINE_string("wind", None, "runs with --drift: DX,DY, how far what is seen moves a frame, in frame widths "
@@ -33,48 +49,93 @@ def define_flags() -> None:
 def main() -> None:
     cli.require_run("image", "output")
     args = cli.flags.FLAGS
+    _check_flags(args)
+    given = _parse_wind(args.wind)
+    cli.load_tensorflow(gpus=True)
+    from tfvideogan.data.wind import measure
+    from tfvideogan.files import pictures, videos
+    from tfvideogan.inference.animation import Animator
+    from tfvideogan.inference.visuals import enlarge
+    from tfvideogan.runs import loading
+
+    jobs = _jobs(args)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    _check_model(args, model)
+    real = _read_real(args.real, model.num_frames, model.frame_size) if args.real else None
+    wind = (given if given is not None else measure(real)) if model.takes_wind else None
+    animator = Animator(model, args.fit, args.size == "picture", args.batch_statistics)
+    count = round(args.seconds * args.fps) if args.seconds else model.num_frames
+    for image, output in jobs:
+        with cli.naming("image"):
+            picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
+        clip = animator.longer(picture, wind, max(count, 1))
+        videos.write_clip(output, enlarge(clip, args.scale), args.fps)
+    if args.sheet:
+        _write_sheet(args.sheet, animator, model, picture, wind, real)
+    written = f"{args.output}{f', {args.sheet}' if args.sheet else ''}"
+    by = f", wind {wind[0]:.4f},{wind[1]:.4f}" if wind is not None else ""
+    of = f", {len(jobs)} pictures" if Path(args.image).is_dir() else ""
+    print(f"stage {checkpoint.stage}, step {checkpoint.step}{by}{of}: {written}")
+
+
+def _check_flags(args: Any) -> None:
+    """Raises UsageError for flags that exclude each other."""
     if args.wind == "measured" and not args.real:
         raise UsageError("--wind=measured needs --real, the clip whose wind to take")
     if args.real and not args.sheet and args.wind != "measured":
         raise UsageError("--real is a row of the comparison sheet: it needs --sheet")
-    given = _parse_wind(args.wind)
-    cli.load_tensorflow(gpus=True)
-    from tfvideogan.data import clips
-    from tfvideogan.data.wind import measure
-    from tfvideogan.files import atomic, pictures, videos
-    from tfvideogan.inference import sampling, visuals
-    from tfvideogan.models.drift import drifting_clip
-    from tfvideogan.runs import loading
+    if args.scale > 1 and args.size == "picture":
+        raise UsageError(f"--scale is for --size=model. Received: --scale={args.scale}, --size=picture")
+    if args.format and not Path(args.image).is_dir():
+        raise UsageError(f"--format is for a folder of pictures; one clip has the format of --output. "
+                         f"Received: --format={args.format}, --image={args.image}")  # fmt: skip
+    if args.sheet and Path(args.image).is_dir():
+        raise UsageError(f"--sheet is for one picture. Received: --image={args.image}, which is a folder")
 
-    atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
+
+def _jobs(args: Any) -> list[tuple[str | Path, str | Path]]:
+    """(picture, clip to write) of each picture. Raises UsageError if there is none, or no clip can be written."""
+    from tfvideogan.files import atomic, pictures, videos
+
     if args.sheet:
         atomic.check_output("sheet", args.sheet, (".png",))
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    if not Path(args.image).is_dir():
+        atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
+        return [(args.image, args.output)]
+    atomic.check_folder("output", args.output)
+    found = sorted(p for p in Path(args.image).iterdir() if p.suffix.lower() in pictures.IMAGE_SUFFIXES)
+    if not found:
+        raise UsageError(f"--image: no picture in {args.image} ({', '.join(pictures.IMAGE_SUFFIXES)})")
+    outputs = [Path(args.output) / f"{picture.stem}.{args.format or 'mp4'}" for picture in found]
+    if len(set(outputs)) < len(outputs):
+        twice = next(output for output in outputs if outputs.count(output) > 1)
+        raise UsageError(f"--image: several pictures in {args.image} would be written to {twice}")
+    return list(zip(found, outputs, strict=True))
+
+
+def _check_model(args: Any, model: Any) -> None:
+    """Raises UsageError for flags that have no meaning for the model."""
+    which = f"--weights {args.weights}" if args.weights else f"--run_dir {args.run_dir}"
     if not model.predicts:
-        raise UsageError(f"--run_dir {args.run_dir} holds a generator, not a predictor: use tfvideogan.generate")
+        raise UsageError(f"{which} holds a generator, not a predictor: use tfvideogan.generate")
     if args.wind and not model.takes_wind:
-        raise UsageError(f"--wind is for runs trained with --drift. Received: {args.wind!r}, for {args.run_dir}")
+        raise UsageError(f"--wind is for runs trained with --drift. Received: {args.wind!r}, for {which}")
     if args.sheet and model.num_stages == 1:
         raise UsageError("--sheet compares MD-GAN's stages; this run is a conditional Video-GAN")
-    num_frames, size = model.num_frames, model.frame_size
-    with cli.naming("image"):
-        image = pictures.read_image(args.image, pictures.squash(size))
-    real = _read_real(args.real, num_frames, size) if args.real else None
 
-    inputs = clips.to_float(image)[None]
-    if model.takes_wind:
-        wind = given if given is not None else measure(real)
-        inputs = inputs, wind[None]
-    outputs = next(sampling.sample(model, [inputs], args.batch_statistics))
-    clip = visuals.enlarge(clips.to_uint8(outputs["clip"][0]), args.scale)
-    videos.write_clip(args.output, clip, args.fps)
-    if args.sheet:
-        shown = clips.to_uint8(drifting_clip(*inputs, num_frames)[0]) if model.takes_wind else image
-        rows = visuals.stage_rows(outputs, shown, real)
-        pictures.write_image(args.sheet, visuals.comparison_sheet(rows))
-    written = f"{args.output}{f', {args.sheet}' if args.sheet else ''}"
-    by = f", wind {wind[0]:.4f},{wind[1]:.4f}" if model.takes_wind else ""
-    print(f"stage {checkpoint.stage}, step {checkpoint.step}{by}: {written}")
+
+def _write_sheet(
+    path: str, animator: Any, model: Any, picture: np.ndarray, wind: np.ndarray | None, real: np.ndarray | None
+) -> None:
+    """The comparison sheet of what the model is called on, its stages, and the real clip if there is one."""
+    from tfvideogan.data import clips
+    from tfvideogan.files import pictures
+    from tfvideogan.inference import visuals
+
+    inputs = animator.inputs(picture, wind)
+    outputs = {name: value.numpy() for name, value in model(inputs).items()}
+    shown = clips.to_uint8(model.input_clip(inputs)[0].numpy())
+    pictures.write_image(path, visuals.comparison_sheet(visuals.stage_rows(outputs, shown, real)))
 
 
 def _parse_wind(text: str | None) -> np.ndarray | None:

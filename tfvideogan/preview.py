@@ -14,8 +14,8 @@ from tfvideogan.config import UsageError
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("data", "synthetic:sky", "clips to show, one source named as for tfvideogan.train")
-    flags.DEFINE_string("output", None, "required: file to write, .gif or .mp4 for moving clips, .png for their first "
-                        "frames")  # fmt: skip
+    flags.DEFINE_string("output", None, "required: file to write, .gif, .mp4, .webp or .npy for moving clips, .png for "
+                        "their first frames")  # fmt: skip
     flags.DEFINE_integer("frame_size", 64, "height and width of a frame, pixels", lower_bound=1, upper_bound=1024)
     flags.DEFINE_integer("num_frames", 32, "frames in a clip", lower_bound=1, upper_bound=1024)
     flags.DEFINE_integer("num_clips", 16, "clips to show", lower_bound=1, upper_bound=1024)
@@ -33,7 +33,7 @@ def main() -> None:
     from tfvideogan.files import atomic, pictures, videos
     from tfvideogan.inference import visuals
 
-    atomic.check_output("output", args.output, (*videos.CLIP_SUFFIXES, ".png"))
+    atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
     source = open_source(args.data, args.frame_size, args.num_frames, args.seed)
     if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")

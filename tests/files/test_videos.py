@@ -44,6 +44,21 @@ class WriteTest(tf.test.TestCase):
                 order = [np.abs(frames.astype(int) - frame).mean((1, 2, 3)).argmin() for frame in back]
                 self.assertEqual(order, list(range(6)))
 
+    def test_clips_without_loss_and_a_webp_that_moves(self):
+        frames = np.random.default_rng(0).integers(0, 255, [5, 8, 8, 3], np.uint8)
+        videos.write_clip(self.folder / "clip.npy", frames)
+        self.assertAllEqual(np.load(self.folder / "clip.npy"), frames)
+        videos.write_clip(self.folder / "strip.png", frames)
+        self.assertAllEqual(np.reshape(Image.open(self.folder / "strip.png"), frames.shape), frames)
+        soft = np.broadcast_to(np.arange(0, 200, 40, np.uint8)[:, None, None, None], [5, 16, 16, 3])
+        videos.write_clip(self.folder / "clip.webp", soft, fps=20)
+        with Image.open(self.folder / "clip.webp") as moving:
+            self.assertEqual((moving.n_frames, moving.info["loop"]), (5, 0))
+            for number, frame in enumerate(soft):
+                moving.seek(number)
+                self.assertLess(np.abs(np.asarray(moving.convert("RGB"), int) - frame).max(), 8)
+                self.assertEqual(moving.info["duration"], 50)
+
     def test_gif_keeps_every_frame_of_a_still_clip(self):
         for numbers in ([3] * 8, [0, 0, 5, 5, 5, 1]):
             with self.subTest(numbers=numbers):

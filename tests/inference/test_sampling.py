@@ -21,6 +21,18 @@ class SamplingTest(tf.test.TestCase):
         self.assertAllClose(few["clip"], expected["clip"][:2])
         self.assertNotAllClose(next(sampling.generate(model, num_clips=2, seed=6))["clip"], few["clip"])
 
+    def test_a_walk_passes_each_latent_on_great_circles_and_its_time_runs_to_and_fro(self):
+        model = tiny.shaken("vgan")
+        frames = np.stack(list(sampling.walk(model, num_clips=3, seed=5, steps=4)))
+        self.assertLen(frames, 12)
+        clips = model(vgan.latents(5, 3))["clip"].numpy()
+        for number, time in ((0, 0), (1, 2), (2, 2)):  # frames 0, 4 and 8 of times 0 1 2 3 2 1 0 1 2 3 2 1
+            self.assertAllClose(frames[4 * number], clips[number, time], atol=1e-5)
+        # Worked by hand: between perpendicular latents of lengths 2 and 2, thirds of the way are 30 degrees apart.
+        start, end = np.float32([2, 0]), np.float32([0, 2])
+        expected = [[2, 0], [2 * np.cos(np.pi / 6), 1], [1, 2 * np.cos(np.pi / 6)]]
+        self.assertAllClose(sampling.great_circle(start, end, 3), expected)
+
     def test_batch_statistics_alone_make_a_clip_depend_on_its_neighbours(self):
         model = tiny.shaken("vgan_conditional")
         frames = tiny.clips("vgan_conditional", 3)[:, 0]

@@ -26,6 +26,16 @@ def squash(size: int) -> Fit:
     return lambda width, height: (size, size)  # noqa: ARG005
 
 
+def at_most(longest: int) -> Fit:
+    """Scales pictures down, in their shape, whose longer side is over `longest` pixels."""
+
+    def fit(width: int, height: int) -> tuple[int, int]:
+        scale = min(1.0, longest / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    return fit
+
+
 def short_side(size: int) -> Fit:
     """Scales to a short side of `size` pixels and keeps the shape, as Video-GAN's data are before they are cropped."""
 

@@ -1,4 +1,4 @@
-"""Reads videos and writes clips as GIF or MP4, by PyAV and Pillow. Frames are uint8 RGB."""
+"""Reads videos and writes clips, by PyAV and Pillow. Frames are uint8 RGB."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from PIL import GifImagePlugin, Image
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import atomic, optional, paths
-from tfvideogan.files.pictures import Fit, check_pixels
+from tfvideogan.files.pictures import Fit, StripEncoding, check_pixels, encode_strip
 
-CLIP_SUFFIXES = (".gif", ".mp4")
 _TEXT_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg takes any text for one of these.
 _POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp"}  # These are texts that name other files anywhere.
 _ONLY_FILES = {"protocol_whitelist": "file"}  # Nothing that a file names is fetched from a network.
@@ -67,9 +66,11 @@ def _declared_frames(container: av.container.InputContainer, stream: av.VideoStr
 
 
 def write_clip(path: str | Path, frames: np.ndarray, fps: int = 12) -> None:
-    """Writes frames uint8 [T, H, W, 3] as a GIF or an MP4, by the suffix of `path`, completely or not at all."""
-    encode = encode_gif if Path(path).suffix.lower() == ".gif" else _encode_mp4
-    atomic.write_bytes(path, encode(frames, fps))
+    """Writes frames uint8 [T, H, W, 3], completely or not at all, in the format of the suffix of `path`.
+
+    A `.png` is a film-strip, the frames below each other, and an `.npy` the array itself.
+    """
+    atomic.write_bytes(path, _ENCODERS[Path(path).suffix.lower()](frames, fps))
 
 
 def encode_gif(frames: np.ndarray, fps: int = 12) -> bytes:
@@ -98,6 +99,24 @@ def encode_summary(frames: np.ndarray, gif: bytes) -> bytes:
     return encoded[:colours] + b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" + encoded[colours:]  # loops
 
 
+def _encode_webp(frames: np.ndarray, fps: int) -> bytes:
+    """Encodes frames as a looping WebP."""
+    buffer, (first, *others) = io.BytesIO(), map(Image.fromarray, frames)
+    timing = {"duration": round(1000 / fps), "loop": 0}
+    first.save(buffer, "WEBP", save_all=True, append_images=others, quality=90, method=4, **timing)
+    return buffer.getvalue()
+
+
+def _encode_png(frames: np.ndarray, fps: int) -> bytes:  # noqa: ARG001 - a film-strip has no rate
+    return encode_strip(frames, StripEncoding("png"))
+
+
+def _encode_npy(frames: np.ndarray, fps: int) -> bytes:  # noqa: ARG001 - nor has an array
+    buffer = io.BytesIO()
+    np.save(buffer, frames)
+    return buffer.getvalue()
+
+
 def _encode_mp4(frames: np.ndarray, fps: int) -> bytes:
     """Encodes frames as H.264. Most players want even sides, so an odd side is padded by repeating its last line."""
     frames = np.pad(frames, [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)], mode="edge")
@@ -110,3 +129,7 @@ def _encode_mp4(frames: np.ndarray, fps: int) -> bytes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     return buffer.getvalue()
+
+
+_ENCODERS = {".gif": encode_gif, ".mp4": _encode_mp4, ".webp": _encode_webp, ".png": _encode_png, ".npy": _encode_npy}
+CLIP_SUFFIXES = tuple(_ENCODERS)
