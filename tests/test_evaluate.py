@@ -10,6 +10,7 @@ from tests.helpers import tiny
 from tests.helpers.made_files import numbered, write_dataset
 from tfvideogan import evaluate
 from tfvideogan.config import UsageError
+from tfvideogan.data import sources
 
 
 class DataTest(tf.test.TestCase):
@@ -30,9 +31,10 @@ class DataTest(tf.test.TestCase):
             ("/no/such/folder", "/no/such/folder"),
         ):
             with self.subTest(data):
-                self.assertEqual(evaluate.held_out(data), expected)
-        with self.assertRaisesRegex(UsageError, "--data"):
-            evaluate.held_out("synthetic:sky,synthetic:sprites")
+                self.assertEqual(sources.held_out(data), expected)
+        config = tiny.config("vgan", data="synthetic:sky,synthetic:sprites")
+        with self.assertRaisesRegex(UsageError, "several sources: name one to score it on with --data"):
+            evaluate.open_data(config, None, 8)
 
     def test_data_are_described_by_where_they_come_from(self):
         folder = self.dataset("train", "test")

@@ -118,6 +118,17 @@ class DataConfig:
     )
 
 
+# What --eval_every measures, and of which models.
+METRICS: dict[str, tuple[str, ...]] = {
+    "psnr": ("mdgan", "vgan_conditional"),
+    "ssim": ("mdgan", "vgan_conditional"),
+    "mse": ("mdgan", "vgan_conditional"),
+    "motion": MODELS,
+    "flicker": ("vgan", "vgan_one_stream"),
+    "mask_iou": ("vgan",),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """How long a run trains, by which optimizers, on which devices, and what it writes meanwhile."""
@@ -175,6 +186,16 @@ class TrainConfig:
     keep: int = flag(3, "how many checkpoints of each stage are kept", low=1)
     sample_every: int = flag(500, "steps between moving-picture samples", low=1)
     log_every: int = flag(20, "steps between logged losses", low=1)
+    eval_every: int = flag(
+        0, "ours: steps between scores on held-out clips, the test split of --data, 0 for none; also when a stage ends"
+    )
+    eval_clips: int = flag(32, "how many clips that are", low=1)
+    keep_best: str = flag(
+        "none",
+        "ours: keep the step with the best score of --eval_every in RUN_DIR/best, which commands take as a --run_dir; "
+        "motion is best at 1",
+        choices=("none", *METRICS),
+    )
     log_gradient_norms: bool = flag(
         False, "log the gradient of each of the generator's terms for the generated clips, by its norm; costs time"
     )
@@ -263,6 +284,7 @@ class Config:
         _check_warm_up(self.train)
         if self.train.ema_warmup and not self.train.ema:
             raise UsageError(f"--ema_warmup has no meaning without --ema. Received: {self.train.ema_warmup!r}")
+        _check_best(model.model, self.train)
 
 
 def fields() -> list[dataclasses.Field]:
@@ -301,6 +323,18 @@ def _check_warm_up(train: TrainConfig) -> None:
         for what, steps in players.items():
             if 0 < steps <= train.warmup_steps:
                 raise UsageError(f"--warmup_steps must be less than {what}, {steps}. Received: {train.warmup_steps!r}")
+
+
+def _check_best(model: str, train: TrainConfig) -> None:
+    """Raises UsageError for a best step by what is not measured."""
+    if train.keep_best == "none":
+        return
+    if not train.eval_every:
+        raise UsageError(f"--keep_best has no meaning without --eval_every. Received: {train.keep_best!r}")
+    measured = [metric for metric, models in METRICS.items() if model in models]
+    if train.keep_best not in measured:
+        raise UsageError(f"--keep_best must be one of {', '.join(measured)} for --model={model}. "
+                         f"Received: {train.keep_best!r}")  # fmt: skip
 
 
 def _is_power_of_two(value: Any) -> bool:

@@ -75,15 +75,17 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
 
     Args:
         config: the options of the run.
-        data: the value of `--data`; None for the run's own data, as `held_out` names them.
+        data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
         num_clips: no more clips of a folder are decoded than this.
 
     Raises:
         UsageError: there is no such data, or nothing in it is usable.
     """
-    from tfvideogan.data.sources import Records, open_source
+    from tfvideogan.data.sources import Records, held_out, open_source, split_names
 
     trained_on, frame_size, num_frames = config.data.data, config.model.frame_size, config.model.num_frames
+    if data is None and len(split_names(trained_on)) > 1:
+        raise UsageError("the run was trained on several sources: name one to score it on with --data")
     name = held_out(trained_on) if data is None else data
     try:
         source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips)
@@ -101,25 +103,6 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
         "num_frames": num_frames,
         "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
     }
-
-
-def held_out(data: str) -> str:
-    """The test split of data that a run was trained on, or the same data if they have none.
-
-    Raises:
-        UsageError: the data are several sources.
-    """
-    from tfvideogan.data import records
-    from tfvideogan.data.sources import split_names
-    from tfvideogan.files import paths
-
-    (data, _), *others = split_names(data)
-    if others:
-        raise UsageError("the run was trained on several sources: name one to score it on with --data")
-    if data.startswith("synthetic:"):
-        return f"{data}:test" if data.count(":") == 1 else data
-    has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
-    return f"{data.rstrip('/')}/test" if has_split else data
 
 
 def without_nan(value: Any) -> Any:

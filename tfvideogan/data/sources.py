@@ -111,6 +111,15 @@ def split_names(data: str) -> list[tuple[str, float]]:
     return weights
 
 
+def held_out(data: str) -> str:
+    """The test split of the source that a run was trained on, or the same source if it has none."""
+    ((data, _),) = split_names(data)
+    if data.startswith("synthetic:"):
+        return f"{data}:test" if data.count(":") == 1 else data
+    has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
+    return f"{data.rstrip('/')}/test" if has_split else data
+
+
 def absolute(data: str) -> str:
     """The value of `--data` with the sources in it named so that they are found from any directory."""
     if not paths.is_remote(data) and Path(data).expanduser().exists():

@@ -14,15 +14,19 @@ from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.generative import Inputs, Tensors
 
 BATCH_SIZE = 8
+Forward = Callable[[Inputs], Tensors]
 
 
-def generate(model: AdversarialModel, num_clips: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+def generate(
+    model: AdversarialModel, num_clips: int, seed: int, forward: Forward | None = None
+) -> Iterator[dict[str, np.ndarray]]:
     """The outputs of a generator for `num_clips` latents, in dicts of up to BATCH_SIZE clips each.
 
     Arrays are [n, T, H, W, C] in [-1, 1], masks in [0, 1]. Clip i depends on (seed, i) only.
     """
     latents = vgan.latents(seed, num_clips)
-    return sample(model, (latents[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE)))
+    batches = (latents[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE))
+    return sample(model, batches, forward=forward)
 
 
 def walk(model: AdversarialModel, num_clips: int, seed: int, steps: int) -> Iterator[np.ndarray]:
@@ -65,20 +69,24 @@ def first_frames(model: AdversarialModel, real: np.ndarray) -> np.ndarray | tupl
 
 
 def sample(
-    model: AdversarialModel, batches: Iterable[Inputs], batch_statistics: bool = False
+    model: AdversarialModel,
+    batches: Iterable[Inputs],
+    batch_statistics: bool = False,
+    forward: Forward | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The outputs of a model, a dict for each batch of what it is called on (`sampling_inputs`).
 
     Args:
+        forward: a `forward_pass` of the model, which whoever samples often makes once.
         batch_statistics: batch normalisation works in training mode, as in the test script of
             MD-GAN's authors. A clip then depends on its neighbours in the batch.
     """
-    forward = forward_pass(model, batch_statistics)
+    forward = forward or forward_pass(model, batch_statistics)
     for batch in batches:
         yield {name: value.numpy() for name, value in forward(batch).items()}
 
 
-def forward_pass(model: AdversarialModel, batch_statistics: bool = False) -> Callable[[tf.Tensor], Tensors]:
+def forward_pass(model: AdversarialModel, batch_statistics: bool = False) -> Forward:
     """The model as a graph for any batch size, compiled by XLA if the model was compiled for training with it."""
     return tf.function(
         lambda batch: model(batch, training=batch_statistics), reduce_retracing=True, jit_compile=model.xla_samples

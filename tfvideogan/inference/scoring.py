@@ -41,6 +41,7 @@ GENERATION_PROTOCOL = {
 }
 
 Scores = dict[str, dict[str, float]]
+Real = tuple[np.ndarray, np.ndarray | None]  # clips [n, T, H, W, 3] in [-1, 1]; what truly moves in them, if known
 
 
 def score_predictions(
@@ -59,13 +60,22 @@ def score_predictions(
         {"protocol": PREDICTION_PROTOCOL, "scores": {"persistence": {...}, "stage_1": {...}, ...}}. A score that
         no clip has is NaN. Of a model that takes wind, the protocol has `wind`, and the scores have `moved_frame`.
     """
+    real = real_batches(model, source, count, batch_size)
+    protocol = PREDICTION_PROTOCOL | ({"wind": WIND_GIVEN} if model.takes_wind else {})
+    return {"protocol": protocol, "scores": scores_of_predictions(model, real, batch_statistics)}
+
+
+def scores_of_predictions(
+    model: AdversarialModel,
+    batches: Iterable[Real],
+    batch_statistics: bool = False,
+    forward: sampling.Forward | None = None,
+) -> Scores:
+    """The scores of `score_predictions` on batches of `real_batches`; `forward` as for `sampling.sample`."""
     parts = []
-    batches, others = itertools.tee(
-        (first, real, sampling.first_frames(model, real))
-        for first, real in _real_batches(model, source, count, batch_size)
-    )
-    sampled = sampling.sample(model, (inputs for *_, inputs in others), batch_statistics)
-    for (first, real, inputs), outputs in zip(batches, sampled, strict=True):
+    batches, others = itertools.tee((real, masks, sampling.first_frames(model, real)) for real, masks in batches)
+    sampled = sampling.sample(model, (inputs for *_, inputs in others), batch_statistics, forward)
+    for (real, masks, inputs), outputs in zip(batches, sampled, strict=True):
         predictions = {"persistence": clip_values.persistence(real)}
         if model.takes_wind:
             predictions["moved_frame"] = drifting_clip(*inputs, model.num_frames)
@@ -74,15 +84,13 @@ def score_predictions(
         else:
             predictions["stage_1"] = outputs["clip"]
         scores = {name: _prediction_scores(predicted, real) for name, predicted in predictions.items()}
-        if "mask" in outputs and _knows_masks(source):
-            truth = _true_masks(source, first, len(real))
-            scores["stage_1"]["mask_iou_truth"] = separation.mask_iou(outputs["mask"][..., 0], truth)
+        if "mask" in outputs and masks is not None:
+            scores["stage_1"]["mask_iou_truth"] = separation.mask_iou(outputs["mask"][..., 0], masks)
         parts.append((len(real), scores))
     scores = _mean(parts)
     for score in scores.values():
         score["motion_ratio"] = motion.ratio(score.pop("generated_motion"), score.pop("real_motion"))
-    protocol = PREDICTION_PROTOCOL | ({"wind": WIND_GIVEN} if model.takes_wind else {})
-    return {"protocol": protocol, "scores": scores}
+    return scores
 
 
 def score_generation(model: AdversarialModel, source: ClipSource, count: int, seed: int) -> dict[str, Any]:
@@ -92,16 +100,32 @@ def score_generation(model: AdversarialModel, source: ClipSource, count: int, se
         {"protocol": GENERATION_PROTOCOL, "scores": {"generated": {...}, "real": {...}}}. A score that no clip has
         is NaN.
     """
+    real = scores_of_real(real_batches(model, source, count))
+    generated = scores_of_generation(model, count, seed, real)
+    return {"protocol": GENERATION_PROTOCOL, "scores": {"generated": generated, "real": real}}
+
+
+def scores_of_real(batches: Iterable[Real]) -> dict[str, float]:
+    """What moves and flickers in real clips, and how far the rule for it can be trusted where the truth is known."""
     parts = []
-    for first, clips in _real_batches(model, source, count):
+    for clips, masks in batches:
         scores = _generation_scores(clips)
-        if _knows_masks(source):  # This shows how far the rule for what moves can be trusted.
-            truth = _true_masks(source, first, len(clips))
-            scores["mask_iou_truth"] = separation.mask_iou(truth, separation.moving_region(clips))
+        if masks is not None:
+            scores["mask_iou_truth"] = separation.mask_iou(masks, separation.moving_region(clips))
         parts.append((len(clips), {"real": scores}))
-    real = _mean(parts)["real"]
+    return _mean(parts)["real"]
+
+
+def scores_of_generation(
+    model: AdversarialModel,
+    count: int,
+    seed: int,
+    real: dict[str, float],
+    forward: sampling.Forward | None = None,
+) -> dict[str, float]:
+    """The scores of `count` clips from noise beside those of real clips; `forward` as for `sampling.sample`."""
     parts = []
-    for outputs in sampling.generate(model, count, seed):
+    for outputs in sampling.generate(model, count, seed, forward):
         scores = _generation_scores(outputs["clip"])
         if "mask" in outputs:
             mask = outputs["mask"][..., 0]
@@ -110,7 +134,7 @@ def score_generation(model: AdversarialModel, source: ClipSource, count: int, se
         parts.append((len(outputs["clip"]), {"generated": scores}))
     generated = _mean(parts)["generated"]
     generated["motion_ratio"] = motion.ratio(generated["mean_frame_difference"], real["mean_frame_difference"])
-    return {"protocol": GENERATION_PROTOCOL, "scores": {"generated": generated, "real": real}}
+    return generated
 
 
 def _prediction_scores(predicted: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -142,12 +166,14 @@ def _true_masks(source: Indexed, first: int, count: int) -> np.ndarray:
     return np.stack([source.clips.clip_and_mask(index)[1] for index in range(first, first + count)])
 
 
-def _real_batches(
+def real_batches(
     model: AdversarialModel, source: ClipSource, count: int, batch_size: int = sampling.BATCH_SIZE
-) -> Iterable[tuple[int, np.ndarray]]:
-    """For each batch, the number of its first clip, and its clips [n, T, H, W, 3] in [-1, 1]."""
+) -> Iterable[Real]:
+    """The first `count` clips of a source in batches, each with what truly moves in it if the source knows."""
     batches = pipeline.evaluation_batches(source, model.num_frames, batch_size, count).as_numpy_iterator()
-    return ((index * batch_size, clips) for index, clips in enumerate(batches))
+    for index, clips in enumerate(batches):
+        known = _knows_masks(source)
+        yield clips, _true_masks(source, index * batch_size, len(clips)) if known else None
 
 
 def _mean(parts: Iterable[tuple[int, Scores]]) -> Scores:

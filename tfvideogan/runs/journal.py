@@ -1,6 +1,7 @@
 """What a training writes for its reader: a JSON line and TensorBoard scalars a logged step, moving-picture samples.
 
     log.jsonl                       {"stage": 1, "step": 20, "time": ..., "d_loss": ..., ...}
+                                    {"stage": 1, "step": 500, "time": ..., "held_out": {"psnr": ...}, ...}
     samples/stage1-step00000500.gif
     tensorboard/stage1/
 
@@ -12,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -89,7 +92,29 @@ class Journal:
         line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | losses | rest
         with tolerated(LOG):
             _append(self._folder / LOG, json.dumps(line) + "\n")
-        scalars = {f"losses/{name}": value for name, value in losses.items()} | rest
+        self._write_scalars(step, {f"losses/{name}": value for name, value in losses.items()} | rest)
+
+    def write_scores(self, step: int, scores: dict[str, float], beside: dict[str, float], **clips: str | int) -> None:
+        """A line, and scalars, of scores on held-out clips.
+
+        Args:
+            beside: the same scores of what they are compared with.
+            clips: which clips, and how many.
+        """
+        what = clips | {"held_out": _finite(scores), "beside": _finite(beside)}
+        line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | what
+        with tolerated(LOG):
+            _append(self._folder / LOG, json.dumps(line) + "\n")
+        self._write_scalars(step, {f"held_out/{name}": value for name, value in scores.items()})
+
+    def scores(self) -> list[dict[str, Any]]:
+        """The lines of `write_scores` of this stage so far."""
+        with tolerated(LOG):
+            lines = map(json.loads, (self._folder / LOG).read_text().splitlines())
+            return [line for line in lines if "held_out" in line and line["stage"] == self._stage]
+        return []
+
+    def _write_scalars(self, step: int, scalars: dict[str, float | None]) -> None:
         # TensorFlow keeps a tensor for each of Python's numbers for good, 4 KB a step in all; not for NumPy's.
         with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
             for name, value in scalars.items():
@@ -114,6 +139,11 @@ def tolerated(what: str) -> Iterator[None]:
         yield
     except (OSError, tf.errors.OpError) as error:
         logger.error("%s could not be written, the run goes on: %s", what, paths.first_line(error))
+
+
+def _finite(scores: dict[str, float]) -> dict[str, float | None]:
+    """The scores with None for those that no clip has, as JSON has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _append(log: paths.Path, line: str) -> None:

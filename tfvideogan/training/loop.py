@@ -15,6 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfvideogan.config import Config, UsageError
+from tfvideogan.files import pictures
 from tfvideogan.models import registry
 from tfvideogan.runs import lock
 from tfvideogan.runs.journal import Journal, tolerated
@@ -25,6 +26,7 @@ from tfvideogan.training.runtime import open_runtime
 from tfvideogan.training.samples import Samples
 from tfvideogan.training.signals import StopSignals
 from tfvideogan.training.stage import Stage
+from tfvideogan.training.validation import Best, Validation
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +110,9 @@ class StageLoop:
         self.samples = Samples(stage.model, stage.sources[0].source, self.options.seed)
         first_batches = assembly.batches(stage.config, stage.sources, self.options.seed)
         self.statistics = estimation.BatchStatistics(stage.model, first_batches)
+        if self.options.eval_every and self.is_chief:
+            self.validation = Validation(stage.config, stage.model)
+            self.best = Best(stage.folder, stage.config)
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
@@ -160,7 +165,7 @@ class StageLoop:
                 if stop and not skipped:
                     return self._save_and_stop()
                 if self.is_chief:
-                    self._write_sample_and_checkpoint(save_is_due and not skipped)
+                    self._write_what_is_due(save_is_due and not skipped)
                 save_is_due &= bool(skipped)  # A save that is due waits for a step that is finite.
         return 0
 
@@ -179,8 +184,13 @@ class StageLoop:
 
     def _is_due(self) -> bool:
         """Whether the stage ends, logs or shows a sample at the present step."""
-        step = self.stage.step
-        return step == self.stage.steps or 0 in (step % self.options.log_every, step % self.options.sample_every)
+        step, options = self.stage.step, self.options
+        return step == self.stage.steps or self._scores_are_due() or 0 in (
+            step % options.log_every, step % options.sample_every
+        )  # fmt: skip
+
+    def _scores_are_due(self) -> bool:
+        return bool(self.options.eval_every) and self.stage.step % self.options.eval_every == 0
 
     def _go_back(self) -> bool:
         """Takes the stage back to its last good checkpoint; says whether the run may go on from there."""
@@ -211,17 +221,31 @@ class StageLoop:
             stage.save()
         return 128 + number
 
-    def _write_sample_and_checkpoint(self, save: bool) -> None:
-        """Writes a sample where one is due, and a checkpoint if `save`."""
+    def _write_what_is_due(self, save: bool) -> None:
+        """Writes a sample and scores where they are due, and a checkpoint if `save`."""
         stage = self.stage
-        sample = stage.step % self.options.sample_every == 0
-        if (sample or save) and self.options.ema:
+        sample, scores = stage.step % self.options.sample_every == 0, self._scores_are_due()
+        if (sample or scores or save) and self.options.ema:
             self.statistics.estimate_for_average()
         if sample:
             self.journal.write_sample(stage.step, self.samples.picture())
+        if scores:
+            self._write_scores()
         if save:
             with tolerated(f"the checkpoint of step {stage.step}"):
                 stage.save()
+
+    def _write_scores(self) -> None:
+        """Scores the stage on held-out clips, draws the curves anew, and keeps the step if it is the best."""
+        stage = self.stage
+        scores, beside = self.validation.scores()
+        clips = {"data": self.validation.data, "num_clips": self.validation.num_clips}
+        self.journal.write_scores(stage.step, scores, beside, **clips)
+        with tolerated("the curves"):
+            picture = self.validation.curves(self.journal.scores())
+            pictures.write_image(stage.folder.path / f"curves-stage{stage.number}.png", picture)
+        if self.options.keep_best != "none":
+            self.best.offer(stage.number, stage.step, scores, stage.model)
 
     def _finish(self) -> None:
         """Estimates the statistics for inference, then writes the last sample and checkpoint."""
@@ -231,6 +255,8 @@ class StageLoop:
         )
         self.statistics.estimate_final()
         self.journal.write_sample(stage.step, self.samples.picture())
+        if self.options.eval_every:
+            self._write_scores()
         stage.save()
 
     def _log_if_due(self, bar: tqdm) -> None:

@@ -1,0 +1,65 @@
+"""Curves as a picture: a panel for each figure, drawn by Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Points = Sequence[tuple[float, float]]
+
+_WIDTH, _HEIGHT = 480, 220  # of a panel, pixels
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 30, 34
+_COLOURS = ((200, 60, 40), (30, 90, 180), (60, 140, 60), (130, 90, 160))
+_GREY, _BLACK = (205, 205, 205), (40, 40, 40)
+
+
+def picture(panels: Mapping[str, Mapping[str, Points]], columns: int = 2) -> np.ndarray:
+    """Panels by their titles, of curves by their names, each of points (x, y) in the order of x: uint8 [H, W, 3].
+
+    Points whose y is not finite are left out.
+    """
+    drawn = [_panel(title, curves) for title, curves in panels.items()]
+    drawn += [Image.new("RGB", (_WIDTH, _HEIGHT), "white")] * (-len(drawn) % columns)
+    rows = [
+        np.concatenate(list(map(np.asarray, drawn[i : i + columns])), axis=1) for i in range(0, len(drawn), columns)
+    ]
+    return np.concatenate(rows)
+
+
+def _panel(title: str, curves: Mapping[str, Points]) -> Image.Image:
+    finite = {name: [(x, y) for x, y in points if np.isfinite(y)] for name, points in curves.items()}
+    points = [point for of_curve in finite.values() for point in of_curve]
+    image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
+    draw.text((_LEFT, 8), title, _BLACK, font)
+    if not points:
+        return image
+    (low_x, high_x), (low_y, high_y) = (_range([point[axis] for point in points]) for axis in (0, 1))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, up = (x - low_x) / (high_x - low_x), (y - low_y) / (high_y - low_y)
+        return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
+
+    for value in np.linspace(low_y, high_y, 4):
+        start, end = place(low_x, value), place(high_x, value)
+        draw.line([start, end], _GREY)
+        draw.text((start[0] - 6, start[1]), f"{value:.4g}", _BLACK, font, anchor="rm")
+    for value in (low_x, (low_x + high_x) / 2, high_x):
+        draw.text((place(value, low_y)[0], _HEIGHT - _BOTTOM + 8), f"{value:.6g}", _BLACK, font, anchor="ma")
+    right = _WIDTH - _RIGHT
+    for (name, of_curve), colour in reversed(list(zip(finite.items(), _COLOURS, strict=False))):
+        at = [place(*point) for point in of_curve]
+        draw.line(at, colour, 2)
+        for x, y in at if len(at) < 40 else []:
+            draw.ellipse([x - 2, y - 2, x + 2, y + 2], colour)
+        draw.text((right, 8), name, colour, font, anchor="ra")
+        right -= draw.textlength(name, font) + 14
+    return image
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the largest, a little apart if they are one."""
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

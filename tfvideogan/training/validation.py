@@ -1,0 +1,112 @@
+"""Scores on held-out clips while a run trains, and its best step, kept in a run folder of its own (ours).
+
+    RUN/curves-stage1.png    the scores over the steps, beside those of copying the first frame, or of real clips
+    RUN/best/                what sampling needs of the best step of each stage; best.json tells its score
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any
+
+import numpy as np
+
+from tfvideogan.config import Config, UsageError
+from tfvideogan.data.sources import held_out, open_source, split_names
+from tfvideogan.files import atomic, paths
+from tfvideogan.inference import curves, sampling, scoring
+from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.runs import state
+from tfvideogan.runs.journal import tolerated
+from tfvideogan.runs.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+BEST = "best"
+_SHORT = {"psnr_db": "psnr", "motion_ratio": "motion"}
+_LARGER_IS_BETTER = ("psnr", "ssim", "mask_iou")
+
+
+class Validation:
+    """The scores of a stage's model on clips that it is not trained on, the same ones each time.
+
+    Raises:
+        UsageError: the held-out clips cannot be read, or the run has several sources.
+    """
+
+    def __init__(self, config: Config, model: AdversarialModel):
+        if len(split_names(config.data.data)) > 1:
+            raise UsageError(f"--eval_every needs one source of clips. Received: --data={config.data.data}")
+        self.data, size = held_out(config.data.data), (config.model.frame_size, config.model.num_frames)
+        if self.data == config.data.data:
+            logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
+        source = open_source(self.data, *size, config.train.seed, max_clips=config.train.eval_clips)
+        self.num_clips = min(config.train.eval_clips, len(source))
+        self._model, self._seed = model, config.train.seed
+        self._real = list(scoring.real_batches(model, source, self.num_clips))
+        self._forward = sampling.forward_pass(model)
+        self._beside = None if model.predicts else scoring.scores_of_real(self._real)
+
+    def scores(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The scores of the model's own stage, and those of copying the first frame, or of real clips."""
+        if self._beside is None:
+            scores = scoring.scores_of_predictions(self._model, self._real, forward=self._forward)
+            return _short(scores[f"stage_{self._model.stage}"]), _short(scores["persistence"])
+        made = scoring.scores_of_generation(self._model, self.num_clips, self._seed, self._beside, self._forward)
+        return _short(made), _short(self._beside)
+
+    def curves(self, lines: list[dict[str, Any]]) -> np.ndarray:
+        """A picture uint8 [H, W, 3] of the scores that a journal's lines tell, over the steps."""
+        beside = "copying" if self._model.predicts else "real clips"
+        panels = {
+            name: {
+                "held out": [(line["step"], _number(line["held_out"][name])) for line in lines],
+                beside: [(line["step"], _number(line["beside"].get(name))) for line in lines],
+            }
+            for name in lines[-1]["held_out"]
+        }
+        return curves.picture({f"stage {self._model.stage}: {name}": panel for name, panel in panels.items()})
+
+
+class Best:
+    """The best step of each stage by one metric, in `RUN/best`, which all commands take as a `--run_dir`."""
+
+    def __init__(self, folder: RunFolder, config: Config):
+        self._folder, self._config, self._metric = RunFolder(folder.path / BEST), config, config.train.keep_best
+
+    def offer(self, stage: int, step: int, scores: dict[str, float], model: AdversarialModel) -> None:
+        """Keeps a step if it is better than the one that is kept."""
+        value, file = scores[self._metric], self._folder.path / f"{BEST}.json"
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        before = kept.get(str(stage))
+        same = before and before["metric"] == self._metric
+        if _badness(self._metric, value) >= (_badness(self._metric, before["value"]) if same else math.inf):
+            return
+        with tolerated(f"the best step, {step},"):
+            self._folder.write_config(self._config)
+            self._folder.save(stage, step, state.for_sampling(model), keep=1)
+            for other in self._folder.list():
+                if other.stage == stage and other.step > step:  # It was the best by another metric.
+                    paths.remove_folder(other.path)
+            kept[str(stage)] = {"step": step, "metric": self._metric, "value": value}
+            atomic.write_bytes(file, (json.dumps(kept, indent=2) + "\n").encode())
+            logger.info("stage %d, step %d: the best so far, %s %.4g", stage, step, self._metric, value)
+
+
+def _badness(metric: str, value: float) -> float:
+    """What is less for a better score: motion is best at 1, and a score that is no number is the worst."""
+    if math.isnan(value) or (metric == "motion" and value <= 0):
+        return math.inf
+    if metric == "motion":
+        return abs(math.log(value))
+    return -value if metric in _LARGER_IS_BETTER else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _short(scores: dict[str, float]) -> dict[str, float]:
+    return {_SHORT.get(name, name): value for name, value in scores.items()}
