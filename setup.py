@@ -70,6 +70,7 @@ setup(
     ],
     extras_require={
         "data": DATA,
+        "heic": ["pillow-heif>=1.1"],  # photos of iPhones
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
         "bench": ["torch>=2.6"],  # --others of both benchmarks compares with it

@@ -7,6 +7,7 @@ python -m tfvideogan.predict --weights=mdgan-skies-64 --image=photos --output=cl
 from __future__ import annotations
 
 import itertools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def main() -> None:
     for image, output in jobs:
         with cli.naming("image"):
             picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
+        if (pages := pictures.count_pages(image)) > 1:
+            logging.getLogger("tfvideogan").warning("%s has %d pages: the first is taken", image, pages)
         clip = animator.longer(picture, wind, max(count, 1))
         videos.write_clip(output, enlarge(clip, args.scale), args.fps)
     if args.sheet:

@@ -1,6 +1,7 @@
 """Videos and clips on disk, through the real FFmpeg and Pillow."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -104,6 +105,100 @@ class ReadTest(tf.test.TestCase):
         path.write_bytes(content[:matrix] + turned + content[matrix + 36 :])
         for frame in videos.read_video(path, pictures.squash(32)):
             self.assertAllClose([frame[:14].mean(), frame[18:].mean()], [255, 0], atol=3)  # white on top
+
+    def test_all_eight_ways_that_a_display_matrix_turns_and_mirrors(self):
+        """The matrix maps a pixel (x, y) to (a x + c y, b x + d y); four grey corners tell where each one went."""
+        frames = np.zeros([2, 32, 48, 3], np.uint8)
+        frames[:, :16, :24], frames[:, :16, 24:], frames[:, 16:, :24] = 60, 120, 180
+        corners = {(-1, -1): 60, (1, -1): 120, (-1, 1): 180, (1, 1): 0}  # by the signs of x and y, from the middle
+        path = made_files.write_video(self.folder / "phone.mp4", frames)
+        content = path.read_bytes()
+        place, one = content.index(b"tkhd") + 44, 1 << 16
+        for a, b, c, d in ((1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1),
+                           (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, 1, 0), (0, -1, -1, 0)):  # fmt: skip
+            matrix = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+            path.write_bytes(content[:place] + matrix + content[place + 36 :])
+            shown = next(videos.read_video(path, lambda width, height: (width, height))).astype(int)
+            self.assertEqual(shown.shape, (32, 48, 3) if a else (48, 32, 3))
+            for (x, y), level in corners.items():
+                across, down = a * x + c * y, b * x + d * y
+                found = shown[4 if down < 0 else -5, 4 if across < 0 else -5].mean()
+                self.assertNear(found, level, 4, f"matrix {a, b, c, d}, corner {x, y}")
+
+    def test_pixels_that_are_not_square_are_drawn_as_they_are_shown(self):
+        y, x = np.mgrid[:64, :80]
+        disc = np.uint8(255 * (((x - 40) * 1.6) ** 2 + (y - 32) ** 2 < 24**2))
+        path = self.folder / "wide.mp4"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("libx264", rate=25, options={"crf": "5"})
+            stream.height, stream.width, stream.pix_fmt = 64, 80, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(8, 5)
+            for _ in range(3):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(np.repeat(disc[..., None], 3, -1), format="rgb24")))
+            out.mux(stream.encode())
+        shown = next(videos.read_video(path, pictures.short_side(64)))
+        self.assertEqual(shown.shape, (64, 128, 3))
+        bright = shown[..., 0] > 128
+        self.assertNear(bright.any(0).sum(), bright.any(1).sum(), 3)  # a circle
+
+    def test_what_is_transparent_lies_on_paper(self):
+        """Under transparent pixels there is red, which nobody is meant to see."""
+        colours = np.zeros([8, 8, 4], np.uint8)
+        colours[:, :4] = 255, 0, 0, 0
+        colours[:, 4:] = 0, 0, 200, 255
+        path = self.folder / "alpha.mov"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("png", rate=10)
+            stream.height, stream.width, stream.pix_fmt = 8, 8, "rgba"
+            for _ in range(2):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(colours, format="rgba")))
+            out.mux(stream.encode())
+        Image.fromarray(colours).save(
+            self.folder / "alpha.gif", save_all=True, append_images=[Image.fromarray(colours)]
+        )
+        for name in ("alpha.mov", "alpha.gif"):
+            frame = next(videos.read_video(self.folder / name, pictures.squash(8)))
+            self.assertAllClose(frame[:, :3].astype(int), np.full([8, 3, 3], 255), atol=2, msg=name)
+            self.assertAllClose(frame[:, 5:].astype(int), np.broadcast_to([0, 0, 200], [8, 3, 3]), atol=4, msg=name)
+
+    def test_an_attached_cover_is_not_the_video(self):
+        path = self.folder / "cover.mp4"
+        with av.open(str(path), "w") as out:
+            cover = out.add_stream("png", rate=1)
+            cover.height, cover.width, cover.pix_fmt = 16, 16, "rgb24"
+            cover.disposition = av.stream.Disposition.attached_pic
+            stream = out.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+            out.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros([16, 16, 3], np.uint8), format="rgb24")))
+            for _ in range(5):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(np.full([32, 32, 3], 200, np.uint8), format="rgb24")))
+            out.mux(stream.encode())
+        frames = list(videos.read_video(path, pictures.squash(16)))
+        self.assertLen(frames, 5)
+        self.assertAllClose(frames[0].astype(int), np.full([16, 16, 3], 200), atol=4)
+
+    def test_interlaced_frames_become_whole_ones(self):
+        """The lines of each frame are of two moments, between which a bar has moved by eight pixels."""
+        path = self.folder / "tv.mp4"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream(
+                "libx264", rate=25, options={"crf": "1", "flags": "+ildct+ilme", "x264opts": "tff=1"}
+            )
+            stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
+            for number in range(6):
+                frame = np.zeros([64, 64, 3], np.uint8)
+                for field in (0, 1):
+                    place = 4 + 8 * (2 * number + field) % 56
+                    frame[field::2, place : place + 8] = 240
+                shown = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p")
+                out.mux(stream.encode(shown))
+            out.mux(stream.encode())
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            frames = np.stack(list(videos.read_video(path, lambda width, height: (width, height)))).astype(int)
+        self.assertLen(frames, 6)
+        self.assertLen([line for line in logs.output if "is interlaced" in line], 1)
+        combs = np.abs(2 * frames[1:-1, 1:-1] - frames[1:-1, :-2] - frames[1:-1, 2:]).mean()
+        self.assertLess(combs, 25)  # about 100 as they are stored
 
     def test_frames_are_squashed_without_a_crop(self):
         frame = np.zeros([16, 48, 3], np.uint8)

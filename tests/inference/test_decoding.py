@@ -44,6 +44,20 @@ class DecodingTest(tf.test.TestCase, parameterized.TestCase):
     def test_kinds_of_jpeg_and_png_are_read_alike(self, **options):
         self.assert_read_alike(picture(**options))
 
+    def test_what_is_transparent_lies_on_paper(self):
+        """The colours under transparent pixels are noise, which neither reading may show."""
+        noise = np.random.default_rng(0).integers(0, 255, [64, 64, 4], np.uint8)
+        noise[..., 3] = np.arange(64) * 4
+        noise[20:40, :, 3] = 0
+        grey = Image.merge("LA", [Image.fromarray(noise[..., 0]), Image.fromarray(noise[..., 3])])
+        palette = Image.fromarray(noise[..., :3]).quantize(16)
+        for image, options in ((Image.fromarray(noise), {}), (grey, {}), (palette, {"transparency": 3})):
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG", **options)
+            frame = self.assert_read_alike(buffer.getvalue(), levels=2)
+            if not options:
+                self.assertAllEqual(frame[20:40], np.full([20, 64, 3], 255))
+
     def test_16_bits_a_pixel_are_read_alike(self):
         buffer = io.BytesIO()
         grey = np.random.default_rng(0).integers(0, 2**16, [90, 70]).astype(np.uint16)

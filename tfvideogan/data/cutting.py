@@ -62,7 +62,8 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
     if item.kind == "strip":
         windows = _strip_window(item, cutting, fit)
     else:
-        frames = _or_error(videos.read_video, item.files[:1], fit)
+        read = pictures.read_pages if item.kind == "pages" else videos.read_video
+        frames = _or_error(read, item.files[:1], fit)
         if item.kind == "frames":
             frames = _or_error(lambda path, fit: iter([pictures.read_image(path, fit)]), item.files, fit)
         windows = _windows(item, frames, cutting)

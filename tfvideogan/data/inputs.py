@@ -4,8 +4,10 @@ A folder may hold
 - a list file (`*.txt`) of vertical strips, one path a line, as Video-GAN's loader reads (of several, as for training
   and test, the user has to name one);
 - videos of any container, and folders of frames at any depth (the Sky Time-lapse layout has two levels), which are
-  cut into windows;
-- pictures that are vertical strips, each of which is a clip.
+  cut into windows; where names tell that frames of several videos lie in one folder, each is a sequence of its own, and
+  so is what stands on either side of a hole in the numbers (`sequences.py`);
+- pictures that are vertical strips, each of which is a clip;
+- pictures of several pages (TIFF, animated WebP and PNG), each of which is a sequence, as a video is.
 
 This module needs no TensorFlow, so that the processes that decode start in half a second.
 """
@@ -19,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tfvideogan.config import UsageError
+from tfvideogan.data import sequences
 from tfvideogan.data.wording import counted
 from tfvideogan.files import paths, pictures
 
@@ -27,12 +30,12 @@ _IGNORED_SUFFIXES = {".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", "
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """A video, a sequence of frames, or a vertical strip.
+    """A video, a sequence of frames, a file of several pages, or a vertical strip.
 
     Attributes:
         name: its path from the root.
-        kind: `video`, `frames` or `strip`.
-        files: the video, the strip, or the frames in order.
+        kind: `video`, `frames`, `pages` or `strip`.
+        files: the video, the file of pages, the strip, or the frames in order.
         group: the video that it was cut from, as far as names tell; a split must not divide a group.
     """
 
@@ -71,10 +74,8 @@ def find_inputs(root: str) -> Contents:
         if path in listed:
             continue
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in pictures.IMAGE_SUFFIXES and strips:
-            contents.ignored.append(name)  # A list of strips says which pictures count.
-        elif suffix in pictures.IMAGE_SUFFIXES:
-            by_folder.setdefault(str(PurePosixPath(name).parent), []).append(path)
+        if suffix in pictures.IMAGE_SUFFIXES:
+            _add_picture(name, path, bool(strips), by_folder, contents)
         elif suffix in _IGNORED_SUFFIXES:
             contents.ignored.append(name)
         elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it and take it for a video.
@@ -84,6 +85,16 @@ def find_inputs(root: str) -> Contents:
     for folder, files in by_folder.items():
         contents.inputs += _pictures(folder, files, where)
     return contents
+
+
+def _add_picture(name: str, path: str, is_listed: bool, by_folder: dict[str, list[str]], contents: Contents) -> None:
+    """Sorts a picture: one of several pages is an input by itself, others are of their folder."""
+    if is_listed:
+        contents.ignored.append(name)  # A list of strips says which pictures count.
+    elif pictures.count_pages(path) > 1:
+        contents.inputs.append(Input(name, "pages", (path,), group=name))
+    else:
+        by_folder.setdefault(str(PurePosixPath(name).parent), []).append(path)
 
 
 def _files(root: paths.Path, contents: Contents) -> Iterator[tuple[str, str]]:
@@ -124,10 +135,13 @@ def _why_no_file(root: Path, path: Path) -> str | None:
 
 
 def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
-    """The pictures of one folder: a strip each if the first readable one is a strip, or else a sequence of frames."""
+    """The pictures of one folder: a strip each if the first readable one is a strip, or else sequences of frames."""
     readable = (is_strip for path in files if (is_strip := pictures.is_strip(path)) is not None)
     if next(readable, False):
         return [_strip(_name(paths.path(path), root), path) for path in files]
+    found = sequences.of_frames(files)
+    if len(found) > 1:
+        return [Input(str(PurePosixPath(folder, s.name)), "frames", s.files, f"{folder}/{s.video}") for s in found]
     parent, _, own = folder.rpartition("/")
     is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K is the K-th part of the video ID.
     return [Input(folder, "frames", tuple(files), group=parent if is_part else folder)]

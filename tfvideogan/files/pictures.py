@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import atomic, optional, paths
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # EPS is left out, as it is a program.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif"),
+)
+_IMAGE_FORMATS = (  # EPS is left out, as it is a program.
+    *("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF"),
+)
+_MANY_PAGES = (b"GIF8", b"RIFF", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
+PAPER = (255, 255, 255)  # What is transparent shows this colour.
 MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
 
 # A Fit maps the (width, height) of a frame to those that it is scaled to.
@@ -60,14 +68,61 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
     Raises:
         UsageError: the file is missing, no picture or truncated, or declares more than `MAX_PIXELS`.
     """
+    with _telling(path), _opened(path) as (file, image):
+        if image.format == "WEBP" and optional.has_tensorflow_io():
+            exif, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
+            image.info["exif"] = exif.tobytes()
+        return _fitted(image, fit)
+
+
+def read_pages(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
+    """All pages of a file that has several, such as a TIFF or an animated WebP or PNG, uint8 [H, W, 3] each.
+
+    Raises:
+        UsageError: as for `read_image`, also after some pages.
+    """
+    with _telling(path), _opened(path) as (_, image):
+        for page in ImageSequence.Iterator(image):
+            yield _fitted(page, fit)
+
+
+def count_pages(path: str | Path) -> int:
+    """How many pages a picture has by its content, whatever its name; 1 for what cannot be read."""
     try:
-        with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
-            check_pixels(path, image.width, image.height)
-            if image.format == "WEBP" and optional.has_tensorflow_io():
-                exif, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
-                image.info["exif"] = exif.tobytes()
-            frame = np.asarray(ImageOps.exif_transpose(_eight_bits(image)).convert("RGB"))
-            return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
+        with paths.path(path).open("rb") as file:
+            if not file.read(4).startswith(_MANY_PAGES):
+                return 1
+        with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
+            return getattr(image, "n_frames", 1)
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        return 1
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[str | Path, Image.Image]]:
+    """A local copy of a file, and the picture in it, whose header has been checked."""
+    if Path(path).suffix.lower() in (".heic", ".heif"):
+        try:
+            optional.package("pillow_heif", "pillow-heif", "heic").register_heif_opener()
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
+    with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
+        check_pixels(path, image.width, image.height)
+        yield file, image
+
+
+def _formats(path: str | Path) -> list[str]:
+    """Pillow's formats to try. Nothing marks a TGA but its name, and its reader would take other files for one."""
+    Image.init()
+    names = [*_IMAGE_FORMATS, "HEIF", *(["TGA"] if Path(path).suffix.lower() == ".tga" else [])]
+    return [name for name in names if name in Image.OPEN]
+
+
+@contextlib.contextmanager
+def _telling(path: str | Path) -> Iterator[None]:
+    """Raises UsageError in place of what Pillow raises."""
+    try:
+        yield
     except Image.DecompressionBombError as error:
         raise UsageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -78,15 +133,29 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: damaged picture ({error})") from error
 
 
+def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
+    """A picture upright, on paper where it is transparent, in 8 bits a colour, and scaled."""
+    frame = np.asarray(_on_paper(ImageOps.exif_transpose(_eight_bits(image))))
+    return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """The picture in RGB, with PAPER behind what is transparent."""
+    if "transparency" not in image.info and not image.mode.upper().endswith("A"):
+        return image.convert("RGB")
+    picture = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (*PAPER, 255)), picture).convert("RGB")
+
+
 def _decode_webp(content: bytes) -> np.ndarray:
-    """A WebP picture as uint8 [H, W, 3], by tensorflow-io."""
-    return optional.tensorflow_io().image.decode_webp(content).numpy()[..., :3]
+    """A WebP picture as uint8 [H, W, 4], by tensorflow-io."""
+    return optional.tensorflow_io().image.decode_webp(content).numpy()
 
 
 def is_strip(path: str | Path) -> bool | None:
     """Whether a picture is four or more square frames under each other by its header; None if it cannot be read."""
     try:
-        with paths.local(path) as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
+        with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
             return image.height % image.width == 0 and image.height >= 4 * image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

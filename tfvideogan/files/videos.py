@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from PIL import GifImagePlugin, Image
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import atomic, optional, paths
-from tfvideogan.files.pictures import Fit, StripEncoding, check_pixels, encode_strip
+from tfvideogan.files.pictures import PAPER, Fit, StripEncoding, check_pixels, encode_strip
+
+logger = logging.getLogger("tfvideogan")
 
 _TEXT_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg takes any text for one of these.
 _POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp"}  # These are texts that name other files anywhere.
@@ -40,15 +45,17 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
 
 def _frames(path: str | Path, container: av.container.InputContainer, fit: Fit) -> Iterator[np.ndarray]:
     """The frames of the first video stream. Raises UsageError where it is too large, damaged or cut off."""
-    stream = container.streams.video[0]
+    stream = _meant(container)
     stream.thread_type = "AUTO"
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
     start, count = (container.start_time or 0) / av.time_base, 0
-    for count, frame in enumerate(container.decode(stream), 1):
+    for count, frame in enumerate(_deinterlaced(path, container, stream), 1):
         if frame.is_corrupt:
             raise UsageError(f"{path}: damaged from frame {count} on")
-        scaled = frame.reformat(*fit(frame.width, frame.height), "rgb24", interpolation="AREA").to_ndarray()
-        yield np.rot90(scaled, round(frame.rotation / 90))  # FFmpeg gives the rotation counter-clockwise.
+        aspect = float(stream.sample_aspect_ratio or 1) or 1.0  # of a pixel
+        scaled = _on_paper(frame).reformat(*fit(round(frame.width * aspect), frame.height), "rgb24",
+                                           interpolation="AREA")  # fmt: skip
+        yield _upright(scaled.to_ndarray(), frame)
         last = frame.time
     declared, reached = _declared_frames(container, stream), count
     if declared and not stream.frames and count and last is not None:
@@ -56,6 +63,67 @@ def _frames(path: str | Path, container: av.container.InputContainer, fit: Fit) 
         reached = max(count, round((last - start) * stream.average_rate) + 1)
     if reached < 0.9 * declared:  # FFmpeg takes a file that is cut off for one that ends.
         raise UsageError(f"{path}: cut off after {reached} of about {declared} frames")
+
+
+def _meant(container: av.container.InputContainer) -> av.VideoStream:
+    """The video stream that players show: an attached cover is none."""
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    return next((s for s in container.streams.video if not s.disposition & covers), container.streams.video[0])
+
+
+def _deinterlaced(
+    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame]:
+    """The frames of a stream; from the first interlaced one on they pass FFmpeg's bwdif, one for one."""
+    graph = None
+    for frame in container.decode(stream):
+        if graph is None and frame.interlaced_frame:
+            logger.warning("%s is interlaced: FFmpeg's filter bwdif makes whole frames of it", path)
+            graph = _filter(stream, "bwdif", "mode=send_frame:deint=interlaced")
+        if graph is None:
+            yield frame
+        else:
+            graph.push(frame)
+            yield from _pulled(graph)
+    if graph:
+        graph.push(None)
+        yield from _pulled(graph)
+
+
+def _filter(stream: av.VideoStream, name: str, options: str) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    graph.link_nodes(graph.add_buffer(template=stream), graph.add(name, options), graph.add("buffersink")).configure()
+    return graph
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    with contextlib.suppress(av.FFmpegError, EOFError):  # The filter has no frame ready, or no more.
+        while True:
+            yield graph.pull()
+
+
+def _on_paper(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame with PAPER behind what is transparent."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return frame
+    values = frame.to_ndarray(format="rgba").astype(np.uint16)
+    alpha = values[..., 3:]
+    mixed = (values[..., :3] * alpha + np.uint16(PAPER) * (255 - alpha) + 127) // 255
+    return av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="rgb24")
+
+
+def _upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """The picture turned and mirrored as the display matrix of its frame asks, in steps of 90 degrees.
+
+    The matrix maps a pixel (x, y) to (a x + c y, b x + d y).
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return picture
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
+    if abs(int(b)) + abs(int(c)) > abs(int(a)) + abs(int(d)):
+        picture, a, d = picture.transpose(1, 0, 2), c, b
+    return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _declared_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:

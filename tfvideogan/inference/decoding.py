@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfvideogan.files.pictures import PAPER
+
 MAX_PIXELS = 2**25  # A picture of this size takes 100 MB when it is decoded.
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
@@ -48,12 +50,20 @@ def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
     image = tf.cond(
         is_jpeg,
         lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # Pillow decodes in the same way.
-        lambda: tf.io.decode_png(content, 3),
+        lambda: _on_paper(tf.io.decode_png(content, 4)),
     )
     # Pillow's bilinear filter and TensorFlow's round differently.
     resized = tf.image.resize(image, [size, size], antialias=True)
     frame = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
     return tf.cond(is_jpeg, lambda: _upright(frame, _orientation(content)), lambda: frame)
+
+
+def _on_paper(image: tf.Tensor) -> tf.Tensor:
+    """RGBA [H, W, 4] -> RGB, with PAPER behind what is transparent, as `pictures.read_image` has it."""
+    values = tf.cast(image, tf.float32)
+    share = values[..., 3:] / 255.0
+    mixed = tf.round(values[..., :3] * share + tf.constant(PAPER, tf.float32) * (1.0 - share))
+    return tf.cast(mixed, tf.uint8)
 
 
 def _starts_with(content: tf.Tensor, magic: bytes) -> tf.Tensor:

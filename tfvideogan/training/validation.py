@@ -1,7 +1,7 @@
 """Scores on held-out clips while a run trains, and its best step, kept in a run folder of its own (ours).
 
-    RUN/curves-stage1.png    the scores over the steps, beside those of copying the first frame, or of real clips
-    RUN/best/                what sampling needs of the best step of each stage; best.json tells its score
+RUN/curves-stage1.png    the scores over the steps, beside those of copying the first frame, or of real clips
+RUN/best/                what sampling needs of the best step of each stage; best.json tells its score
 """
 
 from __future__ import annotations
