@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from PIL import Image
+
 from tests.data.case import FolderTest
 from tests.helpers.made_files import numbered, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
@@ -30,6 +32,35 @@ class FindTest(FolderTest):
                 ("strips/7.jpg", "strip", "strips", 1),
             ],
         )
+
+    def test_several_videos_in_one_folder_and_files_of_several_pages(self):
+        for name, count in (("run_{:03d}.png", 4), ("walk_{:03d}.png", 5)):
+            write_pictures(self.root / "flat", numbered(range(count)), name)
+        pages = [Image.fromarray(frame) for frame in numbered(range(6))]
+        pages[0].save(self.root / "flat" / "cell.tif", save_all=True, append_images=pages[1:])
+        contents = find_inputs(str(self.root))
+        self.assertCountEqual(
+            [(item.name, item.kind, item.group, len(item.files)) for item in contents.inputs],
+            [
+                ("flat/cell.tif", "pages", "flat/cell.tif", 1),
+                ("flat/run_000 to run_003", "frames", "flat/run_#", 4),
+                ("flat/walk_000 to walk_004", "frames", "flat/walk_#", 5),
+            ],
+        )
+
+    def test_a_list_made_on_windows(self):
+        for number in range(3):
+            write_strip(self.root / "strips" / f"walk {number}.jpg", numbered(range(4)))
+        lines = "".join(f"strips\\walk {number}.jpg 0\r\n" for number in range(3))
+        (self.root / "train.txt").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+        names = [item.name for item in find_inputs(str(self.root / "train.txt")).inputs]
+        self.assertEqual(names, [f"strips/walk {number}.jpg" for number in range(3)])
+
+    def test_what_was_named_itself_is_told_why_it_is_not_read(self):
+        for name, message in (("clips.zip", "an archive: unpack it"), ("notes.pdf", "no video and no list")):
+            (self.root / name).write_bytes(b"PK")
+            with self.assertRaisesRegex(UsageError, f"{name}': {message}"):
+                find_inputs(str(self.root / name))
 
     def test_strips_that_are_numbers_only_are_videos_of_their_own(self):
         for i in range(3):

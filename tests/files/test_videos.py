@@ -177,6 +177,62 @@ class ReadTest(tf.test.TestCase):
         self.assertLen(frames, 5)
         self.assertAllClose(frames[0].astype(int), np.full([16, 16, 3], 200), atol=4)
 
+    def test_frames_go_on_after_damage_with_the_next_key_frame(self):
+        """Of 60 frames every tenth is a key frame. What is lost within the third ten takes the rest of these only."""
+        path = self.folder / "damaged.mp4"
+        shown = [number % 12 for number in range(60)]
+        frames = made_files.numbered(shown, height=32, width=32)
+        options = {"crf": "10", "g": "10", "bf": "0", "sc_threshold": "0"}
+        with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
+            stream = out.add_stream("libx264", rate=25, options=options)
+            stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+            for frame in frames:
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            out.mux(stream.encode())
+        with av.open(str(path)) as container:
+            packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        content = bytearray(path.read_bytes())
+        for position, size in packets[24:26]:
+            content[position + 4 : position + size] = bytes(size - 4)
+        path.write_bytes(content)
+        read = list(videos.read_past_damage(path, pictures.squash(16)))
+        (place,) = (number for number, frame in enumerate(read) if isinstance(frame, UsageError))
+        self.assertRegex(str(read[place]), "damaged.mp4: damaged from frame 2[56] to")
+        self.assertEqual(made_files.numbers(np.stack(read[:place])), shown[:place])
+        self.assertBetween(place, 23, 25)
+        self.assertEqual(made_files.numbers(np.stack(read[place + 1 :])), shown[30:])
+        with self.assertRaisesRegex(UsageError, "damaged from frame"):
+            list(videos.read_video(path, pictures.squash(16)))
+
+    def test_what_is_shown_counts_and_not_what_a_container_holds(self):
+        """Sound that is longer than the picture, and a video trimmed without encoding it anew, are whole."""
+        frames = made_files.numbered([number % 12 for number in range(50)], height=32, width=32)
+        whole = made_files.write_video(self.folder / "whole.mp4", frames)
+        trimmed = self.folder / "trimmed.mp4"
+        with av.open(str(whole)) as source, av.open(str(trimmed), "w") as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    shift = round(1.2 / packet.time_base)
+                    packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                    out.mux(packet)
+        shown = made_files.numbers(np.stack(list(videos.read_video(trimmed, pictures.squash(16)))))
+        self.assertEqual(shown, [number % 12 for number in range(50 - len(shown), 50)])
+        self.assertLess(len(shown), 45)
+        for name in ("a.mkv", "a.ts"):
+            with av.open(str(self.folder / name), "w") as out:
+                stream, sound = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=16000)
+                stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+                for frame in frames[:12]:
+                    out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+                out.mux(stream.encode())
+                for number in range(60):
+                    silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+                    silence.sample_rate, silence.pts, silence.time_base = 16000, 1024 * number, Fraction(1, 16000)
+                    out.mux(sound.encode(silence))
+                out.mux(sound.encode())
+            self.assertLen(list(videos.read_video(self.folder / name, pictures.squash(16))), 12)
+
     def test_interlaced_frames_become_whole_ones(self):
         """The lines of each frame are of two moments, between which a bar has moved by eight pixels."""
         path = self.folder / "tv.mp4"

@@ -62,7 +62,7 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
     if item.kind == "strip":
         windows = _strip_window(item, cutting, fit)
     else:
-        read = pictures.read_pages if item.kind == "pages" else videos.read_video
+        read = pictures.read_pages if item.kind == "pages" else videos.read_past_damage
         frames = _or_error(read, item.files[:1], fit)
         if item.kind == "frames":
             frames = _or_error(lambda path, fit: iter([pictures.read_image(path, fit)]), item.files, fit)

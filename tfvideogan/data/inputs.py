@@ -25,7 +25,21 @@ from tfvideogan.data import sequences
 from tfvideogan.data.wording import counted
 from tfvideogan.files import paths, pictures
 
-_IGNORED_SUFFIXES = {".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".zip", ".py", ".npy"}
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"}
+_IGNORED_SUFFIXES = {
+    ".txt",
+    ".md",
+    ".json",
+    ".csv",
+    ".xml",
+    ".yaml",
+    ".html",
+    ".pdf",
+    ".py",
+    ".npy",
+    ".npz",
+    *_ARCHIVES,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +72,13 @@ def find_inputs(root: str) -> Contents:
     """The inputs of a folder, or of one video or list file.
 
     Raises:
-        UsageError: nothing is there, there are several lists of strips, or none of the pictures of a list exists.
+        UsageError: nothing is there, a file that was named is of no kind that holds clips, there are several lists of
+            strips, or none of the pictures of a list exists.
     """
     where = paths.path(root)
     if not where.exists():
         raise UsageError(f"{str(root)!r}: no such folder")
+    _check_named(where)
     contents = Contents([], [], [])
     strips = _listed_strips(where)
     _add_listed(strips, where, contents)
@@ -85,6 +101,15 @@ def find_inputs(root: str) -> Contents:
     for folder, files in by_folder.items():
         contents.inputs += _pictures(folder, files, where)
     return contents
+
+
+def _check_named(where: paths.Path) -> None:
+    """Raises UsageError for a file, named by itself, of a kind that is passed over in folders."""
+    suffix = where.suffix.lower()
+    if where.is_dir() or suffix not in _IGNORED_SUFFIXES or suffix == ".txt":
+        return
+    what = "an archive: unpack it, and name the folder" if suffix in _ARCHIVES else "no video and no list of pictures"
+    raise UsageError(f"{str(where)!r}: {what}")
 
 
 def _add_picture(name: str, path: str, is_listed: bool, by_folder: dict[str, list[str]], contents: Contents) -> None:
@@ -187,6 +212,8 @@ def _strips_named_in(text: paths.Path) -> list[str]:
     """The paths of the pictures that a text names; a class index behind a path is ignored."""
     lines = text.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
     names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines]
+    if not any("/" in name for name in names):  # Windows separates folders so.
+        names = [name.replace("\\", "/") for name in names]
     return [str(text.parent / name) for name in names if PurePosixPath(name).suffix.lower() in pictures.IMAGE_SUFFIXES]
 
 

@@ -30,11 +30,34 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
     Raises:
         UsageError: the file is missing, not a video, too large, or damaged from some frame on.
     """
+    for frame in read_past_damage(path, fit):
+        if isinstance(frame, UsageError):
+            raise frame
+        yield frame
+
+
+def read_past_damage(path: str | Path, fit: Fit) -> Iterator[np.ndarray | UsageError]:
+    """The frames as `read_video` gives them, and errors in the places of those that are damaged.
+
+    After damage the frames go on with the next good key frame, since those before it are made of damaged ones.
+
+    Raises:
+        UsageError: the file is missing, not a video, or too large.
+    """
     try:
         with paths.local(path) as file, av.open(str(Path(file).absolute()), options=_ONLY_FILES) as container:
             if container.format.name in _TEXT_FORMATS | _POINTER_FORMATS or not container.streams.video:
                 raise UsageError(f"{path}: no video in it")
-            yield from _frames(path, container, fit)
+            stream = _meant(container)
+            stream.thread_type = "SLICE"  # Threads of whole frames would tell of damage frames too late.
+            check_pixels(path, stream.codec_context.width, stream.codec_context.height)
+            matrix = None
+            for frame in _deinterlaced(path, stream, _decoded(path, container, stream)):
+                if isinstance(frame, UsageError):
+                    yield frame
+                    continue
+                matrix = matrix or _display_matrix(frame)
+                yield _upright(_scaled(frame, stream, fit), *matrix)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
     except av.InvalidDataError as error:
@@ -43,26 +66,73 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: {error}") from error
 
 
-def _frames(path: str | Path, container: av.container.InputContainer, fit: Fit) -> Iterator[np.ndarray]:
-    """The frames of the first video stream. Raises UsageError where it is too large, damaged or cut off."""
-    stream = _meant(container)
-    stream.thread_type = "AUTO"
-    check_pixels(path, stream.codec_context.width, stream.codec_context.height)
-    start, count = (container.start_time or 0) / av.time_base, 0
-    for count, frame in enumerate(_deinterlaced(path, container, stream), 1):
+def _decoded(
+    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame | UsageError]:
+    """The frames that a stream shows, an error for each gap, and one if the file ends before its time."""
+    damage = _Damage(path)
+    start = end = (container.start_time or 0) / av.time_base
+    for packet in container.demux():  # The ends of all streams tell how far the file reaches.
+        if packet.pts is not None:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream.index == stream.index:
+            frames, failed = _frames_of(packet)
+            damage.note(packet, failed)
+            for frame in frames:
+                yield from damage.passed_by(frame)
+    declared = (container.duration or 0) / av.time_base
+    if end - start < 0.9 * declared:  # FFmpeg takes a file that is cut off for one that ends.
+        about = round(declared * float(stream.average_rate or 0)) or stream.frames
+        yield UsageError(f"{path}: cut off after {damage.count} of about {about} frames")
+    elif damage.at is not None:
+        yield UsageError(f"{path}: damaged from frame {damage.first or damage.count + 1} on")
+
+
+class _Damage:
+    """Where a stream is damaged: from some time on, until the next good key frame.
+
+    Attributes:
+        count: the frames that came by.
+        at: the time (pts) from which frames are damaged, or None.
+        first: the number of the first such frame, from 1, or None if none came by as yet.
+    """
+
+    def __init__(self, path: str | Path):
+        self._path, self.count, self.at, self.first = path, 0, None, None
+
+    def note(self, packet: av.Packet, failed: bool) -> None:
+        """Notes a packet that could not be decoded."""
+        if failed and self.at is None:
+            self.at = packet.pts or 0
+
+    def passed_by(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame | UsageError]:
+        """The frame if it is good, behind an error if a gap ends with it."""
+        self.count += 1
+        time = frame.pts or 0
         if frame.is_corrupt:
-            raise UsageError(f"{path}: damaged from frame {count} on")
-        aspect = float(stream.sample_aspect_ratio or 1) or 1.0  # of a pixel
-        scaled = _on_paper(frame).reformat(*fit(round(frame.width * aspect), frame.height), "rgb24",
-                                           interpolation="AREA")  # fmt: skip
-        yield _upright(scaled.to_ndarray(), frame)
-        last = frame.time
-    declared, reached = _declared_frames(container, stream), count
-    if declared and not stream.frames and count and last is not None:
-        # The header promises a duration; where the rate varies, it is compared with the time of the last frame.
-        reached = max(count, round((last - start) * stream.average_rate) + 1)
-    if reached < 0.9 * declared:  # FFmpeg takes a file that is cut off for one that ends.
-        raise UsageError(f"{path}: cut off after {reached} of about {declared} frames")
+            self.at = time if self.at is None else min(self.at, time)
+        elif frame.key_frame and self.first:
+            yield UsageError(f"{self._path}: damaged from frame {self.first} to {self.count - 1}")
+            self.at = self.first = None
+        if self.at is None or time < self.at:  # Frames before the damage may come after it.
+            yield frame
+        else:
+            self.first = self.first or self.count
+
+
+def _frames_of(packet: av.Packet) -> tuple[list[av.VideoFrame], bool]:
+    """What a packet is decoded to, and whether it is damaged."""
+    try:
+        return packet.decode(), bool(packet.is_corrupt)
+    except (av.InvalidDataError, av.PatchWelcomeError):
+        return [], True
+
+
+def _scaled(frame: av.VideoFrame, stream: av.VideoStream, fit: Fit) -> np.ndarray:
+    """The frame with square pixels, on paper, and scaled."""
+    aspect = float(stream.sample_aspect_ratio or 1)  # of a pixel
+    width = round(frame.width * aspect) if 0.1 <= aspect <= 10 else frame.width
+    return _on_paper(frame).reformat(*fit(width, frame.height), "rgb24", interpolation="AREA").to_ndarray()
 
 
 def _meant(container: av.container.InputContainer) -> av.VideoStream:
@@ -72,11 +142,16 @@ def _meant(container: av.container.InputContainer) -> av.VideoStream:
 
 
 def _deinterlaced(
-    path: str | Path, container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.VideoFrame]:
-    """The frames of a stream; from the first interlaced one on they pass FFmpeg's bwdif, one for one."""
+    path: str | Path, stream: av.VideoStream, frames: Iterator[av.VideoFrame | UsageError]
+) -> Iterator[av.VideoFrame | UsageError]:
+    """The same, but from the first interlaced frame on they pass FFmpeg's bwdif, one for one."""
     graph = None
-    for frame in container.decode(stream):
+    for frame in frames:
+        if isinstance(frame, UsageError):
+            yield from _drained(graph)
+            graph = None
+            yield frame
+            continue
         if graph is None and frame.interlaced_frame:
             logger.warning("%s is interlaced: FFmpeg's filter bwdif makes whole frames of it", path)
             graph = _filter(stream, "bwdif", "mode=send_frame:deint=interlaced")
@@ -85,6 +160,11 @@ def _deinterlaced(
         else:
             graph.push(frame)
             yield from _pulled(graph)
+    yield from _drained(graph)
+
+
+def _drained(graph: av.filter.Graph | None) -> Iterator[av.VideoFrame]:
+    """The frames that a filter still holds."""
     if graph:
         graph.push(None)
         yield from _pulled(graph)
@@ -112,25 +192,24 @@ def _on_paper(frame: av.VideoFrame) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="rgb24")
 
 
-def _upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """The picture turned and mirrored as the display matrix of its frame asks, in steps of 90 degrees.
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """(a, b, c, d): a pixel (x, y) is shown at (a x + c y, b x + d y).
 
-    The matrix maps a pixel (x, y) to (a x + c y, b x + d y).
+    It is read of the first frame and holds for all: a frame whose side data were looked at stays in memory until
+    Python's collector finds it.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
-        return picture
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
-    if abs(int(b)) + abs(int(c)) > abs(int(a)) + abs(int(d)):
+        return 1, 0, 0, 1
+    a, b, _, c, d = map(int, np.frombuffer(bytes(data), np.int32)[:5])
+    return a, b, c, d
+
+
+def _upright(picture: np.ndarray, a: int, b: int, c: int, d: int) -> np.ndarray:
+    """The picture turned and mirrored as its display matrix asks, in steps of 90 degrees."""
+    if abs(b) + abs(c) > abs(a) + abs(d):
         picture, a, d = picture.transpose(1, 0, 2), c, b
     return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
-def _declared_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """How many frames a video has by its header, 0 if the header does not tell."""
-    if stream.frames or not (container.duration and stream.average_rate):
-        return stream.frames
-    return int(container.duration / av.time_base * stream.average_rate)
 
 
 def write_clip(path: str | Path, frames: np.ndarray, fps: int = 12) -> None:
