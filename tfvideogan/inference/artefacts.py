@@ -119,7 +119,9 @@ class Exported:
         return clips.to_uint8(video)
 
 
-def load_exported(path: str | os.PathLike[str], threads: int | None = None, stage: int | None = None) -> Exported:
+def load_exported(
+    path: str | os.PathLike[str], threads: int | None = None, stage: int | None = None, trust: bool = False
+) -> Exported:
     """Loads a run folder, a SavedModel, a .tflite or a .onnx file.
 
     Args:
@@ -127,6 +129,8 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None, stag
         threads: how many threads TFLite or ONNX Runtime may take, by default one a core. TensorFlow, which runs
             the other two, takes what the process gives it.
         stage: which stage of a run folder: 1 for MD-GAN's Base-Net alone, by default the newest.
+        trust: whether a SavedModel may do what those of this package never do, such as read and write files. It is a
+            program, parts of which run when it is loaded.
 
     Raises:
         UsageError: the path holds none of these, what it holds is damaged, or the package that runs it is missing.
@@ -144,4 +148,4 @@ def load_exported(path: str | os.PathLike[str], threads: int | None = None, stag
     folder = openers.saved_model_folder(where)
     if folder is None:
         raise UsageError(f"{path}: neither a run folder, nor a SavedModel, a .tflite or a .onnx file")
-    return Exported(path, *openers.open_saved_model(folder))
+    return Exported(path, *openers.open_saved_model(folder, trust))

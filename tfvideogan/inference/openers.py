@@ -60,11 +60,19 @@ def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> Opened:
     return run, model.sampling_inputs[0].shape[1:], model.takes_wind
 
 
-def open_saved_model(path: paths.Path) -> Opened:
-    """A SavedModel of `export.to_saved_model`, by TensorFlow; it gets frames rounded to uint8."""
+def open_saved_model(path: paths.Path, trust: bool = False) -> Opened:
+    """A SavedModel of `export.to_saved_model`, by TensorFlow; it gets frames rounded to uint8.
+
+    Args:
+        trust: it is loaded whatever it does, and not looked at before (see `scan`).
+    """
     import tensorflow as tf
 
     from tfvideogan.data.clips import to_uint8
+    from tfvideogan.inference import scan
+
+    if not trust:
+        scan.check(path)
 
     try:
         loaded = tf.saved_model.load(os.fspath(path))
