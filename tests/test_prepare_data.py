@@ -60,7 +60,7 @@ class PrepareDataTest(PrepareTest):
         self.refuse("no such folder", f"--input={self.root / 'gone'}")
         self.refuse("nothing usable.*0 unusable inputs", f"--input={empty}")
         (empty / "link.mp4").symlink_to("nowhere")
-        self.refuse("nothing usable.*\\(1 unusable input\\)", f"--input={empty}")
+        self.refuse("nothing usable.*\\(1 unusable input, the first: ", f"--input={empty}")
         bad.mkdir()
         (bad / "zero.mp4").touch()
         write_video(bad / "short.mp4", numbered(range(3)))

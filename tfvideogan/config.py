@@ -97,6 +97,7 @@ class DataConfig:
     max_bad_shards: int = flag(
         0, "leave out so many damaged shards of a source, with a warning; with more the run stops"
     )
+    allow_outside: bool = flag(False, "let a list of strips name pictures outside of its own folder")
     flip: bool = flag(False, "mirror half of the clips, drawn at random, left to right")
     reverse: bool = flag(False, "ours: play half of the clips, drawn at random, backwards")
     zoom: float = flag(1.0, "ours: enlarge a square of each clip by a factor drawn from 1 to this", low=1, high=4)

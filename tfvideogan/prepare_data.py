@@ -21,6 +21,7 @@ from tfvideogan.config import UsageError
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("input", None, "required: folders of videos, frames or strips, separated by commas")
+    flags.DEFINE_bool("allow_outside", False, "let a list of strips name pictures outside of its own folder")
     flags.DEFINE_string("output", None, "required: new folder of the data set")
     flags.DEFINE_integer("frame_size", 128, "height and width of a frame, pixels, a multiple of 16",
                          lower_bound=16, upper_bound=512)  # fmt: skip
@@ -76,7 +77,7 @@ def main() -> None:
     atomic.check_folder("output", args.output)
     job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()
-    dataset = prepare.prepare(folders, job, beam_options)
+    dataset = prepare.prepare(folders, job, beam_options, args.allow_outside)
     print(description.report(dataset, time.monotonic() - start))
 
 

@@ -163,7 +163,7 @@ class DamageTest(ClipFolderTest):
         ):
             self.opened()
         (self.root / "bad.mp4").touch()
-        with self.assertRaisesRegex(UsageError, r"\(1 unusable input\)"):
+        with self.assertRaisesRegex(UsageError, r"\(1 unusable input, the first: "):
             self.opened()
 
 

@@ -56,6 +56,19 @@ class FindTest(FolderTest):
         names = [item.name for item in find_inputs(str(self.root / "train.txt")).inputs]
         self.assertEqual(names, [f"strips/walk {number}.jpg" for number in range(3)])
 
+    def test_a_list_does_not_leave_its_folder_unless_it_may(self):
+        outside = Path(self.create_tempdir().full_path)
+        write_strip(outside / "secret.jpg", numbered(range(4)))
+        write_strip(self.root / "own.jpg", numbered(range(4)))
+        lines = ["own.jpg", str(outside / "secret.jpg"), f"../{outside.name}/secret.jpg", f"{self.root}/own.jpg"]
+        (self.root / "train.txt").write_text("\n".join(lines))
+        contents = find_inputs(str(self.root / "train.txt"))
+        self.assertEqual({item.name for item in contents.inputs}, {"own.jpg"})
+        self.assertEqual([reason.partition(";")[0] for _, reason in contents.unusable],
+                         ["outside of the folder of its list"] * 2)  # fmt: skip
+        found = find_inputs(str(self.root / "train.txt"), allow_outside=True)
+        self.assertEqual((len(found.inputs), found.unusable), (3, []))
+
     def test_what_was_named_itself_is_told_why_it_is_not_read(self):
         for name, message in (("clips.zip", "an archive: unpack it"), ("notes.pdf", "no video and no list")):
             (self.root / name).write_bytes(b"PK")

@@ -1,6 +1,7 @@
 """The record format to the byte, what damage does to it, and the names of shards."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -231,3 +232,29 @@ class NamesTest(FolderTest):
         expected = records.expected([*self.shards, lone])
         self.assertEqual({shard: entry["records"] for shard, entry in expected.items()}, dict.fromkeys(self.shards, 1))
         self.assertEqual([records.shard_name("test", 3, 12)], ["test-00003-of-00012.tfrecord"])
+
+
+class StrangersTest(FolderTest):
+    def test_shards_are_plain_files_of_the_folder(self):
+        folder = self.root
+        (shard,) = write_dataset(folder, {"train": [[numbered(range(4))]]})
+        description = json.loads((folder / records.DATASET).read_text())
+        for name in ("../../etc/passwd", "/etc/passwd", "", ".hidden", 7, "a\nb"):
+            description["shards"]["train"][0]["name"] = name
+            (folder / records.DATASET).write_text(json.dumps(description))
+            with self.assertRaisesRegex(UsageError, "by their plain names"):
+                records.find_shards(str(folder))
+        pipe = folder / "pipe.tfrecord"
+        description["shards"]["train"][0]["name"] = pipe.name
+        (folder / records.DATASET).write_text(json.dumps(description))
+        os.mkfifo(pipe)
+        with self.assertRaisesRegex(UsageError, "no regular file"):
+            records.find_shards(str(folder))
+        pipe.unlink()
+        pipe.symlink_to("/etc/passwd")
+        with self.assertRaisesRegex(UsageError, "no regular file"):
+            records.find_shards(str(folder))
+        (folder / records.DATASET).unlink()
+        pipe.unlink()
+        os.mkfifo(pipe)
+        self.assertEqual(records.find_shards(str(folder)), [str(shard)])

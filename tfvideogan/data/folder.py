@@ -29,6 +29,7 @@ class ClipFolder:
         frame_size: pixels a side; frames are squashed to it, without a crop.
         num_frames: frames a clip.
         max_clips: decoding stops after so many clips.
+        allow_outside: whether a list may name pictures outside of its own folder.
 
     Raises:
         UsageError: the folder is missing or holds nothing usable, or the disk is full.
@@ -37,10 +38,17 @@ class ClipFolder:
         skipped: the name of each input that was not used, or not in whole, and the reason.
     """
 
-    def __init__(self, path: str | Path, frame_size: int, num_frames: int, max_clips: int | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        frame_size: int,
+        num_frames: int,
+        max_clips: int | None = None,
+        allow_outside: bool = False,
+    ):
         self.skipped: list[str] = []
         try:
-            contents = find_inputs(str(path))
+            contents = find_inputs(str(path), allow_outside)
         except UsageError as error:
             raise UsageError(f"--data: {error}") from error
         for name, reason in contents.unusable:
@@ -54,6 +62,8 @@ class ClipFolder:
             unusable = counted(len(self.skipped), "unusable input")
             others = counted(len(contents.ignored), "other file")
             logger.info("%s: %s, %s, %s", path, counted(count, "clip"), unusable, others)
+            if self.skipped:
+                unusable += f", the first: {self.skipped[0]}"
             if not count:
                 raise UsageError(
                     f"--data: nothing usable in {path} ({unusable}). It may hold videos, folders of frames "

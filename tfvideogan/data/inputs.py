@@ -68,8 +68,11 @@ class Contents:
     ignored: list[str]
 
 
-def find_inputs(root: str) -> Contents:
+def find_inputs(root: str, allow_outside: bool = False) -> Contents:
     """The inputs of a folder, or of one video or list file.
+
+    Args:
+        allow_outside: whether a list may name pictures outside of its own folder.
 
     Raises:
         UsageError: nothing is there, a file that was named is of no kind that holds clips, there are several lists of
@@ -81,7 +84,7 @@ def find_inputs(root: str) -> Contents:
     _check_named(where)
     contents = Contents([], [], [])
     strips = _listed_strips(where)
-    _add_listed(strips, where, contents)
+    _add_listed(strips, where, contents, allow_outside)
     if strips and not where.is_dir():
         return contents
     listed = set(strips)
@@ -178,16 +181,28 @@ def _strip(name: str, path: str) -> Input:
     return Input(name, "strip", (str(path),), group=unnumbered or name)
 
 
-def _add_listed(strips: list[str], where: paths.Path, contents: Contents) -> None:
+def _add_listed(strips: list[str], where: paths.Path, contents: Contents, allow_outside: bool) -> None:
     """Adds each strip of a list once."""
     base = where if where.is_dir() else where.parent
     for path in dict.fromkeys(strips):
-        local = not paths.is_remote(path)
-        reason = _why_no_file(Path(base), Path(path)) if local and os.path.lexists(path) else None
+        reason = None
+        if not paths.is_remote(path) and not (
+            allow_outside or Path(path).resolve().is_relative_to(Path(base).resolve())
+        ):
+            reason = "outside of the folder of its list; --allow_outside reads it"
+        elif not paths.is_remote(path) and os.path.lexists(path):
+            reason = _why_no_file(Path(base), Path(path))
         if reason:
             contents.unusable.append((_name(path, base), reason))
         else:
             contents.inputs.append(_strip(_name(path, base), path))
+
+
+def _why_not_listed(base: Path, path: Path, allow_outside: bool) -> str | None:
+    """Why a local path in a list is not to be read, or None if it is, or does not exist."""
+    if not allow_outside and not path.resolve().is_relative_to(base.resolve()):
+        return "outside of the folder of its list; --allow_outside reads it"
+    return _why_no_file(base, path) if os.path.lexists(path) and not allow_outside else None
 
 
 def _listed_strips(where: paths.Path) -> list[str]:

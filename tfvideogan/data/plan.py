@@ -70,8 +70,11 @@ class Shard:
         return f"{self.split}-{self.index:05d}"
 
 
-def find_all(roots: Sequence[str]) -> Contents:
+def find_all(roots: Sequence[str], allow_outside: bool = False) -> Contents:
     """The contents of all folders together; of several folders, each name begins with that of its folder.
+
+    Args:
+        allow_outside: whether a list may name pictures outside of its own folder.
 
     Raises:
         UsageError: a folder is missing, or two inputs have the same name.
@@ -79,7 +82,7 @@ def find_all(roots: Sequence[str]) -> Contents:
     everything = Contents([], [], [])
     for root in roots:
         try:
-            contents = find_inputs(root)
+            contents = find_inputs(root, allow_outside)
         except UsageError as error:
             raise UsageError(f"--input: {error}") from error
         prefix = f"{pathlib.Path(root).absolute().name}/" if len(roots) > 1 else ""

@@ -30,16 +30,21 @@ _JOB = "job.json"
 logger = logging.getLogger(__name__)
 
 
-def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str]) -> dict[str, Any]:
+def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str], allow_outside: bool = False) -> dict[str, Any]:
     """Makes the data set and returns the content of its `dataset.json`.
+
+    Args:
+        allow_outside: whether a list may name pictures outside of its own folder.
 
     Raises:
         UsageError: nothing is usable, or the output folder holds something else; nothing is written then.
     """
     check_output(job.output)
-    contents = find_all(roots)
+    contents = find_all(roots, allow_outside)
     if not contents.inputs:
         unusable = counted(len(contents.unusable), "unusable input")
+        if contents.unusable:
+            unusable += f", the first: {': '.join(contents.unusable[0])}"
         raise UsageError(f"--input: nothing usable in {', '.join(roots)} ({unusable})")
     shards = plan(contents.inputs, job.splits)
     _begin(job, contents.inputs)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import google_crc32c
@@ -159,6 +161,10 @@ def read_dataset(folder: str | paths.Path) -> dict[str, Any]:
         _ = [(shard["name"], shard["records"]) for shards in content["shards"].values() for shard in shards]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
         raise UsageError(f"{path}: not a data set's description: {error}") from error
+    names = [shard["name"] for shards in content["shards"].values() for shard in shards]
+    wrong = [name for name in names if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name, re.ASCII))]
+    if wrong:
+        raise UsageError(f"{path}: shards must be files beside it, by their plain names. Received: {wrong[0]!r}")
     if schema != SCHEMA:
         raise UsageError(f"{path}: schema {schema!r}, this version reads schema {SCHEMA}")
     return content
@@ -186,7 +192,7 @@ def find_shards(data: str) -> list[str] | None:
     if where.is_dir() and (where / UNFINISHED).exists():
         raise UsageError(f"{data} is a data set that was not finished; the same prepare_data command goes on with it")
     if where.is_dir():
-        return sorted(str(path) for path in where.iterdir() if path.suffix == SUFFIX) or None
+        return sorted(str(path) for path in where.iterdir() if path.suffix == SUFFIX and paths.is_file(path)) or None
     return None
 
 
@@ -200,7 +206,12 @@ def _shards_of_split(folder: paths.Path, split: str | None) -> list[str]:
     split = split or ("train" if "train" in shards else next(iter(shards), ""))
     if split not in shards:
         raise UsageError(f"{folder} has the splits {', '.join(shards)}. Received: {split!r}")
-    return [str(folder / shard["name"]) for shard in shards[split]]
+    found = [folder / shard["name"] for shard in shards[split]]
+    for path in found:
+        local = not paths.is_remote(path) and Path(path).exists()
+        if local and (not paths.is_file(path) or Path(path).resolve().parent != Path(folder).resolve()):
+            raise UsageError(f"{path} is no regular file of its folder, and no shard")
+    return list(map(str, found))
 
 
 def expected(shards: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -75,19 +75,22 @@ def open_source(data: str, frame_size: int, num_frames: int, seed: int = 0, max_
     return _open(names[0][0], frame_size, num_frames, seed, max_clips=max_clips)
 
 
-def open_sources(data: str, frame_size: int, num_frames: int, seed: int = 0, max_bad_shards: int = 0) -> list[Weighted]:
+def open_sources(
+    data: str, frame_size: int, num_frames: int, seed: int = 0, max_bad_shards: int = 0, allow_outside: bool = False
+) -> list[Weighted]:
     """The sources that `--data` names, separated by commas, each with `@WEIGHT` behind it or the weight 1.
 
     Args:
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_bad_shards: so many damaged shards of each source are left out with a warning.
+        allow_outside: whether a list may name pictures outside of its own folder.
 
     Raises:
         UsageError: there is no such source, or nothing in it is usable.
     """
     return [
-        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards), weight)
+        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, allow_outside=allow_outside), weight)
         for name, weight in split_names(data)
     ]
 
@@ -128,14 +131,20 @@ def absolute(data: str) -> str:
 
 
 def _open(
-    name: str, frame_size: int, num_frames: int, seed: int, max_bad_shards: int = 0, max_clips: int | None = None
+    name: str,
+    frame_size: int,
+    num_frames: int,
+    seed: int,
+    max_bad_shards: int = 0,
+    max_clips: int | None = None,
+    allow_outside: bool = False,
 ) -> ClipSource:
     if name.startswith("synthetic:"):
         return Indexed(_synthetic(name, frame_size, num_frames, seed))
     shards = records.find_shards(name)
     if shards is not None:
         return Records(name, shards, frame_size, num_frames, max_bad_shards)
-    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips))
+    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside))
 
 
 def _synthetic(data: str, frame_size: int, num_frames: int, seed: int) -> Sequence[np.ndarray]:

@@ -32,7 +32,8 @@ def open_data(config: Config) -> list[Weighted]:
     """
     needed = _variation(config).frames_needed(config.model.num_frames)
     data = config.data
-    opened = open_sources(data.data, config.model.frame_size, needed, config.train.seed, data.max_bad_shards)
+    options = config.train.seed, data.max_bad_shards, data.allow_outside
+    opened = open_sources(data.data, config.model.frame_size, needed, *options)
     count = sum(len(weighted.source) for weighted in opened)
     logger.info("data: %s, %s", data.data, counted(count, "clip"))
     if count < data.batch_size:
