@@ -1,6 +1,8 @@
 """Videos and clips on disk, through the real FFmpeg and Pillow."""
 
+import os
 import struct
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -93,6 +95,21 @@ class ReadTest(tf.test.TestCase):
         for name, message in (("gone.mp4", "no such file"), ("text.mp4", ""), ("empty.mp4", "")):
             with self.subTest(name), self.assertRaisesRegex(UsageError, f"{name}.*{message}"):
                 list(videos.read_video(self.folder / name, pictures.squash(16)))
+
+    def test_what_a_playlist_names_is_never_opened(self):
+        """The pipe has no writer: whoever opened it would wait for ever."""
+        os.mkfifo(self.folder / "pipe.ts")
+        for name, text in (
+            ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\npipe.ts\n#EXT-X-ENDLIST\n"),
+            ("a.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\npipe.ts\n#EXT-X-ENDLIST\n"),
+            ("b.mp4", "ffconcat version 1.0\nfile pipe.ts\n"),
+            ("c.mp4", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n"),
+        ):
+            (self.folder / name).write_text(text)
+            start = time.monotonic()
+            with self.subTest(name), self.assertRaisesRegex(UsageError, name):
+                list(videos.read_video(self.folder / name, pictures.squash(16)))
+            self.assertLess(time.monotonic() - start, 5)
 
     def test_a_video_is_turned_as_its_camera_says(self):
         frames = np.zeros([4, 32, 32, 3], np.uint8)

@@ -19,9 +19,13 @@ from tfvideogan.files.pictures import PAPER, Fit, StripEncoding, check_pixels, e
 
 logger = logging.getLogger("tfvideogan")
 
-_TEXT_FORMATS = {"tty", "ansi", "image2", "webvtt", "srt"}  # FFmpeg takes any text for one of these.
-_POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp"}  # These are texts that name other files anywhere.
-_ONLY_FILES = {"protocol_whitelist": "file"}  # Nothing that a file names is fetched from a network.
+_TEXT_FORMATS = {"tty", "ansi", "webvtt", "srt", "tedcaptions", "subviewer", "microdvd"}  # Any text looks like these.
+# These name other files anywhere, which FFmpeg opens before it has told the format, or they are devices.
+_POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp", "rtp", "sap", "image2", "image2pipe", "lavfi",
+                    "vapoursynth", "mpjpeg", "webm_dash_manifest", "hds", "smoothstreaming"}  # fmt: skip
+_FORMATS = av.formats_available - _TEXT_FORMATS - _POINTER_FORMATS
+# Of all others FFmpeg tries the content, and it opens nothing but files.
+_ONLY_FILES = {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted(_FORMATS))}
 
 
 def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
@@ -46,7 +50,7 @@ def read_past_damage(path: str | Path, fit: Fit) -> Iterator[np.ndarray | UsageE
     """
     try:
         with paths.local(path) as file, av.open(str(Path(file).absolute()), options=_ONLY_FILES) as container:
-            if container.format.name in _TEXT_FORMATS | _POINTER_FORMATS or not container.streams.video:
+            if not container.streams.video:
                 raise UsageError(f"{path}: no video in it")
             stream = _meant(container)
             stream.thread_type = "SLICE"  # Threads of whole frames would tell of damage frames too late.
@@ -60,6 +64,8 @@ def read_past_damage(path: str | Path, fit: Fit) -> Iterator[np.ndarray | UsageE
                 yield _upright(_scaled(frame, stream, fit), *matrix)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
+    except av.ArgumentError as error:  # FFmpeg answers so where a format is none of these.
+        raise UsageError(f"{path}: no video in it") from error
     except av.InvalidDataError as error:
         raise UsageError(f"{path}: damaged, or not a video ({error.strerror})") from error
     except (av.FFmpegError, OSError, ValueError) as error:
