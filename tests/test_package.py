@@ -15,7 +15,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 import tfvideogan
 from tests.helpers import ROOT
@@ -102,6 +104,14 @@ class PackageTest(tf.test.TestCase):
         )  # fmt: skip
         self.assertTrue((self.work / "exported" / "vgan_float32.tflite").exists())
 
+    def test_weights_that_come_with_it_move_a_picture(self):
+        Image.new("RGB", (90, 60), (90, 130, 200)).save(self.work / "photo.jpg")
+        self.tfvideogan(
+            "predict", "--weights=mdgan-skies-64", "--image=photo.jpg", "--wind=0.01,0", "--size=picture",
+            "--output=clip.npy",
+        )  # fmt: skip
+        self.assertEqual(np.load(self.work / "clip.npy").shape, (32, 60, 90, 3))
+
     def test_the_console_command_lists_the_commands_and_tells_the_version(self):
         self.assertEqual(self.tfvideogan("--version"), f"tfvideogan {tfvideogan.__version__}\n")
         listed = self.tfvideogan()
@@ -113,14 +123,17 @@ class PackageTest(tf.test.TestCase):
         told = run(self.bin / "python", "-c", code, cwd=self.work).stderr.splitlines()[-1]
         self.assertEndsWith(told, "UsageError: NoneSuch is not installed: pip install 'tfvideogan[data]'")
 
-    def test_the_wheel_holds_the_configs_the_licence_and_no_test(self):
+    def test_the_wheel_holds_configs_weights_and_licence_and_no_test(self):
         with zipfile.ZipFile(self.wheel) as wheel:
             names = set(wheel.namelist())
         configs = {f"tfvideogan/configs/{path.name}" for path in (ROOT / "configs").iterdir()}
         modules = {
             str(path.relative_to(ROOT)) for room in ("tfvideogan", "export") for path in (ROOT / room).rglob("*.py")
         }
-        expected = configs | modules | {"tfvideogan/py.typed"}
+        weights = (ROOT / "tfvideogan" / "weights").glob("*/**/*")
+        weights = {str(path.relative_to(ROOT)) for path in weights if path.suffix in (".json", ".md", ".npz")}
+        self.assertNotEmpty(weights)
+        expected = configs | modules | weights | {"tfvideogan/py.typed"}
         information = f"tfvideogan-{tfvideogan.__version__}.dist-info/"
         self.assertEqual({name for name in names if not name.startswith(information)}, expected)
         self.assertIn(f"{information}licenses/LICENSE", names)
