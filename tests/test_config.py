@@ -163,8 +163,9 @@ class ChecksTest(tf.test.TestCase):
             "drift": {"mdgan"},
             "adversarial_from": {"vgan_conditional", "mdgan"},
             "refine_adversarial_from": {"mdgan"},
+            "refine_init": {"mdgan"},
         }
-        values = {"residual": True, "drift": "on"}
+        values = {"residual": True, "drift": "on", "refine_init": "stage1"}
         for name, models in users.items():
             value = values.get(name, 1)
             users_in_order = ", ".join(model for model in MODELS if model in models)

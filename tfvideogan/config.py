@@ -144,6 +144,12 @@ class TrainConfig:
     refine_adversarial_from: int | None = flag(
         None, "ours, mdgan: the same for the steps of stage 2, whose ranking loss joins with it (default 0)"
     )
+    refine_init: str | None = flag(
+        None,
+        "mdgan: how stage 2's networks start: fresh, or (ours) with the weights of stage 1's where shapes agree "
+        "(default fresh)",
+        choices=("fresh", "stage1"),
+    )
     learning_rate: float = flag(2e-4, "Adam's learning rate", high=1)
     discriminator_learning_rate: float | None = flag(
         None, "Adam's learning rate of the discriminator (default: --learning_rate)", low=0
@@ -230,7 +236,7 @@ PAPER: dict[str, dict[str, Any]] = {
         "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
         "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
         "adversarial_weight": 1.0, "ranking_weight": 1.0, "adversarial_from": 0, "refine_adversarial_from": 0,
-        "residual": False, "drift": "off",
+        "refine_init": "fresh", "residual": False, "drift": "off",
     },
 }  # fmt: skip
 

@@ -89,6 +89,7 @@ class ReportTest(tf.test.TestCase):
             "--batch_size must be a multiple": {"strategy": "mirrored", "batch_size": 5},
             "exclude each other": {"xla": "on", "deterministic": True},
             "no such folder": {"data": "/no/such/folder"},
+            "--eval_every needs one source": {"data": "synthetic:sprites@1,synthetic:scenes@1", "eval_every": 5},
         }.items():
             with self.subTest(message), self.assertRaisesRegex(UsageError, message):
                 dry_run.describe(tiny.config("vgan", **options), self.run_dir)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tests.helpers import tiny
 from tests.training.case import TrainingTest
-from tfvideogan.config import DamagedError
+from tfvideogan.config import DamagedError, UsageError
+from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, loop, runtime
 from tfvideogan.training.stage import Stage
@@ -103,11 +104,54 @@ class StageTest(TrainingTest):
         self.assertEqual([line.get("g_ranking") is None for line in lines], [True, True, True, False, False])
 
     def test_a_run_resumed_between_its_stages_equals_an_undisturbed_one(self):
-        whole = self.train("whole", model="mdgan", refine_steps=2)
-        self.train("parts", model="mdgan", refine_steps=0)
+        # Some of G2's layers then start fresh, the others and D2's with the weights of stage 1.
+        options = {"model": "mdgan", "refine_init": "stage1", "drift": "on", "residual": True, "ema": 0.5}
+        whole = self.train("whole", refine_steps=2, **options)
+        parts = self.train("parts", refine_steps=0, **options)
         with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --refine_steps
-            self.train("parts", model="mdgan", refine_steps=2)
-        self.assertEqual(self.digest(whole), self.digest(self.folder / "parts"))
+            self.train("parts", refine_steps=2, **options)
+        ends = [self.variables(run_folder.RunFolder(run_dir).latest()) for run_dir in (whole, parts)]
+        self.assertEqual(*ends)
+
+    def stages(self, d1_updates: int, **options) -> tuple[AdversarialModel, Stage, str]:
+        """Stage 1 as a checkpoint holds it, stage 2 before its first step, and what that logged."""
+        config = tiny.config("mdgan", refine_steps=2, refine_init="stage1", **options)
+        run, setup = run_folder.RunFolder(self.folder), runtime.open_runtime(config.train, 4)
+        first = assembly.new_model(config, setup, 1)
+        for variable in [*first.sampling_generator.variables, *first.discriminator.variables]:
+            variable.assign(variable + 1.0)
+        first.discriminator_update.optimizer.iterations.assign(d1_updates)
+        run.write_config(config)
+        run.save(1, 4, state.for_training(first), keep=1)
+        with self.assertLogs("tfvideogan", "INFO") as logs:
+            second = Stage(config, run, setup, [], 2, 2)
+        return first, second, "\n".join(logs.output) + "\n"
+
+    def test_stage_2_may_start_from_stage_1s_networks(self):
+        first, second, log = self.stages(d1_updates=1, ema=0.5, discriminator_norm="spectral")
+        self.assertRegex(log, "layers of the refine_generator with .* down_conv1, .*; with fresh ones: none\n")
+        for network in (second.model.generator, second.model.ema_generator):
+            self.assertAllClose(network.get_weights(), first.ema_generator.get_weights(), rtol=0, atol=0)
+        self.assertAllClose(second.model.discriminator.get_weights(), first.discriminator.get_weights(), rtol=0, atol=0)
+        self.assertEqual([int(optimizer.iterations) for optimizer in second.model.optimizers], [0, 0])
+
+    def test_what_stage_1_cannot_give_starts_fresh_and_a_residual_starts_with_copying(self):
+        first, second, log = self.stages(d1_updates=0, residual=True, drift="on")
+        self.assertIn("the discriminator starts fresh, since stage 1 never trained its own", log)
+        self.assertRegex(log, "with fresh ones: down_conv1, up_conv4\n")
+        fresh = assembly.new_model(second.config, second.runtime, 2)
+        self.assertAllClose(second.model.discriminator.get_weights(), fresh.discriminator.get_weights(), rtol=0, atol=0)
+        for name, source in (("down_conv1", fresh), ("down_conv2", first), ("up_bn3", first)):
+            layers = [model.generator.get_layer(name).get_weights() for model in (second.model, source)]
+            self.assertAllClose(*layers, rtol=0, atol=0)
+        base = tiny.clips("mdgan", 1)
+        self.assertAllClose(second.model.generator(base), base, atol=2.0**-7)  # It is above blocks.RESIDUAL_MARGIN.
+
+    def test_weights_without_a_discriminator_cannot_start_stage_2(self):
+        run = run_folder.RunFolder(tiny.run_folder(self.folder, "mdgan"))
+        config = tiny.config("mdgan", refine_steps=2, refine_init="stage1")
+        with self.assertRaisesRegex(UsageError, "--refine_init=stage1 needs the discriminator of stage 1: .* lacks"):
+            Stage(config, run, runtime.open_runtime(config.train, 4), [], 2, 2)
 
     def test_a_resumed_run_takes_the_new_learning_rate(self):
         run_dir = self.train("slow", steps=2)
@@ -214,7 +258,8 @@ class StageTest(TrainingTest):
         self.assertEqual((newest.step, newest.provenance.replicas), (4, 2))
 
     def test_two_replicas_train_both_stages_as_one_does(self):
-        options = {"model": "mdgan", "refine_steps": 2, "steps": 2, "sync_batch_norm": True, "ema": 0.5}
+        options = {"model": "mdgan", "refine_steps": 2, "steps": 2, "sync_batch_norm": True, "ema": 0.5,
+                   "refine_init": "stage1"}  # fmt: skip
         models = [
             loading.load_model(self.train(strategy, strategy=strategy, **options))[0]
             for strategy in ("none", "mirrored")

@@ -1,6 +1,7 @@
 """Scores on held-out clips while a run trains: the same as `evaluate` gives, drawn, and the best step kept."""
 
 import json
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -59,6 +60,20 @@ class ValidationTest(tf.test.TestCase):
         self.assertAllClose(last["held_out"]["flicker"], expected["generated"]["flicker"], rtol=1e-4)
         self.assertAllClose(last["beside"]["flicker"], expected["real"]["flicker"], rtol=1e-5)
         self.assertIn("motion", last["held_out"])
+
+    def test_a_resumed_run_has_the_scores_and_the_best_step_of_an_undisturbed_one(self):
+        options = OPTIONS | {"checkpoint_every": 2, "keep": 9, "ema": 0.5, "learning_rate": 0.01}
+        config = tiny.config("vgan", steps=4, eval_every=1, eval_clips=3, keep_best="flicker", **options)
+        self.assertEqual(loop.train(config, self.folder / "run"), 0)
+        scores, best = [line["held_out"] for line in self.lines()], self.folder / "run" / "best" / "best.json"
+        self.assertLen(scores, 4)
+        kept = best.read_bytes()
+        for checkpoint in run_folder.RunFolder(self.folder / "run").list():
+            if checkpoint.step > 2:  # as if killed before the last one was written
+                shutil.rmtree(checkpoint.path)
+        self.assertEqual(loop.train(config, self.folder / "run"), 0)
+        self.assertEqual([line["held_out"] for line in self.lines()], scores)
+        self.assertEqual(best.read_bytes(), kept)
 
     def test_the_best_stays_when_worse_ones_come_and_another_metric_begins_anew(self):
         model, config = tiny.model("mdgan"), tiny.config("mdgan", eval_every=1, keep_best="motion")

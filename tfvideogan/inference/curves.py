@@ -16,7 +16,7 @@ _GREY, _BLACK = (205, 205, 205), (40, 40, 40)
 
 
 def picture(panels: Mapping[str, Mapping[str, Points]], columns: int = 2) -> np.ndarray:
-    """Panels by their titles, of curves by their names, each of points (x, y) in the order of x: uint8 [H, W, 3].
+    """Panels by their titles, of curves by their names, each of points (step, y) in order: uint8 [H, W, 3].
 
     Points whose y is not finite are left out.
     """
@@ -36,19 +36,21 @@ def _panel(title: str, curves: Mapping[str, Points]) -> Image.Image:
     draw.text((_LEFT, 8), title, _BLACK, font)
     if not points:
         return image
-    (low_x, high_x), (low_y, high_y) = (_range([point[axis] for point in points]) for axis in (0, 1))
+    ticks_x, ticks_y = (_ticks([point[axis] for point in points]) for axis in (0, 1))
+    (low_x, high_x), (low_y, high_y) = ((ticks[0], ticks[-1]) for ticks in (ticks_x, ticks_y))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across, up = (x - low_x) / (high_x - low_x), (y - low_y) / (high_y - low_y)
         return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
 
-    for value in np.linspace(low_y, high_y, 4):
+    for value in ticks_y:
         start, end = place(low_x, value), place(high_x, value)
         draw.line([start, end], _GREY)
         draw.text((start[0] - 6, start[1]), f"{value:.4g}", _BLACK, font, anchor="rm")
-    for value in (low_x, (low_x + high_x) / 2, high_x):
-        draw.text((place(value, low_y)[0], _HEIGHT - _BOTTOM + 8), f"{value:.6g}", _BLACK, font, anchor="ma")
-    right = _WIDTH - _RIGHT
+    right, below = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM + 8
+    draw.text((8, below), "step", _BLACK, font, anchor="la")
+    for value in ticks_x:
+        draw.text((place(value, low_y)[0], below), f"{value:.6g}", _BLACK, font, anchor="ma")
     for (name, of_curve), colour in reversed(list(zip(finite.items(), _COLOURS, strict=False))):
         at = [place(*point) for point in of_curve]
         draw.line(at, colour, 2)
@@ -59,7 +61,11 @@ def _panel(title: str, curves: Mapping[str, Points]) -> Image.Image:
     return image
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the largest, a little apart if they are one."""
+def _ticks(values: Sequence[float]) -> np.ndarray:
+    """Two to six round numbers, equally far apart, of which the first and the last enclose all values."""
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    rough = (high - low or abs(high) or 1.0) / 4
+    unit = 10.0 ** np.floor(np.log10(rough))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+    first, last = np.floor(low / step), np.ceil(high / step)
+    return np.arange(first, max(last, first + 1) + 1) * step

@@ -144,6 +144,26 @@ def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
+def copy_layers(source: keras.Model, target: keras.Model) -> tuple[list[str], list[str]]:
+    """Gives a network's layers the weights of another's layers of the same names, where their shapes agree.
+
+    A layer of nothing but zeros keeps them: by it, a residual network begins with copying its input.
+
+    Returns:
+        The names of the layers that took weights, and of those that kept their own.
+    """
+    given = {layer.name: layer.get_weights() for layer in source.layers}
+    taken, kept = [], []
+    for layer in target.layers:
+        own, others = layer.get_weights(), given.get(layer.name, [])
+        fits = any(weight.any() for weight in own) and [w.shape for w in own] == [w.shape for w in others]
+        if fits:
+            layer.set_weights(others)
+        if own:
+            (taken if fits else kept).append(layer.name)
+    return taken, kept
+
+
 def synchronize(*networks: keras.Model) -> None:
     """Makes batch normalisation take its statistics over the clips of all replicas, not of each by itself."""
     for network in networks:

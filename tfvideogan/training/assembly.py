@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from tfvideogan.config import Config, TrainConfig
+from tfvideogan.config import Config, TrainConfig, UsageError
 from tfvideogan.data import pipeline
 from tfvideogan.data.pipeline import Batch
-from tfvideogan.data.sources import Weighted, open_sources
+from tfvideogan.data.sources import Weighted, open_sources, split_names
 from tfvideogan.data.variation import Variation
 from tfvideogan.data.wording import counted
 from tfvideogan.models import blocks, registry
@@ -28,8 +28,10 @@ def open_data(config: Config) -> list[Weighted]:
     """The clips of `--data`, long enough for the largest temporal stride.
 
     Raises:
-        UsageError: there are none, or of another size.
+        UsageError: there are none, or of another size, or of several sources where `--eval_every` needs one.
     """
+    if config.train.eval_every and len(split_names(config.data.data)) > 1:
+        raise UsageError(f"--eval_every needs one source of clips. Received: --data={config.data.data}")
     needed = _variation(config).frames_needed(config.model.num_frames)
     data = config.data
     options = config.train.seed, data.max_bad_shards, data.allow_outside

@@ -6,10 +6,12 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 
+import keras
 import tensorflow as tf
 
-from tfvideogan.config import Config
+from tfvideogan.config import Config, UsageError
 from tfvideogan.data.sources import Weighted
+from tfvideogan.models import blocks
 from tfvideogan.models.updates import NO_SCALE
 from tfvideogan.runs import loading, state
 from tfvideogan.runs.manifest import Provenance
@@ -82,8 +84,33 @@ class Stage:
             base, earlier = loading.load_model(self.folder.path, stage=1)
             self.model.base_generator.set_weights(base.generator.get_weights())
             logger.info("stage 2 starts on the frozen Base-Net of %s", earlier.path.name)
+            if self.config.train.refine_init == "stage1":
+                self._take_weights_of(earlier)
         networks = (self.model.generator, self.model.discriminator)
         logger.info("stage %d: %s", self.number, ", ".join(f"{n.name} {n.count_params():,}" for n in networks))
+
+    def _take_weights_of(self, earlier: Checkpoint) -> None:
+        """Gives stage 2's players the weights of a checkpoint of stage 1 (ours). The optimizers start anew.
+
+        G2 takes those of the frozen Base-Net, the average's if there is one, and D2 those of D1 if it was trained.
+
+        Raises:
+            UsageError: the checkpoint holds only what sampling needs.
+        """
+        model = self.model
+        _copy_and_tell(model.base_generator, model.generator)
+        if model.ema_generator:
+            model.ema_generator.set_weights(model.generator.get_weights())
+        first = assembly.new_model(self.config, self.runtime, 1)
+        saved = state.for_training(first)
+        try:
+            loading.restore(earlier, {part: saved[part] for part in ("discriminator", "discriminator_optimizer")})
+        except UsageError as error:
+            raise UsageError(f"--refine_init=stage1 needs the discriminator of stage 1: {error}") from error
+        if first.discriminator_update.optimizer.iterations.value.numpy():
+            _copy_and_tell(first.discriminator, model.discriminator)
+        else:
+            logger.info("stage 2: the discriminator starts fresh, since stage 1 never trained its own")
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         loading.restore(checkpoint, state.for_training(self.model))
@@ -147,6 +174,12 @@ class Stage:
         self.model.reseed((self.config.train.seed + restores * 1_000_003) % 2**31)
         self.model.skipped_in_a_row.assign(0)
         self.model.reset_metrics()
+
+
+def _copy_and_tell(source: keras.Model, target: keras.Model) -> None:
+    """Copies weights of stage 1 to stage 2, and logs which."""
+    taken, kept = (", ".join(names) or "none" for names in blocks.copy_layers(source, target))
+    logger.info("stage 2: layers of the %s with stage 1's weights: %s; with fresh ones: %s", target.name, taken, kept)
 
 
 def _warn_of_other_batch_size(newest: Checkpoint, now: Provenance) -> None:

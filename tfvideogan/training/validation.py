@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tfvideogan.config import Config, UsageError
-from tfvideogan.data.sources import held_out, open_source, split_names
+from tfvideogan.config import Config
+from tfvideogan.data.sources import held_out, open_source
 from tfvideogan.files import atomic, paths
 from tfvideogan.inference import curves, sampling, scoring
 from tfvideogan.models.adversarial import AdversarialModel
@@ -33,12 +33,10 @@ class Validation:
     """The scores of a stage's model on clips that it is not trained on, the same ones each time.
 
     Raises:
-        UsageError: the held-out clips cannot be read, or the run has several sources.
+        UsageError: the held-out clips cannot be read.
     """
 
     def __init__(self, config: Config, model: AdversarialModel):
-        if len(split_names(config.data.data)) > 1:
-            raise UsageError(f"--eval_every needs one source of clips. Received: --data={config.data.data}")
         self.data, size = held_out(config.data.data), (config.model.frame_size, config.model.num_frames)
         if self.data == config.data.data:
             logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
