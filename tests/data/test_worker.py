@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.helpers import ROOT
 from tests.helpers.evil_files import FIRST, SECOND
 from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
+from tfvideogan.data import worker as worker_module
 from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.worker import EncodedClip, Limits, Worker
@@ -29,8 +31,8 @@ AMPLE = Limits(seconds=60.0, megabytes=1024)
 # Stands for a decoder with a bug: the process ends on inputs of these names.
 BUGGY = """
 import os, signal, tfvideogan.files.videos
-honest = tfvideogan.files.videos.read_video
-def read_video(path, fit):
+honest = tfvideogan.files.videos.read_past_damage
+def read_past_damage(path, fit):
     for number, frame in enumerate(honest(path, fit)):
         if "segv" in path and number == 5:
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -42,7 +44,7 @@ def read_video(path, fit):
             os.write(1, b"a library that prints")
             print("another", flush=True)
         yield frame
-tfvideogan.files.videos.read_video = read_video
+tfvideogan.files.videos.read_past_damage = read_past_damage
 """
 
 
@@ -252,3 +254,31 @@ class CrashTest(WorkerTest):
         worker._process.kill()
         worker._process.wait()
         self.assert_still_works(worker)
+
+
+class AnswersTest(tf.test.TestCase):
+    def test_what_is_no_answer_is_refused_and_never_run(self):
+        """Of pickles, of lengths that nothing has, and of answers that are cut off."""
+        canary = Path(self.create_tempdir().full_path) / "canary"
+
+        class Evil:
+            def __reduce__(self):
+                return Path.touch, (canary,)
+
+        frame = worker_module._FRAME
+        for content in (
+            pickle.dumps(Evil()),
+            frame.pack(b"C", 0, 2**40),
+            frame.pack(b"X", 0, 0),
+            frame.pack(b"C", 0, 100) + bytes(99),
+            b"C",
+        ):
+            with self.subTest(content[:20]), self.assertRaises((EOFError, ValueError)):
+                worker_module._received(io.BytesIO(content))
+        self.assertFalse(canary.exists())
+        answer = worker_module._received(io.BytesIO(frame.pack(b"C", 7, 3) + b"abc"))
+        self.assertEqual(answer, EncodedClip(b"abc", 7))
+
+
+if __name__ == "__main__":
+    tf.test.main()

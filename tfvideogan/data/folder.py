@@ -13,16 +13,21 @@ import numpy as np
 from tqdm import tqdm
 
 from tfvideogan.config import UsageError
-from tfvideogan.data.cutting import Clip, Cutting, clips_of
+from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import find_inputs
 from tfvideogan.data.wording import counted
+from tfvideogan.data.worker import EncodedClip, Limits, Worker
 from tfvideogan.files import pictures
 
 logger = logging.getLogger(__name__)
 
+LIMITS = Limits(seconds=600, megabytes=2048)  # for each input, as `prepare_data` has them by default
+
 
 class ClipFolder:
-    """The clips of a folder, decoded once to an unlinked temporary file that is mapped into memory.
+    """The clips of a folder, decoded once, in a process with limits (`worker.py`), to an unlinked temporary file.
+
+    The file is mapped into memory.
 
     Args:
         path: a folder (`data/inputs.py` has the layouts), one video or one list of strips.
@@ -57,8 +62,9 @@ class ClipFolder:
             few = len(contents.inputs) < 2
             items = tqdm(contents.inputs, desc=f"reading {path}", unit="", leave=False, disable=few)
             cutting = Cutting(frame_size, num_frames)
-            clips = itertools.chain.from_iterable(self._usable(clips_of(item, cutting)) for item in items)
-            count = _spool(itertools.islice(clips, max_clips), spool, path)
+            with Worker(cutting, None, LIMITS) as worker:
+                clips = itertools.chain.from_iterable(self._usable(worker.clips(item)) for item in items)
+                count = _spool(itertools.islice(clips, max_clips), spool, path)
             unusable = counted(len(self.skipped), "unusable input")
             others = counted(len(contents.ignored), "other file")
             logger.info("%s: %s, %s, %s", path, counted(count, "clip"), unusable, others)
@@ -79,10 +85,10 @@ class ClipFolder:
     def __getitem__(self, index: int) -> np.ndarray:
         return np.array(self._clips[index])
 
-    def _usable(self, clips: Iterable[Clip | UsageError]) -> Iterable[np.ndarray]:
+    def _usable(self, clips: Iterable[EncodedClip | UsageError]) -> Iterable[bytes]:
         for clip in clips:
-            if isinstance(clip, Clip):
-                yield clip.frames
+            if isinstance(clip, EncodedClip):
+                yield clip.strip
             else:
                 self._skip(str(clip))
 
@@ -91,12 +97,12 @@ class ClipFolder:
         self.skipped.append(reason)
 
 
-def _spool(clips: Iterable[np.ndarray], spool: BinaryIO, path: str | Path) -> int:
+def _spool(clips: Iterable[bytes], spool: BinaryIO, path: str | Path) -> int:
     """Writes clips one behind another and returns how many they are."""
     count = 0
     for clip in clips:
         try:
-            spool.write(clip.tobytes())
+            spool.write(clip)
             spool.flush()
         except OSError as error:
             where = tempfile.gettempdir()

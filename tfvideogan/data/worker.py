@@ -5,7 +5,8 @@
             ...
 
 The process serves one input after the other, and is replaced when an input has killed it. It runs `main`, which reads
-pickled requests and writes pickled answers.
+pickled requests. A file that has taken it over could write anything, so its answers are no pickles, which run code
+where they are read, but frames: a kind, a number, and so many bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import pickle
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -42,16 +44,29 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class EncodedClip:
-    """A clip as a compressed film-strip, its frames under each other, and the number of its first frame."""
+    """A clip as a compressed film-strip, its frames under each other, or as the bytes of uint8 [T, H, W, 3].
+
+    Attributes:
+        start: the number of its first frame.
+    """
 
     strip: bytes
     start: int
 
 
-class Worker:
-    """A process that makes clips of inputs, one input at a time."""
+_READY, _CLIP, _ERROR, _END = b"R", b"C", b"E", b"N"
+_FRAME = struct.Struct("<cqQ")  # kind, number of the first frame, bytes that follow
+_LONGEST = 2**30  # More bytes than a clip can have.
 
-    def __init__(self, cutting: Cutting, encoding: pictures.StripEncoding, limits: Limits):
+
+class Worker:
+    """A process that makes clips of inputs, one input at a time.
+
+    Args:
+        encoding: how clips are compressed; None for not at all.
+    """
+
+    def __init__(self, cutting: Cutting, encoding: pictures.StripEncoding | None, limits: Limits):
         self._setting = (cutting, encoding, limits.megabytes)
         self._limits = limits
         self._process: subprocess.Popen | None = None
@@ -86,11 +101,11 @@ class Worker:
         try:
             pickle.dump(item, process.stdin)
             process.stdin.flush()
-            while (answer := pickle.load(process.stdout)) is not None:
+            while (answer := _received(process.stdout)) is not None:
                 full = full or (isinstance(answer, UsageError) and "--memory_limit" in str(answer))
                 yield answer
             finished = not full  # A process that ran out of memory may still hold some that the next input needs.
-        except (EOFError, OSError, pickle.UnpicklingError):
+        except (EOFError, OSError, ValueError):
             self.close()
             finished = True
             if overdue.is_set():
@@ -113,20 +128,40 @@ class Worker:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             pickle.dump(self._setting, self._process.stdin)
             self._process.stdin.flush()
-            pickle.load(self._process.stdout)  # It is ready; the time that it took to start counts for no input.
+            _received(self._process.stdout)  # It is ready; the time that it took to start counts for no input.
         return self._process
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers each request with clips and errors and then None, until there are no more requests."""
+def _received(answers: BinaryIO) -> EncodedClip | UsageError | None:
+    """The next answer of the process; None behind the last one of an input, and when the process is ready.
 
-    def answer(content: object) -> None:
-        pickle.dump(content, answers)
+    Raises:
+        EOFError, ValueError: the process has ended, or written what is no answer.
+    """
+    header = answers.read(_FRAME.size)
+    if len(header) < _FRAME.size:
+        raise EOFError
+    kind, start, length = _FRAME.unpack(header)
+    if length > _LONGEST or kind not in (_READY, _CLIP, _ERROR, _END):
+        raise ValueError("no answer")
+    content = answers.read(length)
+    if len(content) < length:
+        raise EOFError
+    if kind == _CLIP:
+        return EncodedClip(content, start)
+    return UsageError(content.decode(errors="replace")) if kind == _ERROR else None
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answers each request with clips and errors and then an end, until there are no more requests."""
+
+    def answer(kind: bytes, content: bytes = b"", start: int = 0) -> None:
+        answers.write(_FRAME.pack(kind, start, len(content)) + content)
         answers.flush()
 
     cutting, encoding, megabytes = pickle.load(requests)
     _limit_memory(megabytes)
-    answer("ready")
+    answer(_READY)
     while True:
         try:
             item = pickle.load(requests)
@@ -135,20 +170,23 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             for clip in clips_of(item, cutting):
                 if isinstance(clip, Clip):
-                    answer(EncodedClip(pictures.encode_strip(clip.frames, encoding), clip.start))
+                    strip = pictures.encode_strip(clip.frames, encoding) if encoding else clip.frames.tobytes()
+                    answer(_CLIP, strip, clip.start)
                 else:
-                    answer(_outcome(item, clip, megabytes))
+                    answer(_ERROR, _outcome(item, clip, megabytes))
         except Exception as error:  # Decoders raise anything on evil files, and it is reported for that file.
-            answer(_outcome(item, error, megabytes))
-        answer(None)
+            answer(_ERROR, _outcome(item, error, megabytes))
+        answer(_END)
 
 
-def _outcome(item: Input, error: Exception, megabytes: int) -> UsageError:
+def _outcome(item: Input, error: Exception, megabytes: int) -> bytes:
     """The error to report. Memory that is used up shows in many ways, such as a thread that cannot start."""
     signs = ("allocate memory", "nsufficient memory", "[Errno 11]", "[Errno 12]", "can't start new thread")
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in signs):
-        return UsageError(f"{item.name}: needs more than the {megabytes} MB of --memory_limit")
-    return error if isinstance(error, UsageError) else UsageError(f"{item.name}: {type(error).__name__}: {error}")
+        text = f"{item.name}: needs more than the {megabytes} MB of --memory_limit"
+    else:
+        text = str(error) if isinstance(error, UsageError) else f"{item.name}: {type(error).__name__}: {error}"
+    return text.encode(errors="replace")
 
 
 def _limit_memory(megabytes: int) -> None:
