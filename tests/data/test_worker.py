@@ -256,7 +256,7 @@ class CrashTest(WorkerTest):
         self.assert_still_works(worker)
 
 
-class AnswersTest(tf.test.TestCase):
+class FramedAnswersTest(tf.test.TestCase):
     def test_what_is_no_answer_is_refused_and_never_run(self):
         """Of pickles, of lengths that nothing has, and of answers that are cut off."""
         canary = Path(self.create_tempdir().full_path) / "canary"
