@@ -75,10 +75,6 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual(report["checked_on"], "latents")
         self.assertEqual((report["model"], report["clip"], len(report["weights_sha256"])), ("vgan", [4, 16, 16, 3], 64))
         self.assertEqual(self.run_snippets(), 4)
-        again = run("benchmark", f"--dir={self.output}", "--repeats=1", "--rounds=1", package="export")
-        self.assertEqual(again.returncode, 0, again.stderr)
-        names = {line.split(" | ")[0] for line in again.stdout.splitlines() if line.count(" | ") == 12}
-        self.assertEqual(names, {"| artefact", "| ---", *(f"| {row['artefact']}" for row in report["artefacts"])})
 
     def test_a_predictor_that_takes_wind_with_int8_calibrated_on_the_clips_of_the_run(self):
         model = tiny.changing(drift="fused")
@@ -126,6 +122,10 @@ class ExportAllTest(tf.test.TestCase):
         self.assertEqual(self.report()["checked_on"], "synthetic:sky:test")
         self.assertIn("8 inputs (first frames of `synthetic:sky:test`)", (self.output / "README.md").read_text())
         self.assertEqual(self.run_snippets(), 2)
+        again = run("benchmark", f"--dir={self.output}", "--repeats=1", "--rounds=1", package="export")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        names = {line.split(" | ")[0] for line in again.stdout.splitlines() if line.count(" | ") == 12}
+        self.assertEqual(names, {"| artefact", "| ---", f"| {accepted['artefact']}"})
         self.assertIn("export.to_onnx failed:\nTraceback", result.stderr)  # its maintainer needs the traceback
         before = {path: path.stat().st_mtime_ns for path in self.output.rglob("*")}
         self.refused("must not exist yet", *arguments)

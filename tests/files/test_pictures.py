@@ -106,6 +106,21 @@ class PicturesTest(tf.test.TestCase):
             pictures.read_image(self.folder / "deep.png")[..., 0].astype(int), [[0, 1, 128, 255]], atol=1
         )
 
+    def test_floats_and_32_bits_are_scaled_by_their_range_or_refused(self):
+        shares = np.array([[0.0, 0.25, 0.5, 1.0]])
+        for name, values in (
+            ("unit.tif", np.float32(shares)),
+            ("levels.tif", np.float32(shares * 255)),
+            ("deep.tif", np.float32(shares * 65_535)),
+            ("int.tif", np.int32(shares * 65_535)),
+        ):
+            Image.fromarray(values).save(self.folder / name)
+            found = pictures.read_image(self.folder / name)[..., 0].astype(int)
+            self.assertAllClose(found, [[0, 64, 127, 255]], atol=1, msg=name)
+        for name, values in (("wide.tif", np.int32([[0, 2**31 - 1]])), ("minus.tif", np.float32([[-1, 1]]))):
+            Image.fromarray(values).save(self.folder / name)
+            self.refused(name, "no known range")
+
     def test_a_photo_is_turned_as_its_camera_says(self):
         exif = Image.Exif()
         exif[0x0112] = 6  # orientation: to be turned by 90 degrees clockwise

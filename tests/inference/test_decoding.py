@@ -58,6 +58,15 @@ class DecodingTest(tf.test.TestCase, parameterized.TestCase):
             if not options:
                 self.assertAllEqual(frame[20:40], np.full([20, 64, 3], 255))
 
+    @parameterized.parameters(2, 4, 16, None)
+    def test_opaque_pictures_of_few_bits_are_read_alike(self, colours):
+        """Pillow writes palettes of up to 2, 4 and 16 colours in 1, 2 and 4 bits a pixel, and black and white in 1."""
+        noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, [SIZE, SIZE, 3], np.uint8))
+        buffer = io.BytesIO()
+        (noise.quantize(colours) if colours else noise.convert("1")).save(buffer, "PNG")
+        self.assertLess(buffer.getvalue()[24], 8)
+        self.assert_read_alike(buffer.getvalue())
+
     def test_16_bits_a_pixel_are_read_alike(self):
         buffer = io.BytesIO()
         grey = np.random.default_rng(0).integers(0, 2**16, [90, 70]).astype(np.uint16)

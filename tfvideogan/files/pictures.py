@@ -162,8 +162,19 @@ def is_strip(path: str | Path) -> bool | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture with 16-bit grey scaled to 8 bits, where Pillow's own conversion would clip it at 255."""
-    return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)) if image.mode.startswith("I") else image
+    """The picture with deep grey scaled to 8 bits, where Pillow's own conversion would clip it.
+
+    Integers up to 65,535 are taken for 16 bits. Floats are taken for what their values say: in [0, 1], or levels of 8
+    or of 16 bits. ValueError for any others, since nothing tells what is white.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image, np.float64)
+    low, high = np.min(values), np.max(values)
+    if not (low >= 0 and high <= 65_535):
+        raise ValueError(f"its values, from {low:g} to {high:g}, are of no known range")
+    white = 65_535 if image.mode.startswith("I") or high > 255 else 255 if high > 1 else 1
+    return Image.fromarray(np.uint8(np.floor(values / white * 255 + 0.001)))
 
 
 def check_pixels(path: str | Path, width: int, height: int) -> None:

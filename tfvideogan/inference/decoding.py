@@ -50,12 +50,26 @@ def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
     image = tf.cond(
         is_jpeg,
         lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # Pillow decodes in the same way.
-        lambda: _on_paper(tf.io.decode_png(content, 4)),
+        lambda: _on_paper(_decode_png(content)),
     )
     # Pillow's bilinear filter and TensorFlow's round differently.
     resized = tf.image.resize(image, [size, size], antialias=True)
     frame = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
     return tf.cond(is_jpeg, lambda: _upright(frame, _orientation(content)), lambda: frame)
+
+
+def _decode_png(content: tf.Tensor) -> tf.Tensor:
+    """A PNG as RGBA [H, W, 4].
+
+    TensorFlow fills the alpha of a PNG that has none with 2**bits - 1, which is opaque from 8 bits a sample on only. A
+    picture whose own alpha is that faint everywhere would show nothing.
+    """
+    image = tf.io.decode_png(content, 4)
+    bits = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 24, 1), tf.uint8)[0], tf.int32)
+    filler = tf.gather([2**count - 1 for count in range(17)], tf.minimum(bits, 16))
+    is_filled = tf.reduce_all(tf.cast(image[..., 3], tf.int32) == filler)
+    alpha = tf.where(is_filled, tf.constant(255, tf.uint8), image[..., 3:])
+    return tf.concat([image[..., :3], alpha], axis=-1)
 
 
 def _on_paper(image: tf.Tensor) -> tf.Tensor:
