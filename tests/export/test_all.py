@@ -227,7 +227,7 @@ class ExportAllTest(tf.test.TestCase):
         )  # fmt: skip
         nothing = lambda *_: None  # noqa: E731
         cli = SimpleNamespace(
-            flags=SimpleNamespace(FLAGS=args), require=nothing, load_tensorflow=nothing, exit_on_sigterm=nothing
+            flags=SimpleNamespace(FLAGS=args), require_run=nothing, load_tensorflow=nothing, exit_on_sigterm=nothing
         )
         with (
             mock.patch.object(export_all, "cli", cli),
