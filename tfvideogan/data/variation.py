@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 # From RGB to YIQ, in which the colour of a pixel is a plane beside its brightness: to scale the plane is to change
 # saturation, and to turn it is to change hue.
-_YIQ = tf.constant([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_YIQ = np.float32([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _LARGEST_TURN = math.pi / 4  # of the hue, in radians, for a strength of 1
 
 
@@ -91,7 +92,7 @@ def _recoloured(clip: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
     )
     across, along = (1 + saturation) * tf.cos(turn), (1 + saturation) * tf.sin(turn)
     plane = tf.stack([[1.0, 0.0, 0.0], [0.0, across, -along], [0.0, along, across]])
-    colours = tf.linalg.inv(_YIQ) @ plane @ _YIQ
+    colours = np.linalg.inv(_YIQ) @ plane @ _YIQ
     values = tf.cast(clip, tf.float32)
     mean = tf.reduce_mean(values)
     return _to_bytes((tf.einsum("thwc,dc->thwd", values, colours) - mean) * (1 + contrast) + mean + brightness)
