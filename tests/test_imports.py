@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tests.helpers import ROOT
+from tests.helpers.commands import run
 
 LIBRARY = ROOT / "tfvideogan"
 # A file directly in `tfvideogan/` is a command, or one of what every room may use.
@@ -68,6 +69,16 @@ class ImportsTest(tf.test.TestCase):
                 if other is None or other == own or other not in FLOOR:
                     continue
                 self.assertLess(FLOOR[other], FLOOR[own], f"{path.relative_to(ROOT)} imports {name}")
+
+    def test_importing_leaves_tensorflow_unconfigured(self):
+        """Several hosts configure TensorFlow first of all, which a tensor that is made on import would forbid."""
+        folder = Path(self.create_tempdir().full_path)
+        names = [str(path.relative_to(ROOT).with_suffix("")).replace("/", ".") for path in LIBRARY.rglob("*.py")]
+        lines = [f"import {name.removesuffix('.__init__')}" for name in names if "__main__" not in name]
+        lines += ["import tensorflow as tf", "tf.distribute.MultiWorkerMirroredStrategy()"]
+        (folder / "imports.py").write_text("\n".join(lines))
+        result = run("imports", package="", folder=folder, search=folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_the_library_never_imports_export(self):
         for path in LIBRARY.rglob("*.py"):
