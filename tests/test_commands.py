@@ -208,9 +208,12 @@ class CommandsTest(tf.test.TestCase):
             "--base_width=1",
             "--batch_size=1",
             "--repeats=1",
+            "--precision=both",
         )
-        for label in ("matrix product", "vgan_two_stream, forward", "mdgan stage 1, train", "mdgan stage 2, train"):
-            self.assertIn(label, out)
+        for dtype, policy in (("float32", "float32"), ("bfloat16", "mixed_bfloat16")):
+            self.assertRegex(out, rf"matrix product: \d+ GFLOP/s in {dtype}; networks in {policy}\n")
+        for label in ("vgan_two_stream, forward", "mdgan stage 1, train", "mdgan stage 2, train"):
+            self.assertEqual(out.count(label), 2)
 
     def test_from_videos_to_records_to_a_scored_run(self):
         for index in range(12):

@@ -2,9 +2,10 @@
 
 python -m tfvideogan.benchmark --networks=vgan_two_stream,mdgan_base
 
-Each figure is the median of the repeats, after one run to warm up. The last column is the share of the rate
-of a float32 matrix product, which is measured first in the same process, and again at the end to show drift.
-With --others each training step is timed in PyTorch, too: the same networks, losses and Adams, in both memory layouts.
+Each figure is the median of the repeats, after one run to warm up. The last column is the share of the rate of a matrix
+product in the same precision, which is measured first in the same process, and again at the end to show drift.
+With --precision=both everything is timed in float32 and then in bfloat16. With --others each training step is timed in
+PyTorch, too: the same networks, losses and Adams, in both memory layouts, and in bfloat16 by autocast.
 With --check_device the report is of another kind: whether this device trains as a CPU does, in every precision and with
 XLA, and what a full-size step takes there (docs/gpu.md). Its exit status is 1 if anything is not as it should be.
 """
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tfvideogan.models.adversarial import AdversarialModel
 
 
+PRODUCTS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}  # the matrix product beside each precision
+
+
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_list("networks", None, "networks whose forward pass to time (default: all; see --list)")
@@ -32,7 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 8, "clips a training step; forward passes take one clip", lower_bound=1)
     flags.DEFINE_integer("base_width", None, "channels of the finest feature map (default: the papers')", lower_bound=1)
     flags.DEFINE_integer("repeats", 5, "timed runs of each, after one to warm up", lower_bound=1)
-    flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "arithmetic of the networks")
+    flags.DEFINE_enum("precision", "float32", [*PRODUCTS, "both"], "arithmetic of the networks")
     flags.DEFINE_bool("others", False, "time each training step in PyTorch, too, which must be installed")
     flags.DEFINE_bool("check_device", False, "hold training steps of the models on this device against the CPU's, then "
                       "time full-size ones, instead")  # fmt: skip
@@ -56,14 +60,22 @@ def main() -> int | None:
         return None
     if args.check_device:
         return _check_device(models, args.batch_size, args.repeats, args.base_width)
-    keras.mixed_precision.set_global_policy(args.precision)
-    product_rate = matrix_product_rate()
-    print(f"matrix product: {product_rate:.0f} GFLOP/s in float32; networks in {args.precision}")
+    for precision in PRODUCTS if args.precision == "both" else [args.precision]:
+        keras.mixed_precision.set_global_policy(precision)
+        _time_all(networks, models, precision)
+    return None
+
+
+def _time_all(networks: list[str], models: list[str], precision: str) -> None:
+    """Prints the table of one precision, which is the global policy."""
+    args, dtype = cli.flags.FLAGS, PRODUCTS[precision]
+    product_rate = matrix_product_rate(dtype=dtype)
+    print(f"matrix product: {product_rate:.0f} GFLOP/s in {dtype}; networks in {precision}")
     print(f"{'':48}{'ms':>9}{'clips/s':>10}{'GFLOP':>9}{'GFLOP/s':>10}{'share':>8}")
     for name in networks:
         _report(f"{name}, forward, 1 clip", 1, product_rate, *forward_pass(name, args.base_width), args.repeats)
     for name in models:
-        for step in training_steps(name, args.base_width, args.batch_size, args.precision, args.others):
+        for step in training_steps(name, args.base_width, args.batch_size, precision, args.others):
             runs = {step.label: step.run} | {f"  in {label}": run for label, run in step.others.items()}
             seconds = {
                 label: _report(label, args.batch_size, product_rate, run, step.operations, args.repeats)
@@ -72,8 +84,7 @@ def main() -> int | None:
             ours, *others = seconds.values()
             if others:
                 print(f"  PyTorch's best takes {min(others) / ours:.2f} times as long", flush=True)
-    print(f"matrix product again: {matrix_product_rate():.0f} GFLOP/s")
-    return None
+    print(f"matrix product again: {matrix_product_rate(dtype=dtype):.0f} GFLOP/s in {dtype}")
 
 
 def _check_device(models: list[str], batch_size: int, repeats: int, base_width: int | None) -> int:

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from unittest import mock
 
 import keras
 import tensorflow as tf
@@ -10,7 +9,6 @@ import tensorflow as tf
 from tests.helpers import tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
-from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import run_folder, state
 from tfvideogan.training import dry_run
 
@@ -94,46 +92,6 @@ class ReportTest(tf.test.TestCase):
             with self.subTest(message), self.assertRaisesRegex(UsageError, message):
                 dry_run.describe(tiny.config("vgan", **options), self.run_dir)
         self.assertFalse(self.run_dir.exists())
-
-
-class Dense(AdversarialModel):
-    """9 and 4 parameters; of one row, the layers put out 2 + 3 and 3 + 1 numbers."""
-
-    def __init__(self, loss_names: tuple[str, ...] = (), ema: float = 0.0):
-        latents, clip = keras.Input([2]), keras.Input([3])
-        generator = keras.Model(latents, keras.layers.Dense(3)(latents))
-        super().__init__(generator, keras.Model(clip, keras.layers.Dense(1)(clip)), ema=ema)
-        self.names = loss_names
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        return self.names
-
-
-class MemoryTest(tf.test.TestCase):
-    def test_by_hand(self):
-        # Four numbers a parameter, of four bytes: 4 * 4 * (9 + 4) = 208. Then 5 + 2 * 4 = 13 activations a row.
-        for rows, precision, size in ((1, "float32", 4), (7, "float32", 4), (7, "mixed_bfloat16", 2)):
-            with self.subTest(rows=rows, precision=precision):
-                expected = 208 + 13 * rows * size * dry_run.WORKSPACE
-                self.assertAlmostEqual(dry_run.memory(Dense(), rows, precision), expected)
-
-    def test_a_moving_average_is_one_more_copy_of_the_generator(self):
-        self.assertAlmostEqual(
-            dry_run.memory(Dense(ema=0.5), 1, "float32") - dry_run.memory(Dense(), 1, "float32"), 9 * 4
-        )
-
-    def test_the_ranking_loss_is_one_more_branch_of_the_discriminator(self):
-        ranking = dry_run.memory(Dense(("d_ranking",)), 5, "float32")
-        self.assertAlmostEqual(ranking - dry_run.memory(Dense(), 5, "float32"), 4 * 5 * 4 * dry_run.WORKSPACE, places=4)
-
-    def test_the_second_stage_holds_the_frozen_base_net_too(self):
-        model = tiny.model("mdgan", 2)
-        with mock.patch.object(model.base_generator, "count_params", return_value=0):
-            alone = dry_run.memory(model, 1, "float32")
-        self.assertAlmostEqual(
-            dry_run.memory(model, 1, "float32") - alone, 4 * model.base_generator.count_params(), places=2
-        )
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ def time_repeats(run: Callable[[], Any], repeats: int, longest: float = math.inf
     return Timings(tuple(seconds))
 
 
-def matrix_product_rate(size: int = 3072) -> float:
-    """GFLOP/s of a float32 matrix product, the median of nine: the yardstick of this machine."""
+def matrix_product_rate(size: int = 3072, dtype: str = "float32") -> float:
+    """GFLOP/s of a matrix product in `dtype`, the median of nine: the yardstick of this machine."""
     import tensorflow as tf
 
-    matrix = tf.random.normal([size, size])
+    matrix = tf.cast(tf.random.normal([size, size]), dtype)
     product = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
     return 2 * size**3 / time_repeats(lambda: product().numpy(), repeats=9).median / 1e9
 
