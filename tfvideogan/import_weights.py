@@ -101,12 +101,12 @@ def _read(args: Any) -> dict[str, Published]:
 
 
 def _networks(name: str) -> list[Published]:
-    from tfvideogan.weights import mapping, torch7, torch_file
+    from tfvideogan.weights import mdgan_files, torch7, torch_file, vgan_files
 
     path = paths.path(name)
     if path.suffix.lower() == ".t7":
-        return mapping.vgan(torch7.read(path))
-    return [mapping.mdgan(torch_file.read(path))]
+        return vgan_files.networks(torch7.read(path))
+    return [mdgan_files.network(torch_file.read(path))]
 
 
 def _config(networks: dict[str, Published]) -> Config:
@@ -159,7 +159,7 @@ def _write_state_dicts(args: Any, final: Path) -> str:
     cli.require("run_dir")
     cli.load_tensorflow()
     from tfvideogan.runs import loading, run_folder, state
-    from tfvideogan.weights import mapping, torch_file
+    from tfvideogan.weights import mdgan_files, torch_file
 
     model_config = run_folder.RunFolder.open(args.run_dir).config().model
     if model_config.model != "mdgan" or model_config.residual or model_config.drift != "off":
@@ -174,7 +174,7 @@ def _write_state_dicts(args: Any, final: Path) -> str:
         folder.mkdir()
         for name, network in files.items():
             arrays = {key: variable.numpy() for key, variable in state.of_network(network).items()}
-            (folder / name).write_bytes(torch_file.content(mapping.to_mdgan(arrays, "generator")))
+            (folder / name).write_bytes(torch_file.content(mdgan_files.state_dict(arrays, "generator")))
         paths.publish(folder, final)
     return f"stage {checkpoint.stage}, step {checkpoint.step}: {', '.join(str(final / name) for name in files)}"
 

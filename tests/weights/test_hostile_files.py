@@ -21,7 +21,7 @@ from tests.helpers import published_files as files
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.weights import mapping, torch7, torch_file
+from tfvideogan.weights import mapping, mdgan_files, torch7, torch_file
 
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))  # Of each reader.
 TENSORS = {f"layer{i}.weight": np.full([2, 3], i, np.float32) for i in range(4)}
@@ -29,14 +29,14 @@ LIMITED = """
 import json, sys, time
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.weights import mapping, torch7, torch_file
+from tfvideogan.weights import mapping, mdgan_files, torch7, torch_file, vgan_files
 for name in sys.argv[1:]:
     path, begin = paths.path(name), time.perf_counter()
     try:
         if name.endswith(".t7"):
-            mapping.vgan(torch7.read(path))
+            vgan_files.networks(torch7.read(path))
         else:
-            mapping.mdgan(torch_file.read(path))
+            mdgan_files.network(torch_file.read(path))
         said = None
     except UsageError as error:
         said = str(error)
@@ -181,10 +181,10 @@ class HostileFilesTest(tf.test.TestCase, parameterized.TestCase):
         thin = {f"downConv{n}.weight": np.zeros([1, 1, 4, 4, 4], np.float32) for n in range(1, 5)}
         thin["downConv1.weight"] = np.zeros([1024, 3, 3, 4, 4], np.float32)
         thin |= {key: np.zeros([1] * (5 if "Conv" in key else 1), np.float32)
-                 for key in mapping.mdgan_keys(3, "generator").values() if key not in thin}  # fmt: skip
+                 for key in mdgan_files.keys_of(3, "generator").values() if key not in thin}  # fmt: skip
         thin["downConv4.weight"] = np.zeros([1, 4096, 1, 1, 1], np.float32)
         with self.assertRaisesRegex(UsageError, "not this network"):
-            mapping.mdgan(thin)
+            mdgan_files.network(thin)
 
     @parameterized.parameters("zip.pth", "legacy.pth", "t7")
     def test_fuzzed_files_are_read_or_refused(self, kind):

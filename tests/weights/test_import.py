@@ -20,7 +20,7 @@ from tfvideogan.files import paths
 from tfvideogan.models import mdgan, registry, vgan
 from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import estimation
-from tfvideogan.weights import mapping, torch7, torch_file
+from tfvideogan.weights import mapping, mdgan_files, torch7, torch_file, vgan_files
 
 G1 = functools.partial(reference.mdgan_generator, skips=(1, 2, 3, 4, 5))
 G2 = functools.partial(reference.mdgan_generator, skips=(3, 4, 5))
@@ -83,7 +83,7 @@ class ImportTest(tf.test.TestCase, parameterized.TestCase):
         network = random(build)
         package = "cudnn" if "Cuda" in tensors else "nn"
         content = files.torch7(modules(files.Torch7Network(network, package)), tensors)
-        (published,) = mapping.vgan(torch7.read(paths.path(self.file("net.t7", content))))
+        (published,) = vgan_files.networks(torch7.read(paths.path(self.file("net.t7", content))))
         sizes = {"base_width": 2, "frame_size": 64, "num_frames": 32}
         self.assertEqual((published.role, published.options), ("generator", {"model": name, **sizes}))
         copy = build(base_width=2)
@@ -97,7 +97,7 @@ class ImportTest(tf.test.TestCase, parameterized.TestCase):
         clip = np.random.default_rng(3).uniform(-1, 1, [1, 32, 64, 64, 3])
         network, copy = random(vgan.discriminator), vgan.discriminator(2)
         content = files.torch7({"netD": files.Torch7Network(network).discriminator(), "epoch": 3})
-        (published,) = mapping.vgan(torch7.read(paths.path(self.file("net.t7", content))))
+        (published,) = vgan_files.networks(torch7.read(paths.path(self.file("net.t7", content))))
         fill(copy, published)
         expected = reference.vgan_discriminator(reference.Weights(network), clip)["logits"]
         self.assertAllClose(copy(clip.astype(np.float32), training=False), expected, atol=1e-5, rtol=1e-5)
@@ -106,11 +106,11 @@ class ImportTest(tf.test.TestCase, parameterized.TestCase):
         for size, frames, width in ((32, 4, 2), (32, 2, 3), (64, 16, 4), (256, 8, 1)):
             options = {"model": "mdgan", "base_width": width, "frame_size": size, "num_frames": frames}
             network = mdgan.base_generator(width, size, frames)
-            self.assertEqual(mapping.mdgan(files.state_dict(network)).options, options)
+            self.assertEqual(mdgan_files.network(files.state_dict(network)).options, options)
         for build, modules, _ in VGAN.values():
             network = build(4, 32, 4)
             content = files.torch7(modules(files.Torch7Network(network)))
-            (published,) = mapping.vgan(torch7.read(paths.path(self.file("net.t7", content))))
+            (published,) = vgan_files.networks(torch7.read(paths.path(self.file("net.t7", content))))
             del published.options["model"]
             self.assertEqual(published.options, {"base_width": 4, "frame_size": 32, "num_frames": 4})
 
@@ -152,7 +152,7 @@ class ImportTest(tf.test.TestCase, parameterized.TestCase):
         bad = {key: values for key, values in good.items() if key not in ("upBN2.bias", "downConv3.weight")}
         bad |= {"fc.weight": np.zeros([2, 2], np.float32)}
         with self.assertRaisesRegex(UsageError, "downConv|upBN2.bias is missing; .*fc.weight has no place"):
-            mapping.mdgan(bad)
+            mdgan_files.network(bad)
         path = self.file("bad.pth", files.legacy(good | {"upConv2.weight": good["upConv3.weight"]}))
         done = run("import_weights", f"--source={path}", f"--output={self.root / 'run'}")
         self.assertEqual(done.returncode, 2)

@@ -13,7 +13,7 @@ from tests.helpers import published_files as files
 from tests.models.test_forward_pass import randomise
 from tfvideogan.files import paths
 from tfvideogan.models import mdgan
-from tfvideogan.weights import mapping, torch_file
+from tfvideogan.weights import mdgan_files, torch_file
 
 try:
     import torch
@@ -31,7 +31,7 @@ class TorchTest(tf.test.TestCase):
         self.tensors = files.state_dict(self.network)
 
     def test_pytorch_reads_what_we_write(self):
-        ours = torch_file.content(mapping.to_mdgan(variables(self.network), "generator"))
+        ours = torch_file.content(mdgan_files.state_dict(variables(self.network), "generator"))
         for content in (ours, files.legacy(self.tensors), files.zipped(self.tensors)):
             loaded = torch.load(io.BytesIO(content), weights_only=True)
             for name, values in self.tensors.items():
@@ -51,7 +51,7 @@ class TorchTest(tf.test.TestCase):
                     self.assertAllEqual(found[name], values)
 
     def test_a_network_of_the_authors_modules_loads_our_file_and_computes_the_same(self):
-        content = torch_file.content(mapping.to_mdgan(variables(self.network), "generator"))
+        content = torch_file.content(mdgan_files.state_dict(variables(self.network), "generator"))
         clip = np.random.default_rng(0).uniform(-1, 1, [1, 4, 32, 32, 3]).astype(np.float32)
         network = authors_network().eval()
         network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True), strict=True)
