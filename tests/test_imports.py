@@ -19,6 +19,7 @@ COMMANDS = {
     "prepare_data",
     "verify_data",
     "benchmark",
+    "import_weights",
     "benchmark_loader",
 }
 FOR_ALL = {"config", "losses"}

@@ -21,12 +21,12 @@ State = dict[str, dict[str, tf.Variable]]
 
 def for_sampling(model: AdversarialModel) -> State:
     """What a model must be given back to sample as it did."""
-    return {name: _of_network(network) for name, network in model.sampling_networks.items()}
+    return {name: of_network(network) for name, network in model.sampling_networks.items()}
 
 
 def for_training(model: AdversarialModel) -> State:
     """What a compiled model must be given back to train on as if it had not stopped."""
-    networks = {name: _of_network(network) for name, network in model.networks.items()}
+    networks = {name: of_network(network) for name, network in model.networks.items()}
     return networks | {
         "generator_optimizer": _of_update(model.generator_update),
         "discriminator_optimizer": _of_update(model.discriminator_update),
@@ -34,7 +34,8 @@ def for_training(model: AdversarialModel) -> State:
     }
 
 
-def _of_network(network: keras.Model) -> dict[str, tf.Variable]:
+def of_network(network: keras.Model) -> dict[str, tf.Variable]:
+    """The variables of a network by name, `f_conv1/kernel`."""
     return _by_name(
         (f"{layer.name}/{variable.name}", variable) for layer in network.layers for variable in layer.variables
     )

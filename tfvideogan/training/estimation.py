@@ -9,9 +9,24 @@ import tensorflow as tf
 from tfvideogan.data import pipeline
 from tfvideogan.models import batch_statistics
 from tfvideogan.models.adversarial import AdversarialModel
+from tfvideogan.models.mdgan import MDGAN
 
 FINAL_BATCHES = 32  # When a stage ends, its statistics become the mean over so many batches.
 AVERAGE_BATCHES = 8  # A moving average gets its own statistics over so many, before each sample and save.
+
+
+def recalibrate(model: AdversarialModel, batches: tf.data.Dataset) -> None:
+    """Estimates the statistics of every network that a sample passes, one after the other, over clips (ours).
+
+    Args:
+        batches: real clips [N, T, H, W, 3] in [-1, 1], the same ones each time.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if model.stage == 2:
+        MDGAN(model.base_generator, model.discriminator).estimate_batch_statistics(batches)
+    model.estimate_batch_statistics(batches)
 
 
 class BatchStatistics:
