@@ -143,7 +143,9 @@ class S3Test(tf.test.TestCase):
         frame = Sprites(16, 1)[0][0]
         Image.fromarray(frame).save(self.folder / "frame.webp", lossless=True)
         self.assertAllEqual(pictures.read_image(self.folder / "frame.webp"), frame)
-        self.assertAllEqual(pictures._decode_webp((self.folder / "frame.webp").read_bytes()), frame)
+        decoded = pictures._decode_webp((self.folder / "frame.webp").read_bytes())
+        self.assertAllEqual(decoded[..., :3], frame)
+        self.assertAllEqual(decoded[..., 3], np.full([16, 16], 255))
 
     def test_summaries_are_moving_pictures_by_tensorflow_io(self):
         self.assert_succeeds("tfvideogan.train", *TINY, "--sample_every=1", f"--run_dir={self.folder / 'run'}")
