@@ -9,8 +9,10 @@ import numpy as np
 from tests.data.case import FolderTest
 from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
+from tfvideogan.data import cutting
 from tfvideogan.data.cutting import Clip, Cutting, clips_of
-from tfvideogan.data.inputs import find_inputs
+from tfvideogan.data.inputs import Input, find_inputs
+from tfvideogan.files import videos
 
 
 class CuttingTest(FolderTest):
@@ -199,3 +201,11 @@ class NamesTest(CuttingTest):
                 with self.subTest(name):
                     clips = self.cut_into(Path(name))
                     self.assertEqual(clips, [[0, 1, 2, 3]] * (2 if name == "." else 1))
+
+
+class GapTest(FolderTest):
+    def test_the_start_of_a_clip_counts_the_frames_that_were_lost(self):
+        frames = [*numbered(range(5)), videos.GapError("frames 5 to 9", 5), *numbered(range(5))]
+        item = Input("a.mp4", "video", ("a.mp4",), "a")
+        windows = cutting._windows(item, frames, Cutting(16, 4))
+        self.assertEqual([window.start for window in windows if isinstance(window, Clip)], [0, 10])

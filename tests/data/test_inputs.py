@@ -48,6 +48,13 @@ class FindTest(FolderTest):
             ],
         )
 
+    def test_parts_of_one_video_stay_in_one_group_though_one_has_a_hole(self):
+        write_pictures(self.root / "sky" / "sky_1", numbered(range(4)))
+        write_pictures(self.root / "sky" / "sky_1", numbered(range(4)), start=90)
+        write_pictures(self.root / "sky" / "sky_2", numbered(range(4)))
+        inputs = find_inputs(str(self.root)).inputs
+        self.assertEqual([(len(item.files), item.group) for item in inputs], [(4, "sky")] * 3)
+
     def test_a_list_made_on_windows(self):
         for number in range(3):
             write_strip(self.root / "strips" / f"walk {number}.jpg", numbered(range(4)))

@@ -32,6 +32,21 @@ class SequencesTest(tf.test.TestCase):
         self.assertEqual(self.lengths(files), [("clip1", 9), ("clip2", 5)])
         self.assertEqual(sequences.of_frames(files)[1].name, "clip2_000 to clip2_004")
 
+    def test_videos_by_short_names_and_a_stray_frame(self):
+        for names in (("v1_{:03d}.png", "v2_{:03d}.png"), ("001_{:04d}.png", "002_{:04d}.png")):
+            files = named(*((name, range(8)) for name in names))
+            self.assertEqual([length for _, length in self.lengths(files)], [8, 8], names)
+        files = named(("clip1_{:03d}.png", range(8)), ("clip2_{:03d}.png", range(8)), ("clip3_{:03d}.png", range(1)))
+        self.assertEqual([length for _, length in self.lengths(files)], [8, 8, 1])
+        files = [f"f/{hour:02d}-{minute:02d}.jpg" for hour in (7, 8) for minute in range(0, 60, 10)]
+        self.assertLen(sequences.of_frames(files), 1)
+
+    def test_holes_are_found_in_the_number_that_varies_and_beside_a_second_format(self):
+        files = named(("clip7_{:03d}_640.png", range(8)), ("clip7_{:03d}_640.png", range(500, 508)))
+        self.assertEqual([length for _, length in self.lengths(files)], [8, 8])
+        files = [*named(("{:04d}.png", range(4))), "folder/0003.jpg", *named(("{:04d}.png", range(500, 504)))]
+        self.assertEqual([length for _, length in self.lengths(files)], [5, 4])
+
     def test_holes_divide_and_a_constant_step_does_not(self):
         files = named(("{:04d}.png", range(1, 7)), ("{:04d}.png", range(500, 506)))
         self.assertEqual(self.lengths(files), [("#", 6), ("#", 6)])

@@ -89,7 +89,9 @@ def _windows(item: Input, frames: Iterable[np.ndarray | UsageError], cutting: Cu
     count, stride = cutting.num_frames, cutting.stride or cutting.num_frames
     window: list[np.ndarray] = []
     to_skip = windows = unreadable = taken = 0
-    for number, frame in enumerate(frames):
+    number = -1
+    for frame in frames:
+        number += frame.frames if isinstance(frame, videos.GapError) else 1
         if isinstance(frame, UsageError):
             yield frame
             window, to_skip, unreadable = [], 0, unreadable + 1

@@ -167,12 +167,18 @@ def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
     readable = (is_strip for path in files if (is_strip := pictures.is_strip(path)) is not None)
     if next(readable, False):
         return [_strip(_name(paths.path(path), root), path) for path in files]
-    found = sequences.of_frames(files)
-    if len(found) > 1:
-        return [Input(str(PurePosixPath(folder, s.name)), "frames", s.files, f"{folder}/{s.video}") for s in found]
     parent, _, own = folder.rpartition("/")
     is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K is the K-th part of the video ID.
-    return [Input(folder, "frames", tuple(files), group=parent if is_part else folder)]
+    group, found = parent if is_part else folder, sequences.of_frames(files)
+    if len(found) == 1:
+        return [Input(folder, "frames", tuple(files), group)]
+    several = len({part.video for part in found}) > 1 and not is_part
+    return [
+        Input(
+            str(PurePosixPath(folder, part.name)), "frames", part.files, f"{group}/{part.video}" if several else group
+        )
+        for part in found
+    ]
 
 
 def _strip(name: str, path: str) -> Input:
@@ -185,13 +191,7 @@ def _add_listed(strips: list[str], where: paths.Path, contents: Contents, allow_
     """Adds each strip of a list once."""
     base = where if where.is_dir() else where.parent
     for path in dict.fromkeys(strips):
-        reason = None
-        if not paths.is_remote(path) and not (
-            allow_outside or Path(path).resolve().is_relative_to(Path(base).resolve())
-        ):
-            reason = "outside of the folder of its list; --allow_outside reads it"
-        elif not paths.is_remote(path) and os.path.lexists(path):
-            reason = _why_no_file(Path(base), Path(path))
+        reason = None if paths.is_remote(path) else _why_not_listed(Path(base), Path(path), allow_outside)
         if reason:
             contents.unusable.append((_name(path, base), reason))
         else:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-# A word, a number that may be that of a video, and a number that may be that of a frame.
-_NUMBERED_VIDEO = re.compile(r"(\D*[^\W\d_]{2}[\W_]*\d+)[\W_]+\d+")
+# A number that may be that of a video, and one that may be that of a frame: behind letters, or of three digits or more,
+# since two short numbers may be an hour and a minute.
+_NUMBERED_VIDEO = re.compile(r"(\D*[^\W\d_][\W_]*\d+)[\W_]+\d+|(\d+)[\W_]+\d{3,}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def of_frames(files: Sequence[str]) -> list[Frames]:
     videos: dict[str, list[str]] = {}
     for path in files:
         videos.setdefault(_skeleton(path), []).append(path)
-    if 2 * sum(len(frames) == 1 for frames in videos.values()) > len(videos):
+    if _are_mostly_single(videos):
         videos = {"": list(files)}  # Such names, as hashes, tell nothing.
     found = []
     for skeleton, frames in videos.items():
@@ -60,16 +61,22 @@ def _by_number(skeleton: str, frames: list[str]) -> dict[str, list[str]]:
     videos: dict[str, list[str]] = {}
     for path in frames:
         match = _NUMBERED_VIDEO.fullmatch(PurePosixPath(path).stem)
-        videos.setdefault(match[1] if match else skeleton, []).append(path)
-    return videos if min(map(len, videos.values())) > 1 else {skeleton: frames}
+        videos.setdefault(match[1] or match[2] if match else skeleton, []).append(path)
+    return {skeleton: frames} if _are_mostly_single(videos) else videos
+
+
+def _are_mostly_single(videos: dict[str, list[str]]) -> bool:
+    """Whether most of these videos would have one frame, which tells that they are none."""
+    return 2 * sum(len(frames) == 1 for frames in videos.values()) > len(videos)
 
 
 def _without_holes(frames: list[str]) -> Iterable[list[str]]:
     """The frames in parts whose numbers are the usual step apart; all of them if their numbers are no sequence."""
-    numbers = [re.findall(r"\d+", PurePosixPath(path).stem) for path in frames]
-    steps = [int(b[-1]) - int(a[-1]) for a, b in itertools.pairwise(numbers) if a and a[:-1] == b[:-1]]
-    if len(steps) < len(frames) - 1 or not steps or min(steps) < 1:
+    columns = list(zip(*(map(int, re.findall(r"\d+", PurePosixPath(path).stem)) for path in frames), strict=False))
+    varying = [column for column in columns if len(set(column)) > 1]
+    steps = [b - a for a, b in itertools.pairwise(varying[0])] if len(varying) == 1 else []
+    if not steps or min(steps) < 0:  # Two pictures may have one number, as of two formats.
         return [frames]
-    usual = collections.Counter(steps).most_common(1)[0][0]
+    usual = collections.Counter(step for step in steps if step).most_common(1)[0][0]
     starts = [0, *(place for place, step in enumerate(steps, 1) if step > usual), len(frames)]
     return [frames[start:end] for start, end in itertools.pairwise(starts)]

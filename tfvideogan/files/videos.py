@@ -94,6 +94,14 @@ def _decoded(
         yield UsageError(f"{path}: damaged from frame {damage.first or damage.count + 1} on")
 
 
+class GapError(UsageError):
+    """The error in the place of damaged frames, with their number."""
+
+    def __init__(self, message: str, frames: int):
+        super().__init__(message)
+        self.frames = frames
+
+
 class _Damage:
     """Where a stream is damaged: from some time on, until the next good key frame.
 
@@ -118,7 +126,8 @@ class _Damage:
         if frame.is_corrupt:
             self.at = time if self.at is None else min(self.at, time)
         elif frame.key_frame and self.first:
-            yield UsageError(f"{self._path}: damaged from frame {self.first} to {self.count - 1}")
+            lost = self.count - self.first
+            yield GapError(f"{self._path}: damaged from frame {self.first} to {self.count - 1}", lost)
             self.at = self.first = None
         if self.at is None or time < self.at:  # Frames before the damage may come after it.
             yield frame
