@@ -93,7 +93,7 @@ class ToSavedModelTest(tf.test.TestCase):
         untrained = tiny.run_folder(self.folder / "run", "vgan")
         tf.io.gfile.rmtree(str(untrained / "checkpoints"))
         output = f"--output={self.folder / 'served'}"
-        self.refused("--run_dir is required", output)
+        self.refused("--run_dir or --weights (--weights=help lists them) is required", output)
         self.refused("no checkpoint", f"--run_dir={untrained}", output)
         self.refused("which holds no run", f"--run_dir={self.folder}", output)
         self.refused("cannot be written", f"--run_dir={untrained}", "--output=/dev/null/served")
