@@ -96,7 +96,7 @@ def _card(run: Any, folder: Path, args: Any) -> dict[str, Any]:
         "trained_on": config.data.data,
         "hours": round(_hours(run.path), 1),
         "commit": _commit(),
-        "licence": "Apache-2.0, as the package: made from its built-in clips alone",
+        "licence": _licence(config.data.data),
         "limits": args.limits,
         "scores": scored,
         "sha256": {
@@ -105,6 +105,12 @@ def _card(run: Any, folder: Path, args: Any) -> dict[str, Any]:
             if file.is_file()
         },
     }
+
+
+def _licence(data: str) -> str:
+    if all(name.startswith("synthetic:") for name in data.split(",")):
+        return "Apache-2.0, as the package: made from its built-in clips alone"
+    return "that of the clips it was trained on, which the package does not know"
 
 
 def _options(config: Config) -> list[str]:
@@ -132,7 +138,7 @@ def _commit() -> str:
 def _as_text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# {card['name']}", "", card["description"], "", "## Training", "", f"    {card['command']}", ""]
-    lines += [f"It took {card['hours']} hours on two CPU cores, by the code of commit {card['commit']}.", ""]
+    lines += [f"It took {card['hours']} hours. It was packed at commit {card['commit']}.", ""]
     lines += ["## Scores", ""]
     for line in card["scores"]:
         lines += [f"On {line['num_clips']} clips of `{line['data']}`:", "", *_table(line["scores"]), ""]

@@ -18,6 +18,7 @@ from tfvideogan.config import UsageError
 
 _LONGEST_SIDE = 2160  # Larger pictures are scaled down to this with --size=picture.
 _MOST_SECONDS = 60
+_MOST_BYTES = 2**31  # of the frames of a clip, which lie in memory together
 
 
 def define_flags() -> None:
@@ -71,10 +72,13 @@ def main() -> None:
             picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
         if (pages := pictures.count_pages(image)) > 1:
             logging.getLogger("tfvideogan").warning("%s has %d pages: the first is taken", image, pages)
+        if args.size == "picture" and count * picture.size > _MOST_BYTES:
+            most = _MOST_BYTES // picture.size
+            raise UsageError(f"--seconds of {image} at its own size must be {most} frames at most. Received: {count}")
         clip = animator.longer(picture, wind, max(count, 1))
         videos.write_clip(output, enlarge(clip, args.scale), args.fps)
     if args.sheet:
-        _write_sheet(args.sheet, animator, model, picture, wind, real)
+        _write_sheet(args, animator, model, picture, wind, real)
     written = f"{args.output}{f', {args.sheet}' if args.sheet else ''}"
     by = f", wind {wind[0]:.4f},{wind[1]:.4f}" if wind is not None else ""
     of = f", {len(jobs)} pictures" if Path(args.image).is_dir() else ""
@@ -128,7 +132,7 @@ def _check_model(args: Any, model: Any) -> None:
 
 
 def _write_sheet(
-    path: str, animator: Any, model: Any, picture: np.ndarray, wind: np.ndarray | None, real: np.ndarray | None
+    args: Any, animator: Any, model: Any, picture: np.ndarray, wind: np.ndarray | None, real: np.ndarray | None
 ) -> None:
     """The comparison sheet of what the model is called on, its stages, and the real clip if there is one."""
     from tfvideogan.data import clips
@@ -136,9 +140,9 @@ def _write_sheet(
     from tfvideogan.inference import visuals
 
     inputs = animator.inputs(picture, wind)
-    outputs = {name: value.numpy() for name, value in model(inputs).items()}
+    outputs = {name: value.numpy() for name, value in model(inputs, training=args.batch_statistics).items()}
     shown = clips.to_uint8(model.input_clip(inputs)[0].numpy())
-    pictures.write_image(path, visuals.comparison_sheet(visuals.stage_rows(outputs, shown, real)))
+    pictures.write_image(args.sheet, visuals.comparison_sheet(visuals.stage_rows(outputs, shown, real)))
 
 
 def _parse_wind(text: str | None) -> np.ndarray | None:

@@ -58,13 +58,22 @@ class Weighted:
     weight: float
 
 
-def open_source(data: str, frame_size: int, num_frames: int, seed: int = 0, max_clips: int | None = None) -> ClipSource:
+def open_source(
+    data: str,
+    frame_size: int,
+    num_frames: int,
+    seed: int = 0,
+    max_clips: int | None = None,
+    max_bad_shards: int = 0,
+    allow_outside: bool = False,
+) -> ClipSource:
     """The one source that `--data` names, for commands that look at clips in their order.
 
     Args:
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_clips: no more clips of a folder are decoded than this.
+        max_bad_shards, allow_outside: as for `open_sources`.
 
     Raises:
         UsageError: there is no such source, nothing in it is usable, or `data` names several.
@@ -72,7 +81,7 @@ def open_source(data: str, frame_size: int, num_frames: int, seed: int = 0, max_
     names = split_names(data)
     if len(names) > 1:
         raise UsageError(f"--data must name one source here. Received: {data!r}")
-    return _open(names[0][0], frame_size, num_frames, seed, max_clips=max_clips)
+    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, max_clips, allow_outside)
 
 
 def open_sources(

@@ -135,7 +135,7 @@ def _telling(path: str | Path) -> Iterator[None]:
 
 def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
     """A picture upright, on paper where it is transparent, in 8 bits a colour, and scaled."""
-    frame = np.asarray(_on_paper(ImageOps.exif_transpose(_eight_bits(image))))
+    frame = np.asarray(_on_paper(_eight_bits(ImageOps.exif_transpose(image))))
     return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
 
 

@@ -64,7 +64,7 @@ def _panel(title: str, curves: Mapping[str, Points]) -> Image.Image:
 def _ticks(values: Sequence[float]) -> np.ndarray:
     """Two to six round numbers, equally far apart, of which the first and the last enclose all values."""
     low, high = min(values), max(values)
-    rough = (high - low or abs(high) or 1.0) / 4
+    rough = max(high - low or abs(high) or 1.0, 1e-9 * abs(high)) / 4  # Rounding alone is no range.
     unit = 10.0 ** np.floor(np.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     first, last = np.floor(low / step), np.ceil(high / step)

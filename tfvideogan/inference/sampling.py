@@ -44,7 +44,7 @@ def walk(model: AdversarialModel, num_clips: int, seed: int, steps: int) -> Iter
     for part in sample(model, (way[start : start + BATCH_SIZE] for start in range(0, len(way), BATCH_SIZE))):
         for clip in part["clip"]:
             last = len(clip) - 1
-            yield clip[last - abs(last - number % (2 * last))]
+            yield clip[last - abs(last - number % (2 * last))].copy()  # A view would keep the whole batch.
             number += 1
 
 

@@ -109,10 +109,14 @@ class Journal:
 
     def scores(self) -> list[dict[str, Any]]:
         """The lines of `write_scores` of this stage so far."""
+        found = []
         with tolerated(LOG):
-            lines = map(json.loads, (self._folder / LOG).read_text().splitlines())
-            return [line for line in lines if "held_out" in line and line["stage"] == self._stage]
-        return []
+            for line in (self._folder / LOG).read_text().splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError):  # A line may have been cut short.
+                    entry = json.loads(line)
+                    if "held_out" in entry and entry["stage"] == self._stage:
+                        found.append(entry)
+        return found
 
     def _write_scalars(self, step: int, scalars: dict[str, float | None]) -> None:
         # TensorFlow keeps a tensor for each of Python's numbers for good, 4 KB a step in all; not for NumPy's.

@@ -241,9 +241,11 @@ class StageLoop:
         scores, beside = self.validation.scores()
         clips = {"data": self.validation.data, "num_clips": self.validation.num_clips}
         self.journal.write_scores(stage.step, scores, beside, **clips)
+        lines = self.journal.scores()
         with tolerated("the curves"):
-            picture = self.validation.curves(self.journal.scores())
-            pictures.write_image(stage.folder.path / f"curves-stage{stage.number}.png", picture)
+            picture = self.validation.curves(lines) if lines else None  # A full disk may have kept none.
+            if picture is not None:
+                pictures.write_image(stage.folder.path / f"curves-stage{stage.number}.png", picture)
         if self.options.keep_best != "none":
             self.best.offer(stage.number, stage.step, scores, stage.model)
 

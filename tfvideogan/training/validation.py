@@ -40,7 +40,8 @@ class Validation:
         self.data, size = held_out(config.data.data), (config.model.frame_size, config.model.num_frames)
         if self.data == config.data.data:
             logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
-        source = open_source(self.data, *size, config.train.seed, max_clips=config.train.eval_clips)
+        data = {"max_bad_shards": config.data.max_bad_shards, "allow_outside": config.data.allow_outside}
+        source = open_source(self.data, *size, config.train.seed, max_clips=config.train.eval_clips, **data)
         self.num_clips = min(config.train.eval_clips, len(source))
         self._model, self._seed = model, config.train.seed
         self._real = list(scoring.real_batches(model, source, self.num_clips))
@@ -60,7 +61,7 @@ class Validation:
         beside = "copying" if self._model.predicts else "real clips"
         panels = {
             name: {
-                "held out": [(line["step"], _number(line["held_out"][name])) for line in lines],
+                "held out": [(line["step"], _number(line["held_out"].get(name))) for line in lines],
                 beside: [(line["step"], _number(line["beside"].get(name))) for line in lines],
             }
             for name in lines[-1]["held_out"]
@@ -77,7 +78,7 @@ class Best:
     def offer(self, stage: int, step: int, scores: dict[str, float], model: AdversarialModel) -> None:
         """Keeps a step if it is better than the one that is kept."""
         value, file = scores[self._metric], self._folder.path / f"{BEST}.json"
-        kept = json.loads(file.read_text()) if file.exists() else {}
+        kept = _read(file)
         before = kept.get(str(stage))
         same = before and before["metric"] == self._metric
         if _badness(self._metric, value) >= (_badness(self._metric, before["value"]) if same else math.inf):
@@ -100,6 +101,17 @@ def _badness(metric: str, value: float) -> float:
     if metric == "motion":
         return abs(math.log(value))
     return -value if metric in _LARGER_IS_BETTER else value
+
+
+def _read(file: paths.Path) -> dict[str, dict[str, Any]]:
+    """What `best.json` tells; nothing, with a warning, if it is damaged."""
+    if not file.exists():
+        return {}
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        logger.warning("%s is damaged (%s): the best step is sought anew", file, error)
+        return {}
 
 
 def _number(value: float | None) -> float:
