@@ -76,10 +76,18 @@ def _reasons(graph: Any) -> Iterator[str]:
         if node.registered_saver:
             yield f"is restored by {node.registered_saver!r}"
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
-    for name in _reached(functions, graph.object_graph_def.concrete_functions):
-        for node in functions[name].node_def:
-            if node.op not in _OPERATIONS and node.op not in functions:
-                yield f"has the operation {node.op}"
+    if undescribed := _undescribed(graph.object_graph_def):
+        yield f"names the function {undescribed[0]!r}, which it does not describe"
+    reached = _reached(functions, graph.object_graph_def.concrete_functions)
+    operations = {node.op for name in reached for node in functions[name].node_def} - _OPERATIONS - set(functions)
+    yield from (f"has the operation {operation}" for operation in sorted(operations))
+
+
+def _undescribed(objects: Any) -> list[str]:
+    """The functions that objects name and that would be left out of those that are looked at."""
+    named = {name for node in objects.nodes for name in node.function.concrete_functions}
+    named |= {node.bare_concrete_function.concrete_function_name for node in objects.nodes} - {""}
+    return sorted(named - set(objects.concrete_functions))
 
 
 def _reached(functions: dict[str, Any], roots: Iterable[str]) -> list[str]:
