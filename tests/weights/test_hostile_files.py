@@ -171,6 +171,16 @@ class HostileFilesTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(UsageError, "storage 2 is damaged"):
             torch_file.read(paths.path(self.root / "net.pth"))
 
+    def test_storages_that_tell_encryption_or_patches_are_damaged(self):
+        whole = files.zipped(TENSORS)
+        place = whole.rindex(b"PK\x01\x02", 0, whole.rindex(b"data/2")) + 8  # the flags in the central directory
+        for bit in (5, 6):
+            content = bytearray(whole)
+            content[place] |= 1 << bit
+            (self.root / "net.pth").write_bytes(content)
+            with self.subTest(bit), self.assertRaisesRegex(UsageError, "storage 2 is damaged"):
+                torch_file.read(paths.path(self.root / "net.pth"))
+
     def test_values_that_are_not_finite_are_named(self):
         arrays = {"a/kernel": np.float32([1, np.nan]), "b/moving_variance": np.float32([-1])}
         published = mapping.Published("generator", {}, arrays, {"a/kernel": "x.weight", "b/moving_variance": "y.var"})

@@ -25,6 +25,8 @@ from tfvideogan.weights.tensors import MalformedError
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _LARGEST_PICKLE = 16 * 2**20  # bytes
+# What Python raises for a zip that is damaged, encrypted, or of a kind that it does not know.
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _DTYPES = {
     "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16, "LongStorage": np.int64,
     "IntStorage": np.int32, "ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8,
@@ -99,7 +101,7 @@ def _read_zip(path: paths.Path) -> tuple[Any, Storages]:
         if order and (order.file_size > len(b"little") or _entry(archive, order) != b"little"):
             raise MalformedError("a file of a machine whose bytes are in the other order")
         found = _machine().read(io.BytesIO(_entry(archive, pickled)))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise MalformedError(f"not a whole zip file ({error})") from error
 
     @functools.cache
@@ -109,7 +111,7 @@ def _read_zip(path: paths.Path) -> tuple[Any, Storages]:
             raise MalformedError(f"storage {key} has {info.file_size} bytes and should have {count * dtype.itemsize}")
         try:
             return np.frombuffer(_entry(archive, info), dtype)
-        except zipfile.BadZipFile as error:
+        except _UNREADABLE as error:
             raise MalformedError(f"storage {key} is damaged") from error
 
     return found, storage
