@@ -29,6 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_string("name", None, "what --weights will call them")
     flags.DEFINE_string("description", None, "one line on what they do")
     flags.DEFINE_list("limits", [], "lines on what they cannot do, separated by commas")
+    flags.DEFINE_string("commit", None, "of the code that trained them (default: the present one)")
     flags.DEFINE_list("score_on", [], "further clips to score on, named as --data of tfvideogan.evaluate")
     flags.DEFINE_integer("num_clips", 64, "clips of each to score", lower_bound=1)
     flags.DEFINE_string("output", None, "folder to write NAME to (default: that of the package)")
@@ -92,10 +93,10 @@ def _card(run: Any, folder: Path, args: Any) -> dict[str, Any]:
     return {
         "name": args.name,
         "description": args.description,
-        "command": f"python -m tfvideogan.train {' '.join(_options(config))}",
+        "command": f"python -m tfvideogan.train {' '.join(_options(config))} --run_dir=runs/{args.name}",
         "trained_on": config.data.data,
         "hours": round(_hours(run.path), 1),
-        "commit": _commit(),
+        "commit": args.commit or _commit(),
         "licence": _licence(config.data.data),
         "limits": args.limits,
         "scores": scored,
@@ -129,7 +130,7 @@ def _hours(run_dir: Path) -> float:
 
 
 def _commit() -> str:
-    """The commit of the code, if it lies in a repository."""
+    """The commit of the code here, if it lies in a repository."""
     command = ["git", "-C", str(processes.ROOT), "rev-parse", "--short", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
@@ -138,7 +139,7 @@ def _commit() -> str:
 def _as_text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# {card['name']}", "", card["description"], "", "## Training", "", f"    {card['command']}", ""]
-    lines += [f"It took {card['hours']} hours. It was packed at commit {card['commit']}.", ""]
+    lines += [f"It took {card['hours']} hours, by the code of commit {card['commit']}.", ""]
     lines += ["## Scores", ""]
     for line in card["scores"]:
         lines += [f"On {line['num_clips']} clips of `{line['data']}`:", "", *_table(line["scores"]), ""]

@@ -103,6 +103,7 @@ class CommandsTest(tf.test.TestCase):
         shapes = [np.load(clips / name).shape for name in ("a.npy", "b.npy")]
         self.assertEqual(shapes, [(6, 30, 40, 3), (6, 50, 20, 3)])
         self.refuse("--sheet is for one picture", *predict, "--sheet=sheet.png")
+        self.refuse("needs --fit=squash", *predict, "--real=a.mp4", "--wind=measured", "--fit=crop")
         self.refuse("--scale is for --size=model", *predict, "--size=picture", "--scale=2")
         self.refuse("--format is for a folder", *predict[:2], f"--image={photos / 'a.jpg'}", "--output=a.gif",
                     "--format=gif")  # fmt: skip

@@ -11,6 +11,7 @@ from tests.helpers.made_files import numbered, write_dataset
 from tfvideogan import evaluate
 from tfvideogan.config import UsageError
 from tfvideogan.data import sources
+from tfvideogan.runs import journal
 
 
 class DataTest(tf.test.TestCase):
@@ -71,7 +72,7 @@ class DataTest(tf.test.TestCase):
 class LineTest(tf.test.TestCase):
     def test_numbers_that_json_does_not_have_are_null(self):
         line = {"a": np.nan, "b": {"c": np.inf, "d": -np.inf, "e": 0.5}, "f": None, "g": "nan", "h": 3}
-        text = json.dumps(evaluate.without_nan(line), allow_nan=False)
+        text = json.dumps(journal.without_nan(line), allow_nan=False)
         self.assertEqual(
             json.loads(text), {"a": None, "b": {"c": None, "d": None, "e": 0.5}, "f": None, "g": "nan", "h": 3}
         )

@@ -96,9 +96,10 @@ def require_run(*names: str) -> None:
     if args.weights == "help":
         print(shipped.listing())
         sys.exit(0)
-    if bool(args.run_dir) == bool(args.weights):
-        received = f"--run_dir={args.run_dir} --weights={args.weights}" if args.run_dir else "neither"
-        raise UsageError(f"--run_dir or --weights (--weights=help lists them) is required. Received: {received}")
+    if args.run_dir and args.weights:
+        raise UsageError(f"--weights stands in place of --run_dir. Received both: {args.run_dir}, {args.weights}")
+    if not (args.run_dir or args.weights):
+        raise UsageError("--run_dir or --weights (--weights=help lists them) is required")
     require(*names)
     if args.weights:
         args.run_dir = str(shipped.path_of(args.weights))
@@ -230,7 +231,7 @@ def _log_to_standard_error() -> None:
 
 def _parse(arguments: list[str]) -> list[str]:
     try:
-        _check_encoding(arguments[1:])
+        flag_files.check_encoding(arguments[1:])
         rest = flags.FLAGS(flag_files.expand(arguments))
     except (flags.Error, UsageError) as error:
         sys.exit(complain(str(error)))
@@ -249,15 +250,6 @@ def _expand_home() -> None:
             flag.value = ",".join(map(os.path.expanduser, flag.value.split(",")))
         elif isinstance(flag.value, list):
             flag.value = list(map(os.path.expanduser, flag.value))
-
-
-def _check_encoding(arguments: Sequence[str]) -> None:
-    """Raises UsageError for an argument that is not UTF-8: neither TensorFlow's files nor JSON can hold such a name."""
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"arguments must be UTF-8. Received: {argument!r}") from error
 
 
 def complain(message: str, status: int = BAD_INPUT) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import platform
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,7 @@ def main() -> None:
 
     tf.config.experimental.enable_tensor_float_32_execution(False)  # Scores are of float32 on every machine.
     from tfvideogan.inference import scoring
-    from tfvideogan.runs import loading, run_folder
+    from tfvideogan.runs import journal, loading, run_folder
 
     model, checkpoint = loading.load_model(args.run_dir)
     if args.batch_statistics and not model.predicts:
@@ -67,7 +66,7 @@ def main() -> None:
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
         "versions": versions(),
     }
-    print(json.dumps(without_nan(line | scores)))
+    print(json.dumps(journal.without_nan(line | scores)))
 
 
 def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSource, dict[str, Any]]:
@@ -103,13 +102,6 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
         "num_frames": num_frames,
         "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
     }
-
-
-def without_nan(value: Any) -> Any:
-    """The same dicts with None for the floats that JSON cannot write: NaN and the infinities."""
-    if isinstance(value, dict):
-        return {name: without_nan(part) for name, part in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, Any]:

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _write_grids(model: Any, output: Path, args: Any) -> str:
-    from tfvideogan.files import pictures, videos
+    from tfvideogan.files import encoders, pictures
     from tfvideogan.inference import sampling, visuals
 
     parts = [visuals.streams(part) for part in sampling.generate(model, args.num_clips, args.seed)]
@@ -64,28 +64,28 @@ def _write_grids(model: Any, output: Path, args: Any) -> str:
         if name == "background":
             pictures.write_image(output / "background.png", grid[0])
         else:
-            videos.write_clip(output / f"{name}.{args.format}", grid, args.fps)
+            encoders.write_clip(output / f"{name}.{args.format}", grid, args.fps)
     return ", ".join(parts[0])
 
 
 def _write_separate(model: Any, output: Path, args: Any) -> str:
     from tfvideogan.data.clips import to_uint8
-    from tfvideogan.files import videos
+    from tfvideogan.files import encoders
     from tfvideogan.inference import sampling
 
     made = (clip for part in sampling.generate(model, args.num_clips, args.seed) for clip in part["clip"])
     for number, clip in enumerate(made):
-        videos.write_clip(output / f"clip-{number:04d}.{args.format}", to_uint8(clip), args.fps)
+        encoders.write_clip(output / f"clip-{number:04d}.{args.format}", to_uint8(clip), args.fps)
     return f"clip-0000.{args.format} to clip-{args.num_clips - 1:04d}.{args.format}"
 
 
 def _write_walk(model: Any, output: Path, args: Any) -> str:
     from tfvideogan.data.clips import to_uint8
-    from tfvideogan.files import videos
+    from tfvideogan.files import encoders
     from tfvideogan.inference import sampling
 
     frames = np.stack(list(sampling.walk(model, args.num_clips, args.seed, args.interpolate)))
-    videos.write_clip(output / f"walk.{args.format}", to_uint8(frames), args.fps)
+    encoders.write_clip(output / f"walk.{args.format}", to_uint8(frames), args.fps)
     return f"walk.{args.format}, {len(frames)} frames"
 
 

@@ -55,7 +55,7 @@ def main() -> None:
     given = _parse_wind(args.wind)
     cli.load_tensorflow(gpus=True)
     from tfvideogan.data.wind import measure
-    from tfvideogan.files import pictures, videos
+    from tfvideogan.files import encoders, pictures
     from tfvideogan.inference.animation import Animator
     from tfvideogan.inference.visuals import enlarge
     from tfvideogan.runs import loading
@@ -76,7 +76,7 @@ def main() -> None:
             most = _MOST_BYTES // picture.size
             raise UsageError(f"--seconds of {image} at its own size must be {most} frames at most. Received: {count}")
         clip = animator.longer(picture, wind, max(count, 1))
-        videos.write_clip(output, enlarge(clip, args.scale), args.fps)
+        encoders.write_clip(output, enlarge(clip, args.scale), args.fps)
     if args.sheet:
         _write_sheet(args, animator, model, picture, wind, real)
     written = f"{args.output}{f', {args.sheet}' if args.sheet else ''}"
@@ -91,6 +91,8 @@ def _check_flags(args: Any) -> None:
         raise UsageError("--wind=measured needs --real, the clip whose wind to take")
     if args.real and not args.sheet and args.wind != "measured":
         raise UsageError("--real is a row of the comparison sheet: it needs --sheet")
+    if args.real and args.fit != "squash":
+        raise UsageError(f"--real is squashed, and needs --fit=squash. Received: --fit={args.fit}")
     if args.scale > 1 and args.size == "picture":
         raise UsageError(f"--scale is for --size=model. Received: --scale={args.scale}, --size=picture")
     if args.format and not Path(args.image).is_dir():
@@ -102,12 +104,12 @@ def _check_flags(args: Any) -> None:
 
 def _jobs(args: Any) -> list[tuple[str | Path, str | Path]]:
     """(picture, clip to write) of each picture. Raises UsageError if there is none, or no clip can be written."""
-    from tfvideogan.files import atomic, pictures, videos
+    from tfvideogan.files import atomic, encoders, pictures
 
     if args.sheet:
         atomic.check_output("sheet", args.sheet, (".png",))
     if not Path(args.image).is_dir():
-        atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
+        atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
         return [(args.image, args.output)]
     atomic.check_folder("output", args.output)
     found = sorted(p for p in Path(args.image).iterdir() if p.suffix.lower() in pictures.IMAGE_SUFFIXES)

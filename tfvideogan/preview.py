@@ -30,10 +30,10 @@ def main() -> None:
     cli.load_tensorflow()
     from tfvideogan.data import pipeline
     from tfvideogan.data.sources import open_source
-    from tfvideogan.files import atomic, pictures, videos
+    from tfvideogan.files import atomic, encoders, pictures
     from tfvideogan.inference import visuals
 
-    atomic.check_output("output", args.output, videos.CLIP_SUFFIXES)
+    atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
     source = open_source(args.data, args.frame_size, args.num_frames, args.seed)
     if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
@@ -43,7 +43,7 @@ def main() -> None:
     if args.output.lower().endswith(".png"):
         pictures.write_image(args.output, shown[0])
     else:
-        videos.write_clip(args.output, shown, args.fps)
+        encoders.write_clip(args.output, shown, args.fps)
     print(f"{len(source)} clips in {args.data}; {len(clips)} of them in {args.output}")
 
 

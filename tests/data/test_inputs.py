@@ -75,6 +75,10 @@ class FindTest(FolderTest):
                          ["outside of the folder of its list"] * 2)  # fmt: skip
         found = find_inputs(str(self.root / "train.txt"), allow_outside=True)
         self.assertEqual((len(found.inputs), found.unusable), (3, []))
+        os.mkfifo(outside / "pipe.jpg")
+        (self.root / "train.txt").write_text(f"own.jpg\n{outside / 'pipe.jpg'}")
+        found = find_inputs(str(self.root / "train.txt"), allow_outside=True)
+        self.assertEqual([reason for _, reason in found.unusable], ["no file, but a pipe, a socket or a device"])
 
     def test_what_was_named_itself_is_told_why_it_is_not_read(self):
         for name, message in (("clips.zip", "an archive: unpack it"), ("notes.pdf", "no video and no list")):

@@ -11,7 +11,7 @@ from export.probes import probe_inputs
 from tests.helpers import tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
-from tfvideogan.files import videos
+from tfvideogan.files import encoders
 
 MOVERS = ("STRIDED_SLICE", "PAD", "RESHAPE", "CONCATENATION")  # operators that leave numbers as they are
 
@@ -194,7 +194,7 @@ class CommandTest(tf.test.TestCase):
         model, small = tiny.model("mdgan"), self.folder / "small"
         for index in range(8):
             frames = np.zeros([tiny.FRAMES - 1, 16, 16, 3], np.uint8)
-            videos.write_clip(small / f"{index}.mp4", frames)
+            encoders.write_clip(small / f"{index}.mp4", frames)
         with self.assertRaisesRegex(UsageError, "^--calibration: .*small"):
             conversion.calibration_inputs(model, str(small), "synthetic:sky")
         with self.assertRaisesRegex(UsageError, "generates from latents"):

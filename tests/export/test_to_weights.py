@@ -64,7 +64,10 @@ class ToWeightsTest(tf.test.TestCase):
         tiny.run_folder(self.folder / "run", "vgan")
         made = run_folder.RunFolder(self.folder / "run")
         checkpoint = made.latest()
+        patched = bytearray(packed.content(state.for_sampling(tiny.model("vgan"))))
+        patched[patched.rindex(b"PK\x01\x02") + 8] |= 1 << 5  # a flag of compressed patches
         for content, message in (
+            (bytes(patched), "cannot be read"),
             (b"PK\x03\x04 and no more", "another model|cannot be read"),
             (packed.content(state.for_sampling(tiny.model("mdgan"))), "it lacks"),
         ):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.helpers import made_files
 from tfvideogan.config import UsageError
-from tfvideogan.files import atomic, pictures, videos
+from tfvideogan.files import atomic, encoders, pictures, videos
 
 
 class AtomicTest(tf.test.TestCase):
@@ -33,18 +33,18 @@ class AtomicTest(tf.test.TestCase):
 
     def test_nothing_but_the_file_is_left(self):
         for name in ("clip.gif", "clip.mp4"):
-            videos.write_clip(self.folder / name, made_files.numbered(range(3)))
-            videos.write_clip(self.folder / name, made_files.numbered(range(4)))  # over the old one
+            encoders.write_clip(self.folder / name, made_files.numbered(range(3)))
+            encoders.write_clip(self.folder / name, made_files.numbered(range(4)))  # over the old one
         self.assertEqual(self.names(), ["clip.gif", "clip.mp4"])
         self.assertLen(list(videos.read_video(self.folder / "clip.mp4", pictures.squash(16))), 4)
 
     def test_a_failed_write_leaves_what_was_there(self):
-        videos.write_clip(self.folder / "clip.mp4", made_files.numbered(range(3)))
+        encoders.write_clip(self.folder / "clip.mp4", made_files.numbered(range(3)))
         with self.assertRaises(Exception):  # noqa: B017 - whatever it is
-            videos.write_clip(self.folder / "clip.mp4", np.zeros([2, 16, 16, 7], np.uint8))
+            encoders.write_clip(self.folder / "clip.mp4", np.zeros([2, 16, 16, 7], np.uint8))
         (self.folder / "taken.gif").mkdir()
         with self.assertRaises(OSError):
-            videos.write_clip(self.folder / "taken.gif", made_files.numbered(range(3)))
+            encoders.write_clip(self.folder / "taken.gif", made_files.numbered(range(3)))
         self.assertEqual(self.names(), ["clip.mp4", "taken.gif"])
         self.assertLen(list(videos.read_video(self.folder / "clip.mp4", pictures.squash(16))), 3)
 
@@ -53,7 +53,7 @@ class AtomicTest(tf.test.TestCase):
         (self.folder / "file").touch()
         for name in ("clip.avi", "clip", "clip.mp4.txt", "folder.mp4", "file/clip.mp4"):
             with self.subTest(name), self.assertRaisesRegex(UsageError, f"--output.*{Path(name).parts[0]}"):
-                atomic.check_output("output", self.folder / name, videos.CLIP_SUFFIXES)
+                atomic.check_output("output", self.folder / name, encoders.CLIP_SUFFIXES)
         for name in ("clip.MP4", "new/folders/clip.gif"):
-            atomic.check_output("output", self.folder / name, videos.CLIP_SUFFIXES)
+            atomic.check_output("output", self.folder / name, encoders.CLIP_SUFFIXES)
         self.assertEqual(self.names(), ["file", "folder.mp4"])

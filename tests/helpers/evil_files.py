@@ -243,7 +243,7 @@ EVIL: dict[str, Evil] = {
     "cut, index first.mp4": Evil(lambda p: cut_video(p, 0.7, index_first=True), "damaged from|cut off", [FIRST]),
     "cut.mkv": Evil(lambda p: cut_video(p, 0.7), "damaged from|cut off", [FIRST]),
     "cut.avi": Evil(lambda p: cut_video(p, 0.8, "mjpeg"), "damaged from|cut off|Invalid", [FIRST]),
-    "broken in the middle.avi": Evil(broken_in_the_middle, "damaged from frame", [FIRST, SECOND]),
+    "broken in the middle.avi": Evil(broken_in_the_middle, "damaged before frame", [FIRST, SECOND]),
     "flipped bits.mp4": Evil(flipped_bits, "damaged from|Invalid data found"),
     "text.mp4": Evil(lambda p: write(p, b"Once upon a time.\n" * 50), _CANNOT_OPEN),
     "html.mp4": Evil(lambda p: write(p, b"<!DOCTYPE html><html><body>404 Not Found</body></html>"), _CANNOT_OPEN),

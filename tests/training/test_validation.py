@@ -108,7 +108,8 @@ class ValidationTest(tf.test.TestCase):
 
     def test_data_without_a_test_split_are_told(self):
         with self.assertLogs("tfvideogan", "WARNING") as logs:
-            validation.Validation(tiny.config("mdgan", data="synthetic:sky:test", eval_every=1), tiny.model("mdgan"))
+            config = tiny.config("mdgan", data="synthetic:sky:test", eval_every=1)
+            validation.Validation(config, tiny.model("mdgan"), run_folder.RunFolder(self.folder))
         self.assertIn("has no test split", logs.output[0])
 
 

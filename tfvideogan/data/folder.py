@@ -52,6 +52,7 @@ class ClipFolder:
         allow_outside: bool = False,
     ):
         self.skipped: list[str] = []
+        self._bytes_a_clip = num_frames * frame_size**2 * 3
         try:
             contents = find_inputs(str(path), allow_outside)
         except UsageError as error:
@@ -87,8 +88,10 @@ class ClipFolder:
 
     def _usable(self, clips: Iterable[EncodedClip | UsageError]) -> Iterable[bytes]:
         for clip in clips:
-            if isinstance(clip, EncodedClip):
+            if isinstance(clip, EncodedClip) and len(clip.strip) == self._bytes_a_clip:
                 yield clip.strip
+            elif isinstance(clip, EncodedClip):  # A file may have taken the process over.
+                self._skip(f"the decoder gave a clip of {len(clip.strip)} bytes in place of {self._bytes_a_clip}")
             else:
                 self._skip(str(clip))
 

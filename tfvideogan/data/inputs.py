@@ -27,19 +27,8 @@ from tfvideogan.files import paths, pictures
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"}
 _IGNORED_SUFFIXES = {
-    ".txt",
-    ".md",
-    ".json",
-    ".csv",
-    ".xml",
-    ".yaml",
-    ".html",
-    ".pdf",
-    ".py",
-    ".npy",
-    ".npz",
-    *_ARCHIVES,
-}
+    ".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".py", ".npy", ".npz", *_ARCHIVES,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,12 +162,9 @@ def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
     if len(found) == 1:
         return [Input(folder, "frames", tuple(files), group)]
     several = len({part.video for part in found}) > 1 and not is_part
-    return [
-        Input(
-            str(PurePosixPath(folder, part.name)), "frames", part.files, f"{group}/{part.video}" if several else group
-        )
-        for part in found
-    ]
+    groups = [f"{group}/{part.video}" if several else group for part in found]
+    names = [str(PurePosixPath(folder, part.name)) for part in found]
+    return [Input(name, "frames", part.files, own) for name, part, own in zip(names, found, groups, strict=True)]
 
 
 def _strip(name: str, path: str) -> Input:
@@ -200,9 +186,10 @@ def _add_listed(strips: list[str], where: paths.Path, contents: Contents, allow_
 
 def _why_not_listed(base: Path, path: Path, allow_outside: bool) -> str | None:
     """Why a local path in a list is not to be read, or None if it is, or does not exist."""
-    if not allow_outside and not path.resolve().is_relative_to(base.resolve()):
+    root = Path("/") if allow_outside else base.resolve()
+    if not path.resolve().is_relative_to(root):
         return "outside of the folder of its list; --allow_outside reads it"
-    return _why_no_file(base, path) if os.path.lexists(path) and not allow_outside else None
+    return _why_no_file(root, path) if os.path.lexists(path) else None
 
 
 def _listed_strips(where: paths.Path) -> list[str]:

@@ -33,8 +33,8 @@ def of_frames(files: Sequence[str]) -> list[Frames]:
     """The sequences in the pictures of one folder, which come in natural order.
 
     Frames are of one video if their names differ in numbers only: `run_a_0001` and `walk_0001` are of two. Of names
-    such as `clip1_0001` and `clip2_0001` the first number is that of a video, if each has two frames or more. A video
-    is divided where its numbers, which are otherwise a constant step apart, leave some out.
+    such as `clip1_0001` and `clip2_0001` the first number is that of a video, unless most videos would have one frame.
+    A video is divided where its numbers, which are otherwise a constant step apart, leave some out.
     """
     videos: dict[str, list[str]] = {}
     for path in files:

@@ -128,7 +128,10 @@ class Worker:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             pickle.dump(self._setting, self._process.stdin)
             self._process.stdin.flush()
-            _received(self._process.stdout)  # It is ready; the time that it took to start counts for no input.
+            try:
+                _received(self._process.stdout)  # It is ready; the time that it took to start counts for no input.
+            except EOFError as error:
+                raise UsageError("the process that decodes did not start") from error
         return self._process
 
 

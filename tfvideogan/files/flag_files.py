@@ -36,6 +36,15 @@ def expand(arguments: Sequence[str], parents: tuple[str, ...] = ()) -> list[str]
     return [*expanded, *rest]
 
 
+def check_encoding(arguments: Sequence[str]) -> None:
+    """Raises UsageError for an argument that is not UTF-8: neither TensorFlow's files nor JSON can hold such a name."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"arguments must be UTF-8. Received: {argument!r}") from error
+
+
 def read(file: str | Path) -> list[str]:
     """The flags in a file, without blank lines and comments. Raises UsageError if it cannot be read as UTF-8."""
     try:

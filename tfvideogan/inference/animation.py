@@ -5,10 +5,8 @@ All of this is ours. Pictures are uint8 [H, W, 3], clips uint8 [T, H, W, 3].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -18,7 +16,6 @@ from tfvideogan.files import pictures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.generative import Inputs
 
-FITS = ("squash", "crop", "pad")
 SEAM = 4  # So many frames of a clip and of the one that goes on from it are blended.
 
 
@@ -38,14 +35,11 @@ class Animator:
         self, model: AdversarialModel, fit: str = "squash", full_size: bool = False, batch_statistics: bool = False
     ):
         self._model, self._fit, self._full_size = model, fit, full_size
-        base = getattr(model, "base_generator", None)
-        names = {layer.name for layer in base.layers} if base and full_size else set()
-        self._keeps_details = "generated" in names and type(base.get_layer("generated")).__name__ == "Residual"
-        mask = keras.Model(base.input, base.get_layer("mask").output) if "mask" in names else None
+        share = model.drifting_share() if full_size and model.is_residual else None
 
-        def forward(inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            clip = model(inputs, training=batch_statistics)["clip"]
-            return clip[0], mask(model.input_clip(inputs))[0] if mask else tf.ones_like(clip[0, ..., :1])
+        def forward(inputs: Inputs) -> tuple[tf.Tensor, ...]:
+            clip = model(inputs, training=batch_statistics)["clip"][0]
+            return (clip, share(model.input_clip(inputs), training=batch_statistics)[0]) if share else (clip,)
 
         self._forward = tf.function(forward, reduce_retracing=True)
 
@@ -55,15 +49,14 @@ class Animator:
         Args:
             wind: float32 [2], for a model that takes it.
         """
-        square, size = _to_square(picture, self._fit), self._model.frame_size
-        made, mask = (part.numpy() for part in self._forward(self.inputs(picture, wind)))
+        square, (made, *share) = _to_square(picture, self._fit), self._forward(self.inputs(picture, wind))
+        made = made.numpy()
         if self._full_size:
-            height, width = square.shape[:2]
-            made = np.stack(list(self._enlarged(square, made, mask, np.zeros(2) if wind is None else wind)))
-            shape = [height, width]
+            shares = share[0].numpy() if share else [None] * len(made)
+            made = np.stack(list(self._enlarged(square, made, shares, np.zeros(2) if wind is None else wind)))
         else:
-            made, shape = clips.to_uint8(made), [size, size]
-        return made if self._fit != "pad" else _without_padding(made, picture.shape[:2], shape[0])
+            made = clips.to_uint8(made)
+        return made if self._fit != "pad" else _without_padding(made, picture.shape[:2])
 
     def inputs(self, picture: np.ndarray, wind: np.ndarray | None = None) -> Inputs:
         """What the model is called on for a picture: a batch of one."""
@@ -76,18 +69,21 @@ class Animator:
         return rolled_out(lambda start: self.clip(start, wind), picture, num_frames)
 
     def _enlarged(
-        self, square: np.ndarray, made: np.ndarray, mask: np.ndarray, wind: np.ndarray
+        self, square: np.ndarray, made: np.ndarray, shares: Iterable[np.ndarray | None], wind: np.ndarray
     ) -> Iterator[np.ndarray]:
-        """Frame by frame, the model's clip at the size of the square: its colours, and the square's details."""
+        """Frame by frame, the model's clip at the size of the square: its colours, and the square's details.
+
+        Where there is no share of what drifts, there are no details.
+        """
         height, width = square.shape[:2]
-        still, small = np.float32(square) / 127.5 - 1, made.shape[1]
-        for time, (frame, share) in enumerate(zip(made, mask, strict=True)):
-            large = _scaled(frame, width, height)
-            if self._keeps_details:
+        still, small = clips.to_float(square), made.shape[1]
+        for time, (frame, share) in enumerate(zip(made, shares, strict=True)):
+            start = np.float32(0)
+            if share is not None:
                 share = np.clip(_scaled(share, width, height), 0, 1)
                 start = share * _moved(still, wind * time) + (1 - share) * still
-                large = large + start - _scaled(_scaled(start, small, small), width, height)
-            yield clips.to_uint8(large)
+                frame = frame - _scaled(start, small, small)
+            yield clips.to_uint8(start + _scaled(frame, width, height))
 
 
 def rolled_out(predict: Callable[[np.ndarray], np.ndarray], picture: np.ndarray, num_frames: int) -> np.ndarray:
@@ -119,8 +115,9 @@ def _to_square(picture: np.ndarray, fit: str) -> np.ndarray:
     return picture
 
 
-def _without_padding(clip: np.ndarray, shape: tuple[int, int], side: int) -> np.ndarray:
-    """The part of a clip [T, side, side, 3] that shows a picture of this (height, width)."""
+def _without_padding(clip: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The part of a square clip that shows a picture of this (height, width)."""
+    side = clip.shape[1]
     lengths = [max(1, round(side * length / max(shape))) for length in shape]
     (top, left), (height, width) = ((side - length) // 2 for length in lengths), lengths
     return clip[:, top : top + height, left : left + width]

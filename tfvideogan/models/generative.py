@@ -118,6 +118,11 @@ class GenerativeModel(keras.Model):
         """The last network that a sample passes: the moving average of the generator when there is one."""
         return self.ema_generator or self.generator
 
+    @property
+    def is_residual(self) -> bool:
+        """Whether a clip is its input changed, so that details of the input which no network sees can be kept."""
+        return False
+
     def sampling_state(self) -> dict[str, list[tf.Variable]]:
         """The variables that sampling needs, by network."""
         return {name: variables(network) for name, network in self.sampling_networks.items()}

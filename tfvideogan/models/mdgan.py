@@ -239,6 +239,20 @@ class MDGAN(AdversarialModel):
         return not self.takes_wind
 
     @property
+    def is_residual(self) -> bool:
+        return isinstance(self.base_generator.get_layer("generated"), blocks.Residual)
+
+    def drifting_share(self) -> keras.Model:
+        """X [N, T, H, W, 3] -> the share [N, T, H, W, 1] of it that drifts, of which the rest is its first frame.
+
+        It is the Base-Net's mask, or 1 for one that has none.
+        """
+        network, layers = self.base_generator, {layer.name for layer in self.base_generator.layers}
+        if "mask" in layers:
+            return keras.Model(network.input, network.get_layer("mask").output)
+        return keras.Model(network.input, keras.ops.ones_like(network.input[..., :1]))
+
+    @property
     def networks(self) -> dict[str, keras.Model]:
         return super().networks if self.stage == 1 else {"base": self.base_generator, **super().networks}
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan.files import atomic, paths, videos
+from tfvideogan.files import atomic, encoders, paths
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Journal:
             beside: the same scores of what they are compared with.
             clips: which clips, and how many.
         """
-        what = clips | {"held_out": _finite(scores), "beside": _finite(beside)}
+        what = clips | {"held_out": without_nan(scores), "beside": without_nan(beside)}
         line = {"stage": self._stage, "step": step, "time": round(time.time(), 3)} | what
         with tolerated(LOG):
             _append(self._folder / LOG, json.dumps(line) + "\n")
@@ -129,8 +129,8 @@ class Journal:
         """A moving picture uint8 [T, H, W, 3], as a GIF and for TensorBoard."""
         path = self._folder / "samples" / f"stage{self._stage}-step{step:08d}.gif"
         with tolerated(f"the sample of step {step}"):
-            videos.write_clip(path, picture)
-            gif = videos.encode_summary(picture, path.read_bytes())
+            encoders.write_clip(path, picture)
+            gif = encoders.encode_summary(picture, path.read_bytes())
             with self._writer.as_default(np.int64(step)):
                 _moving_picture_summary("samples", gif, picture.shape)
             self._writer.flush()
@@ -145,9 +145,11 @@ def tolerated(what: str) -> Iterator[None]:
         logger.error("%s could not be written, the run goes on: %s", what, paths.first_line(error))
 
 
-def _finite(scores: dict[str, float]) -> dict[str, float | None]:
-    """The scores with None for those that no clip has, as JSON has no NaN."""
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+def without_nan(value: Any) -> Any:
+    """The same dicts with None for the floats that JSON cannot write: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _append(log: paths.Path, line: str) -> None:

@@ -99,10 +99,11 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
 def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
     """The model of a run folder, or of weights that come with the package, by their name ("mdgan-skies-64").
 
-    Call it on latents [N, 100], or on frames [N, H, W, 3] in [-1, 1]. Arguments and errors are those of `load_model`.
+    Call it on latents [N, 100], on frames [N, H, W, 3] in [-1, 1], or, if it `takes_wind`, on the pair of these and of
+    their wind [N, 2]. Arguments and errors are those of `load_model`. A folder of that name comes before the package's.
     """
-    name = str(run_dir)
-    return load_model(shipped.path_of(name) if name in shipped.names() else run_dir, stage)[0]
+    is_shipped = str(run_dir) in shipped.names() and not paths.path(run_dir).exists()
+    return load_model(shipped.path_of(str(run_dir)) if is_shipped else run_dir, stage)[0]
 
 
 def weights_sha256(model: AdversarialModel) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -42,6 +43,21 @@ def open_data(config: Config) -> list[Weighted]:
         logger.warning("--data has %s for a --batch_size of %d: clips come several times in a batch",
                        counted(count, "clip"), data.batch_size)  # fmt: skip
     return opened
+
+
+@contextlib.contextmanager
+def naming_unreadable_data(data: str) -> Iterator[None]:
+    """Raises UsageError in place of what tf.data raises in the middle of a run."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+        if "IteratorGetNext" not in str(error):
+            raise
+        reason = error.message.splitlines()[0].rpartition("ValueError: ")[2]  # What a source says stands behind this.
+        raise UsageError(
+            f"--data {data} cannot be read on ({reason}); "
+            "tfvideogan.verify_data tells where, and the last checkpoint is good"
+        ) from error
 
 
 def batches(

@@ -12,15 +12,8 @@ from tfvideogan.models.adversarial import AdversarialModel
 
 # Their result is their input's memory.
 _ALIASES = {
-    "EnsureShape",
-    "ExpandDims",
-    "Identity",
-    "IdentityN",
-    "PreventGradient",
-    "Reshape",
-    "Squeeze",
-    "StopGradient",
-}
+    "EnsureShape", "ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape", "Squeeze", "StopGradient",
+}  # fmt: skip
 # Their result takes the place of an input of which nothing else is made.
 _IN_PLACE = {
     "Abs", "Add", "AddN", "AddV2", "BiasAdd", "Exp", "LeakyRelu", "LeakyReluGrad", "Log1p", "Mul", "Neg", "RealDiv",

@@ -8,14 +8,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import tensorflow as tf
 from tqdm import tqdm
 
-from tfvideogan.config import Config, UsageError
-from tfvideogan.files import pictures
+from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.runs import lock
 from tfvideogan.runs.journal import Journal, tolerated
@@ -26,7 +23,7 @@ from tfvideogan.training.runtime import open_runtime
 from tfvideogan.training.samples import Samples
 from tfvideogan.training.signals import StopSignals
 from tfvideogan.training.stage import Stage
-from tfvideogan.training.validation import Best, Validation
+from tfvideogan.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +59,7 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
             steps = config.train.steps_of(number)
             if _is_finished(number, steps, latest):
                 continue
-            with _naming_unreadable_data(config.data.data):
+            with assembly.naming_unreadable_data(config.data.data):
                 status = StageLoop(Stage(config, folder, runtime, sources, number, steps), stop).run(profile)
             if runtime.sum_over_hosts(int(bool(stop.signal_number))) and not status:
                 status = 128 + (stop.signal_number or signal.SIGTERM)
@@ -86,21 +83,6 @@ def _is_finished(number: int, steps: int, latest: Checkpoint | None) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _naming_unreadable_data(data: str) -> Iterator[None]:
-    """Raises UsageError in place of what tf.data raises in the middle of a run."""
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-        if "IteratorGetNext" not in str(error):
-            raise
-        reason = error.message.splitlines()[0].rpartition("ValueError: ")[2]  # What a source says stands behind this.
-        raise UsageError(
-            f"--data {data} cannot be read on ({reason}); "
-            "tfvideogan.verify_data tells where, and the last checkpoint is good"
-        ) from error
-
-
 class StageLoop:
     """The loop over a stage's steps, and what the chief writes on the way: logs, samples, checkpoints."""
 
@@ -111,8 +93,7 @@ class StageLoop:
         first_batches = assembly.batches(stage.config, stage.sources, self.options.seed)
         self.statistics = estimation.BatchStatistics(stage.model, first_batches)
         if self.options.eval_every and self.is_chief:
-            self.validation = Validation(stage.config, stage.model)
-            self.best = Best(stage.folder, stage.config)
+            self.validation = Validation(stage.config, stage.model, stage.folder)
 
     def run(self, profile: range) -> int:
         """Trains up to the stage's last step, or until the run is asked to stop; returns the exit status."""
@@ -230,24 +211,10 @@ class StageLoop:
         if sample:
             self.journal.write_sample(stage.step, self.samples.picture())
         if scores:
-            self._write_scores()
+            self.validation.write(stage.step, self.journal)
         if save:
             with tolerated(f"the checkpoint of step {stage.step}"):
                 stage.save()
-
-    def _write_scores(self) -> None:
-        """Scores the stage on held-out clips, draws the curves anew, and keeps the step if it is the best."""
-        stage = self.stage
-        scores, beside = self.validation.scores()
-        clips = {"data": self.validation.data, "num_clips": self.validation.num_clips}
-        self.journal.write_scores(stage.step, scores, beside, **clips)
-        lines = self.journal.scores()
-        with tolerated("the curves"):
-            picture = self.validation.curves(lines) if lines else None  # A full disk may have kept none.
-            if picture is not None:
-                pictures.write_image(stage.folder.path / f"curves-stage{stage.number}.png", picture)
-        if self.options.keep_best != "none":
-            self.best.offer(stage.number, stage.step, scores, stage.model)
 
     def _finish(self) -> None:
         """Estimates the statistics for inference, then writes the last sample and checkpoint."""
@@ -258,7 +225,7 @@ class StageLoop:
         self.statistics.estimate_final()
         self.journal.write_sample(stage.step, self.samples.picture())
         if self.options.eval_every:
-            self._write_scores()
+            self.validation.write(stage.step, self.journal)
         stage.save()
 
     def _log_if_due(self, bar: tqdm) -> None:

@@ -1,7 +1,9 @@
 """Scores on held-out clips while a run trains, and its best step, kept in a run folder of its own (ours).
 
-RUN/curves-stage1.png    the scores over the steps, beside those of copying the first frame, or of real clips
-RUN/best/                what sampling needs of the best step of each stage; best.json tells its score
+    RUN/curves-stage1.png    the scores over the steps, beside those of copying the first frame, or of real clips
+    RUN/best/                what sampling needs of the best step of each stage; best.json tells its score
+
+The clips are those of the test split of the run's data, if there is one.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ import numpy as np
 
 from tfvideogan.config import Config
 from tfvideogan.data.sources import held_out, open_source
-from tfvideogan.files import atomic, paths
+from tfvideogan.files import atomic, paths, pictures
 from tfvideogan.inference import curves, sampling, scoring
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import state
-from tfvideogan.runs.journal import tolerated
+from tfvideogan.runs.journal import Journal, tolerated
 from tfvideogan.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ class Validation:
         UsageError: the held-out clips cannot be read.
     """
 
-    def __init__(self, config: Config, model: AdversarialModel):
+    def __init__(self, config: Config, model: AdversarialModel, folder: RunFolder):
         self.data, size = held_out(config.data.data), (config.model.frame_size, config.model.num_frames)
         if self.data == config.data.data:
             logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
@@ -47,6 +49,18 @@ class Validation:
         self._real = list(scoring.real_batches(model, source, self.num_clips))
         self._forward = sampling.forward_pass(model)
         self._beside = None if model.predicts else scoring.scores_of_real(self._real)
+        self._folder = folder
+        self._best = Best(folder, config) if config.train.keep_best != "none" else None
+
+    def write(self, step: int, journal: Journal) -> None:
+        """Scores a step, draws the curves anew, and keeps the step if it is the best."""
+        scores, beside = self.scores()
+        journal.write_scores(step, scores, beside, data=self.data, num_clips=self.num_clips)
+        if lines := journal.scores():  # A full disk may have kept none.
+            with tolerated("the curves"):
+                pictures.write_image(self._folder.path / f"curves-stage{self._model.stage}.png", self.curves(lines))
+        if self._best:
+            self._best.offer(self._model.stage, step, scores, self._model)
 
     def scores(self) -> tuple[dict[str, float], dict[str, float]]:
         """The scores of the model's own stage, and those of copying the first frame, or of real clips."""
