@@ -63,7 +63,7 @@ class Skies(Synthetic):
             painter.add_layer(frames, layer, wind)
         if sky.land == "clouds":
             painter.add_cloud_tops(frames, clouds.Layer(rng, "tops", self._textures), sky.wind)
-        ground = land.draw(rng, sky.land, sky.horizon, sky.light, self.frame_size, self._textures)
+        ground = land.draw(rng, sky.land, sky.upright, sky.horizon, sky.light, self.frame_size, self._textures)
         if ground:
             frames += (ground.colour - frames) * ground.cover[..., None]
             if ground.water.any():
@@ -90,7 +90,8 @@ class Skies(Synthetic):
         sun = np.array(
             [rng.uniform(0.05, 0.95), horizon * rng.uniform(*(0.55, 1.0) if light.hour == "dusk" else (-0.3, 0.8))]
         )
-        return Sky(light, layers, winds, wind, kind, horizon, vanishing, sun)
+        upright = bool(rng.random() < land.UPRIGHT)
+        return Sky(light, layers, winds, wind, kind, upright, horizon, vanishing, sun)
 
 
 class SkiesCommonWind(Skies):

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", np.ndarray, "tf.Tensor")
 
 DEFAULT_WIND = (0.005, 0.0)
-FASTEST_WIND = 1.0  # A frame that has moved by its own width shows nothing but its edge.
+FASTEST_WIND = 1.0  # A frame that has moved by its own width shows nothing but its mirror image.
 
 
 def drifting_clip(frame: Array, wind: Array, num_frames: int) -> Array:
     """The clip whose frame t is the first frame moved by t times the wind.
 
     Args:
-        frame: [N, H, W, 3].
+        frame: [N, H, W, 3], H and W at least 2.
         wind: float32 [N, 2], (u, v): so many frame widths to the right and frame heights downwards a frame.
         num_frames: T.
 
     Returns:
-        [N, T, H, W, 3], bilinear between pixels, with the frame's edge continued outside of it. Without wind it is the
-        frame repeated.
+        [N, T, H, W, 3], bilinear between pixels. Outside of the frame it goes on as in a mirror, since an edge that is
+        continued is drawn out to streaks. Without wind it is the frame repeated.
     """
     ops: Any = np
     if not isinstance(frame, np.ndarray):
@@ -46,6 +46,7 @@ def drifting_clip(frame: Array, wind: Array, num_frames: int) -> Array:
 
 def _weights(ops: Any, shift: Array, size: int) -> Array:
     """Shifts along an axis in pixels [N, T] -> the share [N, T, size, size] of each old pixel in each new one."""
-    pixels = np.arange(size, dtype=np.float32)
-    source = ops.minimum(ops.maximum(pixels - shift[..., None], 0.0), float(size - 1))
+    pixels, last = np.arange(size, dtype=np.float32), float(size - 1)
+    source = pixels - shift[..., None]
+    source = last - ops.abs(last - source + 2 * last * ops.floor(source / (2 * last)))
     return ops.maximum(1.0 - ops.abs(source[..., None] - pixels), 0.0)

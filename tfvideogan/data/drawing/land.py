@@ -9,14 +9,15 @@ import dataclasses
 
 import numpy as np
 
-from tfvideogan.data.drawing import noise
+from tfvideogan.data.drawing import noise, uprights
 from tfvideogan.data.drawing.cel import CANVAS, Cel
 from tfvideogan.data.drawing.lights import Light, hsv
 
 KINDS = {
-    "none": 0.42, "hills": 0.13, "mountains": 0.08, "trees": 0.11, "town": 0.07, "field": 0.06, "sea": 0.08,
-    "clouds": 0.05,
+    "none": 0.31, "hills": 0.13, "mountains": 0.09, "trees": 0.13, "town": 0.12, "field": 0.06, "sea": 0.12,
+    "clouds": 0.04,
 }  # fmt: skip
+UPRIGHT = 0.25  # How often towers or masts stand there.
 
 
 @dataclasses.dataclass
@@ -28,19 +29,26 @@ class Land:
     water: np.ndarray
 
 
-def draw(rng: np.random.Generator, kind: str, horizon: float, light: Light, size: int, seed: int) -> Land | None:
-    """The land of a clip, or None if there is none or clouds lie over it.
+def draw(
+    rng: np.random.Generator, kind: str, upright: bool, horizon: float, light: Light, size: int, seed: int
+) -> Land | None:
+    """What stands still in a clip, or None if there is nothing, or only clouds lie over the land.
 
     Args:
         kind: one of `KINDS`.
+        upright: towers or masts stand behind the land, or before a sky alone.
         horizon: where it begins, in frame heights from the top.
         size: height and width of the frames.
         seed: the seed of the textures.
     """
-    if kind in ("none", "clouds"):
+    empty = kind in ("none", "clouds")
+    if empty and not upright:
         return None
     painter = _Painter(rng, horizon, light, seed)
-    getattr(painter, kind)()
+    if upright:
+        painter.uprights()
+    if not empty:
+        getattr(painter, kind)()
     layers = [painter.colour, painter.cover, painter.water]
     cv2 = noise.opencv()
     shape, interpolation = (size, size), cv2.INTER_AREA if size <= CANVAS else cv2.INTER_LINEAR
@@ -59,6 +67,12 @@ class _Painter:
         self.y, self.x = ((np.mgrid[:CANVAS, :CANVAS] + 0.5) / CANVAS).astype(np.float32)
         self._seed = seed
         self._green = rng.random() < 0.65
+
+    def uprights(self) -> None:
+        """Towers or masts, which stand behind what is drawn later."""
+        cel = Cel(self.light.lit * self.light.land)
+        uprights.draw(self.rng, cel, min(self.horizon, 0.95))
+        self._paint(cel.cover / np.float32(255), cel.colour / np.float32(255))
 
     def hills(self) -> None:
         count = int(self.rng.integers(1, 4))
@@ -115,9 +129,19 @@ class _Painter:
         if self.rng.random() < 0.6:
             top = self.horizon + 0.01 - np.maximum(self._line(1.3, self.rng.uniform(0.02, 0.08)), 0)
             self._earth(top, self.rng.uniform(0.2, 0.9), bottom=self.horizon + 0.005)
+        for _ in range(int(self.rng.integers(0, 4))):
+            self._island()
         self.water = np.clip((self.y - self.horizon) * CANVAS + 0.5, 0, 1)
         if self.rng.random() < 0.3:  # A shore in front.
             self._earth(self.horizon + self.rng.uniform(0.12, 0.25) + self._line(1.4, 0.05), 1.0)
+
+    def _island(self) -> None:
+        rng = self.rng
+        middle, half, height = rng.random(), rng.uniform(0.03, 0.25), rng.uniform(0.02, 0.15)
+        heap = height * np.sqrt(np.maximum(1 - ((self.x[0] - middle) / half) ** 2, 0))
+        rocks = heap * (1 + np.clip(self._line(1.0, rng.uniform(0.05, 0.4), lowest=4), -0.7, 0.7))
+        foot = self.horizon + rng.uniform(0.0, 0.05)
+        self._earth(foot - rocks, rng.uniform(0.4, 1.0), bottom=foot, rough=1.0)
 
     def _line(self, slope: float, height: float, lowest: int = 1, highest: int = 60) -> np.ndarray:
         """A random curve [CANVAS] of zero mean and a deviation of about `height`, rougher with a lower slope."""

@@ -18,6 +18,7 @@ class Sky:
     winds: np.ndarray  # [layers, 2] (x, y)
     wind: np.ndarray  # [2], the mean of the layers, weighted by how much of the sky each covers.
     land: str
+    upright: bool  # Towers or masts stand there.
     horizon: float
     vanishing: float  # Where the plane of the clouds would meet the eye's level; 0 for a camera that looks up.
     sun: np.ndarray  # [2] (x, y)
