@@ -143,7 +143,7 @@ class Convolution(Lowered):
         self.bias = self.constant(weights.bias)
 
     def on_clips(self, x: tf.Tensor) -> tf.Tensor:
-        x = pad(x, self.margin, 0)
+        x = pad(x, self.margin)
         x = tf.concat([take(x, frames) for frames in self.frames], -1)
         y = tf.nn.conv2d(as_images(x), self.kernel, self.strides, "SAME") + self.bias
         return as_clips(tf.nn.relu(y) if self.relu else y, len(self.frames[0]))
@@ -153,7 +153,8 @@ class TransposedConvolution(Lowered):
     """Padded transposed convolutions of spatial stride 2 with the same input and geometry; it returns a list of clips.
 
     Along each axis, output s*q + p (which has phase p) is the sum over its taps (e, j) of input q + e times slice j of
-    the kernel.
+    the kernel. Where heads of more channels are beside it, a head of one has it repeated as often as the widest has
+    channels: a mask that multiplies colours would otherwise be broadcast along them, at which runtimes are slow.
 
     Args:
         heads: the weights of each.
@@ -164,15 +165,17 @@ class TransposedConvolution(Lowered):
         super().__init__()
         self.relu = heads[0].relu
         self.channels = [head.bias.size for head in heads]
-        self.bias = self.constant(np.concatenate([np.tile(head.bias, 4) for head in heads]))
+        self.bias = self.constant(np.tile(np.concatenate([head.bias for head in heads]), 4))
         taps, stride = heads[0].kernel.shape[0], heads[0].strides[0]
         self.margin = int(taps > 1)
         self.times = [axis_taps(taps, stride, phase) for phase in range(stride)]
         self.summed = len(heads) > 1 or self.channels[0] < FEW_CHANNELS
         self.joined = self.summed or size >= LARGE_MAP
+        self.matrices = [self.constant(matrix) for matrix in _selections(self.channels)] if len(heads) > 1 else []
         # A cell is the part of a kernel that makes one phase, [kt, 2, 2, C in, C out].
         cells = [[_cell(head.kernel, *phase) for phase in PHASES] for head in heads]
-        groups = [[cell for four in cells for cell in reversed(four)]] if self.joined else [[cell] for cell in cells[0]]
+        joined = [cell for phase in reversed(list(zip(*cells, strict=True))) for cell in phase]
+        groups = [joined] if self.joined else [[cell] for cell in cells[0]]
         kernels = [np.concatenate(group, -1) for group in groups]
         if self.summed:
             self.kernels = [self.constant(tap) for tap in kernels[0]]
@@ -184,7 +187,7 @@ class TransposedConvolution(Lowered):
         if self.summed:
             return self._summed(x)
         frames = x.shape[1]
-        x = pad(x, self.margin, 1)
+        x = pad(x, self.margin)
         phases = []
         for taps, kernels in zip(self.times, self.kernels, strict=True):
             starts = [self.margin + offset for offset, _ in taps]
@@ -194,38 +197,39 @@ class TransposedConvolution(Lowered):
         return [interleave(phases)]
 
     def _by_phase(self, x: tf.Tensor, kernels: Sequence[Any]) -> tf.Tensor:
-        """Padded images -> images of twice the size, by a convolution for each phase of just the windows it needs."""
-        height, width = (side - 2 for side in x.shape[1:3])
+        """Images -> images of twice the size, by a convolution for each phase, padded on the sides that it sees."""
         bias = self.bias[: self.channels[0]]
-        cells = []
-        for (a, b), kernel in zip(PHASES, kernels, strict=True):
-            window = x[:, a : a + height + 1, b : b + width + 1]
-            cells.append(self._activated(tf.nn.conv2d(window, kernel, 1, "VALID") + bias))
+        cells = [
+            self._activated(_convolve(x, kernel, (1 - a, a), (1 - b, b)) + bias)
+            for (a, b), kernel in zip(PHASES, kernels, strict=True)
+        ]
         return interleave([interleave(cells[:2], axis=2), interleave(cells[2:], axis=2)])
 
     def _joined(self, x: tf.Tensor, kernel: Any) -> tf.Tensor:
-        """The same by one convolution for all phases: it copies no windows, but computes a border that is cut off."""
-        return unfold(self._activated(tf.nn.conv2d(x, kernel, 1, "VALID") + self.bias))
+        """The same by one convolution for all phases, which computes a border that is cut off."""
+        return unfold(self._activated(_convolve(x, kernel, (1, 1), (1, 1)) + self.bias))
 
     def _summed(self, x: tf.Tensor) -> list[tf.Tensor]:
         """One convolution for each temporal tap; with few output channels, adding them up is faster than stacking."""
         frames = x.shape[1]
-        images = as_images(pad(x, 0, 1))
+        images = as_images(x)
         phases = []
         for taps in self.times:
             summands = []
             for offset, j in taps:
-                y = tf.nn.conv2d(images, self.kernels[j], 1, "VALID")
+                y = _convolve(images, self.kernels[j], (1, 1), (1, 1))
                 y = as_clips(y + self.bias if offset == 0 else y, frames)  # exactly one tap of a phase has offset 0
                 summands.append(shift(y, offset))
             phases.append(functools.reduce(operator.add, summands))
-        y = as_images(interleave(phases))
-        outputs, start = [], 0
-        for channels in self.channels:
-            head = unfold(self._activated(y[..., start : start + 4 * channels]))
-            outputs.append(as_clips(head, frames * len(phases)))
-            start += 4 * channels
-        return outputs
+        y = unfold(self._activated(as_images(interleave(phases))))
+        return [as_clips(head, frames * len(phases)) for head in self._apart(y)]
+
+    def _apart(self, y: tf.Tensor) -> list[tf.Tensor]:
+        """The images of each head, by products, since runtimes are slow at slices of few channels."""
+        if not self.matrices:
+            return [y]
+        pixels = tf.reshape(y, [-1, y.shape[-1]])
+        return [tf.reshape(pixels @ matrix, [-1, *y.shape[1:3], matrix.shape[1]]) for matrix in self.matrices]
 
     def _activated(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu(x) if self.relu else x
@@ -240,6 +244,17 @@ def axis_taps(kernel: int, stride: int, phase: int) -> list[tuple[int, int]]:
     before = (kernel - stride) // 2
     taps = [(offset, phase - stride * offset + before) for offset in (-1, 0, 1)]
     return [(offset, j) for offset, j in taps if 0 <= j < kernel]
+
+
+def _convolve(images: tf.Tensor, kernel: Any, rows: tuple[int, int], columns: tuple[int, int]) -> tf.Tensor:
+    """A 2D convolution of images with so many rows and columns of zeros on either side, which no runtime copies."""
+    return tf.nn.conv2d(images, kernel, 1, [(0, 0), rows, columns, (0, 0)])
+
+
+def _selections(channels: Sequence[int]) -> list[np.ndarray]:
+    """For each head a matrix of 0 and 1, from the channels of all to its own, or to repetitions of its only one."""
+    own = np.split(np.eye(sum(channels)), np.cumsum(channels)[:-1], axis=1)
+    return [np.tile(matrix, max(channels)) if matrix.shape[1] == 1 else matrix for matrix in own]
 
 
 def _cell(kernel: np.ndarray, *phase: int) -> np.ndarray:

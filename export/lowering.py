@@ -114,7 +114,8 @@ def _lower(network: keras.Model, repeated: bool = False) -> keras.Model:
     walk = _Walk(network)
     if repeated:
         walk.remember(inputs, (0,) * shape[0])
-    return keras.models.clone_model(network, input_tensors=inputs, call_function=walk)
+    lowered = keras.models.clone_model(network, input_tensors=inputs, call_function=walk)
+    return keras.Model(inputs, keras.tree.map_structure(_with_channels_of, network.output, lowered.output))
 
 
 class _Walk:
@@ -199,6 +200,12 @@ class _Walk:
 def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
     """Reshapes each row. Keras' layer works out the batch size inside the graph, and runtimes then plan no memory."""
     return keras.layers.Lambda(tf.reshape, arguments={"shape": (-1, *shape)})(x)
+
+
+def _with_channels_of(output: Any, lowered: Any) -> Any:
+    """What a network gives, with one channel where the lowered head beside others has it repeated."""
+    channels = output.shape[-1]
+    return lowered if lowered.shape[-1] == channels else lowered[..., :channels]
 
 
 def _are_twins(one: Any, other: Any) -> bool:

@@ -21,11 +21,9 @@ def as_clips(x: tf.Tensor, frames: int) -> tf.Tensor:
     return tf.reshape(x, [-1, frames, *x.shape[1:]])
 
 
-def pad(x: tf.Tensor, frames: int, pixels: int) -> tf.Tensor:
-    """Puts zeros around clips [N, T, H, W, C]: so many frames at either end, and pixels on each side."""
-    if not frames and not pixels:
-        return x
-    return tf.pad(x, [[0, 0], [frames] * 2, [pixels] * 2, [pixels] * 2, [0, 0]])
+def pad(x: tf.Tensor, frames: int) -> tf.Tensor:
+    """Puts so many frames of zeros at either end of clips [N, T, H, W, C]."""
+    return tf.pad(x, [[0, 0], [frames] * 2, *[[0, 0]] * 3]) if frames else x
 
 
 def shift(x: tf.Tensor, offset: int) -> tf.Tensor:

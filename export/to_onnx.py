@@ -28,6 +28,7 @@ from tfvideogan.models.drift import DEFAULT_WIND
 
 OPSET = 18
 WIND = "frame widths to the right and frame heights downwards, a frame"
+LAST_ACTIVATIONS = ("Tanh", "Sigmoid")
 LARGE = 1024  # constants of so many numbers are stored as float16
 
 
@@ -110,8 +111,9 @@ def _quantise(proto: Any, calibration: Any) -> Any:
 
     Pre-processing finds the shapes and joins the operations that the runtime would join anyway, so that they are not
     quantised in between; without it onnxruntime warns. Its inference of symbolic shapes needs another package and is
-    skipped, since nothing here depends on it. What moves the frame by the wind stays in float: 255 places in a frame
-    would be too few.
+    skipped, since nothing here depends on it.
+
+    Activations are uint8, since ONNX Runtime for x86 makes that of int8 anyway, and misses convolutions then.
     """
     import onnx
 
@@ -123,9 +125,33 @@ def _quantise(proto: Any, calibration: Any) -> Any:
         onnx.save(proto, plain)
         quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         rows = _Rows([port.name for port in proto.graph.input], calibration)
-        moving = [node.name for node in onnx.load(prepared).graph.node if operators.moves_the_frame(node)]
-        quantization.quantize_static(prepared, quantised, rows, per_channel=True, nodes_to_exclude=moving)
+        quantization.quantize_static(
+            prepared,
+            quantised,
+            rows,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            nodes_to_exclude=_in_float(onnx.load(prepared).graph),
+        )
         return onnx.load(quantised)
+
+
+def _in_float(graph: Any) -> list[str]:
+    """The nodes of an int8 graph that stay in float.
+
+    They are what moves the frame by the wind, since 255 places in a frame would be too few, and the last activations
+    with all that follows them, where products are no more and each rounding would be seen.
+    """
+    needed: set[str] = set()  # tensors that a product depends on
+    for node in reversed(graph.node):
+        if node.op_type in operators.ONNX_PRODUCTS or needed.intersection(node.output):
+            needed.update(node.input)
+    last: set[str] = set()  # the outputs of last activations, and of what follows them
+    for node in graph.node:
+        ends = node.op_type in LAST_ACTIVATIONS and not needed.intersection(node.output)
+        if ends or last.intersection(node.input):
+            last.update(node.output)
+    return [node.name for node in graph.node if operators.moves_the_frame(node) or last.intersection(node.output)]
 
 
 def _metadata(model: Any) -> dict[str, str]:

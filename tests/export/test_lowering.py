@@ -85,8 +85,10 @@ class LayersTest(tf.test.TestCase):
     def test_heads_in_one_convolution(self):
         heads = [weights((4, 4, 4, 2, channels), (2, 2, 2)) for channels in (3, 1)]
         x = RANDOM.normal(size=[2, 3, 4, 4, 2]).astype(np.float32)
-        for output, head in zip(layers_2d.TransposedConvolution(heads, 4)(x), heads, strict=True):
-            self.assertAllClose(output, transposed(x, head, padded=True), atol=1e-5, rtol=1e-5)
+        colours, mask = layers_2d.TransposedConvolution(heads, 4)(x)
+        self.assertAllClose(colours, transposed(x, heads[0], padded=True), atol=1e-5, rtol=1e-5)
+        repeated = np.repeat(transposed(x, heads[1], padded=True), 3, axis=-1)
+        self.assertAllClose(mask, repeated, atol=1e-5, rtol=1e-5)
 
     def test_convolutions(self):
         for time, stride in ((1, 1), (3, 1), (4, 2)):

@@ -109,6 +109,7 @@ class ToONNXTest(tf.test.TestCase):
                 self.assertGreater(10 * np.log10(4 / np.mean((video - expected) ** 2)), 38.0)
                 self.assertAllClose(predict(content, inputs[:1]), video[:1], atol=0.02)
                 self.check_integers(content)
+                self.check_integers_when_run(content)
 
     def test_a_residual_on_a_frame_that_drifts_in_every_precision(self):
         model = tiny.changing(drift="fused")
@@ -139,6 +140,16 @@ class ToONNXTest(tf.test.TestCase):
                 self.assertContainsSubset(node.input, dequantised)
         stored = {c.name for c in graph.initializer if c.data_type == onnx.TensorProto.INT8 and len(c.dims) == 4}
         self.assertNotEmpty(stored)
+
+    def check_integers_when_run(self, content: bytes) -> None:
+        """The runtime joins each product with the quantisation around it; it would compute others in float."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # It warns that a file so optimised is for this processor.
+        options.optimized_model_filepath = str(Path(self.create_tempdir().full_path) / "optimised.onnx")
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        nodes = onnx.load(options.optimized_model_filepath).graph.node
+        self.assertContainsSubset({"QLinearConv"}, {node.op_type for node in nodes})
+        self.assertEmpty(PRODUCTS & {node.op_type for node in nodes})
 
     def test_every_form_of_transposed_convolution(self):
         with tiny.all_forms() as model:
