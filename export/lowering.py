@@ -5,7 +5,7 @@ A 3D convolution is a sum of 2D ones over its temporal taps. With the frames as 
     convolution              one CONV_2D, of frames that are stacked on the channels as the taps see them
     transposed convolution   an output pixel of stride 2 x 2 x 2 has one of eight phases, each of which sees two
                              neighbours along each axis: a 2x2 CONV_2D for each phase, interleaved afterwards
-      ... of large maps      one CONV_2D, of which the four spatial phases are channels: it copies no windows
+      ... of large maps      one CONV_2D, of which the four spatial phases are channels
       ... of few channels    a CONV_2D for each temporal tap, of all spatial phases; they are summed afterwards
 
 Batch normalisation is folded into the weights with its inference statistics, and heads on the
