@@ -5,7 +5,8 @@ python -m export.benchmark --dir=exported/vgan --run_dir=runs/vgan --others
 With --run_dir the table also says which share of the product's rate each form reaches. The
 operations counted are those of the network's own 3D convolutions, so that a form that needs
 fewer may pass 100 %. With --others the command also times what one would use instead: the run
-in Keras, its 3D operators in TFLite and ONNX Runtime, and PyTorch if it is installed. Figures
+in Keras, its 3D operators in TFLite and ONNX Runtime, and, if they are installed, PyTorch, and
+OpenVINO on the folder's ONNX files and on the one of 3D operators. Figures
 are of one clip: the median of the repeats, and of the rounds, in which all take turns, so that
 a busy minute does not hit one of them alone. Differences from Keras and the share of float
 operators are those that export.all wrote down. The command ends with status 1 if an artefact of
@@ -56,7 +57,9 @@ def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("dir", None, "folder that export.all made")
     cli.define_run()
-    flags.DEFINE_bool("others", False, "time Keras, 3D operators and PyTorch too; needs --run_dir or --weights")
+    flags.DEFINE_bool(
+        "others", False, "time Keras, 3D operators, PyTorch and OpenVINO too; needs --run_dir or --weights"
+    )
     flags.DEFINE_integer("rounds", 2, "times that all are started", lower_bound=1)
     cli.define_timing()
 
@@ -79,7 +82,10 @@ def main() -> int:
         inputs = Path(folder) / "inputs.npz"
         measure.save_inputs(inputs, inputs_of(report))
         artefacts = accepted(Path(args.dir), report)
-        contenders = artefacts + (others(Path(folder), args.run_dir, report["stage"]) if args.others else [])
+        contenders = list(artefacts)
+        if args.others:
+            contenders += others(Path(folder), args.run_dir, report["stage"])
+            contenders += in_openvino(contenders)
         rates = [speed.matrix_product_rate()]
         rounds = [[timed(one, inputs, args.repeats, args.threads) for one in contenders] for _ in range(args.rounds)]
     rates.append(speed.matrix_product_rate())
@@ -154,6 +160,16 @@ def others(folder: Path, run_dir: str, stage: int) -> list[Contender]:
         for layout in ("contiguous_format", "channels_last_3d")
     ]
     return [keras, *native, *pytorch]
+
+
+def in_openvino(contenders: Sequence[Contender]) -> list[Contender]:
+    """Those that are ONNX files, native and lowered, in OpenVINO in place of ONNX Runtime."""
+    files = [one for one in contenders if Path(one.options.get("artefact", "")).suffix == ".onnx"]
+    rows = [
+        dataclasses.replace(one.row, artefact=f"OpenVINO, {one.row.artefact}", max_difference=None, psnr_db=None)
+        for one in files
+    ]
+    return [Contender(row, "export.openvino_runtime", one.options) for row, one in zip(rows, files, strict=True)]
 
 
 def timed(contender: Contender, inputs: Path, repeats: int, threads: int) -> Row:

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from export import benchmark, processes, to_onnx, to_tflite, torch_networks
+from export import benchmark, openvino_runtime, processes, to_onnx, to_tflite, torch_networks
 from export.report import FILE, Row, to_json
 from tests.helpers import tiny
 from tests.helpers.commands import run
@@ -138,6 +138,22 @@ class CommandTest(tf.test.TestCase):
             native = [one for one in contenders if "3D operators" in one.row.artefact]
             rows = [benchmark.timed(one, self.folder, repeats=1, threads=1) for one in native]
         self.assertEqual([row.reason for row in rows], ["tf2onnx is not installed"] * 2)
+
+    def test_onnx_files_are_timed_in_openvino_too(self):
+        contenders = benchmark.accepted(self.exported, benchmark.read_report(self.exported))
+        with mock.patch.object(processes, "run", side_effect=UsageError("not made")):
+            contenders += benchmark.others(self.folder, "run", 1)
+        files = {one.row.artefact: one.options["artefact"] for one in benchmark.in_openvino(contenders)}
+        lowered, native = self.exported / "a.onnx", self.folder / "native.onnx"
+        self.assertEqual(files, {"OpenVINO, a.onnx": lowered, "OpenVINO, onnx, 3D operators": native})
+        if importlib.util.find_spec("openvino") is None:
+            self.skipTest("OpenVINO is not installed: pip install -c constraints.txt -e '.[openvino]'")
+        latents = np.random.default_rng(0).standard_normal([1, 100]).astype(np.float32)
+        clip = openvino_runtime.opened(str(lowered), 1)(latents)
+        self.assertAllClose(clip, loading.load_generator(self.run_dir)(latents)["clip"], atol=1e-4)
+        with self.assertRaisesRegex(UsageError, "not a model that OpenVINO can run"):
+            (self.folder / "broken.onnx").write_bytes(b"no model")
+            openvino_runtime.opened(str(self.folder / "broken.onnx"), 1)
 
     def test_keras_is_timed_at_the_stage_that_was_exported(self):
         run_dir = tiny.run_folder(self.folder / "two_stages", "mdgan", stage=2)
