@@ -20,7 +20,6 @@ from export.rearrange import as_clips, as_images, interleave, pad, shift, take, 
 
 TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 FEW_CHANNELS = 16  # with fewer, a convolution for each phase would leave most of a vector register empty
-LARGE_MAP = 32  # from so many pixels a side on, the border of a map costs less than copies of its windows
 PHASES = tuple(itertools.product(range(2), range(2)))  # an output pixel of stride 2 lies in one of these (row, column)
 
 Index = tuple[int, ...]  # frame t of a clip is frame index[t] of those that were computed
@@ -158,10 +157,9 @@ class TransposedConvolution(Lowered):
 
     Args:
         heads: the weights of each.
-        size: the height and width of the input, on which it depends which form is the fastest.
     """
 
-    def __init__(self, heads: Sequence[Weights], size: int):
+    def __init__(self, heads: Sequence[Weights]):
         super().__init__()
         self.relu = heads[0].relu
         self.channels = [head.bias.size for head in heads]
@@ -170,12 +168,11 @@ class TransposedConvolution(Lowered):
         self.margin = int(taps > 1)
         self.times = [axis_taps(taps, stride, phase) for phase in range(stride)]
         self.summed = len(heads) > 1 or self.channels[0] < FEW_CHANNELS
-        self.joined = self.summed or size >= LARGE_MAP
         self.matrices = [self.constant(matrix) for matrix in _selections(self.channels)] if len(heads) > 1 else []
         # A cell is the part of a kernel that makes one phase, [kt, 2, 2, C in, C out].
         cells = [[_cell(head.kernel, *phase) for phase in PHASES] for head in heads]
         joined = [cell for phase in reversed(list(zip(*cells, strict=True))) for cell in phase]
-        groups = [joined] if self.joined else [[cell] for cell in cells[0]]
+        groups = [joined] if self.summed else [[cell] for cell in cells[0]]
         kernels = [np.concatenate(group, -1) for group in groups]
         if self.summed:
             self.kernels = [self.constant(tap) for tap in kernels[0]]
@@ -192,8 +189,7 @@ class TransposedConvolution(Lowered):
         for taps, kernels in zip(self.times, self.kernels, strict=True):
             starts = [self.margin + offset for offset, _ in taps]
             seen = as_images(tf.concat([take(x, range(start, start + frames)) for start in starts], -1))
-            y = self._joined(seen, kernels[0]) if self.joined else self._by_phase(seen, kernels)
-            phases.append(as_clips(y, frames))
+            phases.append(as_clips(self._by_phase(seen, kernels), frames))
         return [interleave(phases)]
 
     def _by_phase(self, x: tf.Tensor, kernels: Sequence[Any]) -> tf.Tensor:
@@ -204,10 +200,6 @@ class TransposedConvolution(Lowered):
             for (a, b), kernel in zip(PHASES, kernels, strict=True)
         ]
         return interleave([interleave(cells[:2], axis=2), interleave(cells[2:], axis=2)])
-
-    def _joined(self, x: tf.Tensor, kernel: Any) -> tf.Tensor:
-        """The same by one convolution for all phases, which computes a border that is cut off."""
-        return unfold(self._activated(_convolve(x, kernel, (1, 1), (1, 1)) + self.bias))
 
     def _summed(self, x: tf.Tensor) -> list[tf.Tensor]:
         """One convolution for each temporal tap; with few output channels, adding them up is faster than stacking."""

@@ -5,8 +5,8 @@ A 3D convolution is a sum of 2D ones over its temporal taps. With the frames as 
     convolution              one CONV_2D, of frames that are stacked on the channels as the taps see them
     transposed convolution   an output pixel of stride 2 x 2 x 2 has one of eight phases, each of which sees two
                              neighbours along each axis: a 2x2 CONV_2D for each phase, interleaved afterwards
-      ... of large maps      one CONV_2D, of which the four spatial phases are channels
-      ... of few channels    a CONV_2D for each temporal tap, of all spatial phases; they are summed afterwards
+      ... of few channels    a CONV_2D for each temporal tap, whose channels are the four spatial phases; they are
+                             summed afterwards
 
 Batch normalisation is folded into the weights with its inference statistics, and heads on the
 same feature map become one convolution. Frames that must be equal are computed once: the Base-Net
@@ -166,7 +166,7 @@ class _Walk:
             lowered = layers_2d.Convolution(self._fold(layer), self.index(x) if len(x.shape) == 5 else (0,))
             return self.remember(lowered(x), lowered.index)
         twins = [other for other in self.consumers[id(layer.input)] if _are_twins(layer, other)]
-        lowered = layers_2d.TransposedConvolution([self._fold(head) for head in [layer, *twins]], x.shape[-2])
+        lowered = layers_2d.TransposedConvolution([self._fold(head) for head in [layer, *twins]])
         outputs = lowered(self._all_frames(x))
         self.waiting.update({head.name: output for head, output in zip(twins, outputs[1:], strict=True)})
         return outputs[0]
