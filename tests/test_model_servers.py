@@ -125,6 +125,9 @@ class ModelServersTest(tf.test.TestCase, parameterized.TestCase):
             (self.folder / "photo.jpg").write_bytes(picture(300, 400))
             clip = RemoteModel(target, "skies", DEADLINE).predict(self.folder / "photo.jpg", (0.01, 0))
             self.assertEqual(clip.shape, (1, 32, 64, 64, 3))
+            large = {"frame": np.zeros([8, 64, 64, 3], np.uint8), "wind": np.zeros([8, 2], np.float32)}
+            video = transports.open_transport(target, "skies").call("predict_video", large, "video", DEADLINE)
+            self.assertEqual(np.shape(video), (8, 32, 64, 64, 3))  # 12 MB, where gRPC's own limit is 4
             for text, name in (("1 to 16 rows", "vgan"), ("not found|does not exist", "none")):
                 with self.assertRaisesRegex(UsageError, text) as caught:
                     RemoteModel(target, name, DEADLINE, max_batch=17).generate(range(17))

@@ -180,12 +180,17 @@ class RemoteModelTest(tf.test.TestCase, parameterized.TestCase):
             head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
             with self.subTest(body), self.answering(head + body) as target, self.assertRaises(remote.ServerError):
                 remote.RemoteModel(target, "vgan").generate(1)
-        limit = mock.patch.object(transports, "MAX_ANSWER", 2)
-        with limit, self.assertRaisesRegex(remote.ServerError, "more than 2 bytes"):
-            self.remote("rest").generate(1)
         page = b"HTTP/1.1 502 Bad\r\nContent-Length: 28\r\n\r\n<html>502 Bad Gateway</html>"
         with self.answering(page) as target, self.assertRaisesRegex(remote.ServerError, "502 Bad Gateway"):
             remote.RemoteModel(target, "vgan").generate(1)
+
+    @parameterized.parameters(*PROTOCOLS)
+    def test_an_answer_that_is_too_large_is_not_taken(self, protocol):
+        told = {"rest": "more than 1,000 bytes", "grpc": "larger than max"}[protocol]
+        limit = mock.patch.object(transports, "MAX_ANSWER", 1000)
+        with limit, self.assertRaisesRegex(remote.ServerError, told):
+            self.remote(protocol).generate(1, lossless=True)
+        self.assertGreater(transports.MAX_ANSWER, 2**22)
 
     @parameterized.parameters(
         "localhost:8501", "http://localhost:8501", "rest://", "rest://host", "grpc://:85", "rest://h:0", "rest://h:x",
