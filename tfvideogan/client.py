@@ -56,8 +56,8 @@ def main() -> None:
         clips = served.generate(seeds, args.lossless)
     for path, clip in zip(outputs, clips, strict=True):
         encoders.write_clip(path, clip, args.fps)
-    shape = "x".join(map(str, clips.shape[1:4]))
-    print(f"{len(clips)} clips of {shape} from {args.target}, model {args.model}: {args.output}")
+    made = f"{len(clips)} clip{'s' if len(clips) > 1 else ''} of {'x'.join(map(str, clips.shape[1:4]))}"
+    print(f"{made} from {args.target}, model {args.model}: {args.output}")
 
 
 def _check_flags(args: Any) -> list[int]:

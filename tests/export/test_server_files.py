@@ -1,6 +1,5 @@
 """What `to_saved_model --serving` writes, read as a model server reads it."""
 
-import importlib.util
 import itertools
 import shutil
 import tempfile
@@ -20,8 +19,6 @@ from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.inference.signatures import ServedModel
 
-HAS_STUBS = importlib.util.find_spec("tensorflow_serving") is not None
-STUBS_MISSING = "tensorflow-serving-api is not installed (pip install -c constraints.txt -e '.[dev]')"
 # The official package leaves these out. Sources: servables/tensorflow/session_bundle_config.proto and
 # config/monitoring_config.proto of TF Serving.
 INT64, BOOL, STRING = ("TYPE_INT64", "TYPE_BOOL", "TYPE_STRING")
@@ -79,7 +76,7 @@ class ServerFilesTest(tf.test.TestCase):
         self.assertEndsWith(self.told.stdout, f"; beside it {', '.join(server_files._FILES)}\n")
         self.assertEqual(load_exported(self.served).generate(1).shape, (1, tiny.FRAMES, 16, 16, 3))
 
-    @unittest.skipUnless(HAS_STUBS, STUBS_MISSING)
+    @unittest.skipUnless(model_server.HAS_STUBS, model_server.STUBS_MISSING)
     def test_every_warm_up_record_is_answered(self):
         from tensorflow_serving.apis import prediction_log_pb2
 
@@ -116,7 +113,7 @@ class ServerFilesTest(tf.test.TestCase):
             self.assertEqual(server_files.allowed_batches(limit), batches)
         self.assertLess(len(server_files.allowed_batches(1024)) * 6, 1000)
 
-    @unittest.skipUnless(HAS_STUBS, STUBS_MISSING)
+    @unittest.skipUnless(model_server.HAS_STUBS, model_server.STUBS_MISSING)
     def test_models_config_is_one_of_a_model_server(self):
         from tensorflow_serving.config import model_server_config_pb2
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.server
+import importlib.util
 import json
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+HAS_STUBS = importlib.util.find_spec("tensorflow_serving") is not None
+STUBS_MISSING = "tensorflow-serving-api is not installed (pip install -c constraints.txt -e '.[dev]')"
 NAMES = {1: "CANCELLED", 3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND", 8: "RESOURCE_EXHAUSTED"}
 NAMES |= {9: "FAILED_PRECONDITION", 11: "OUT_OF_RANGE", 12: "UNIMPLEMENTED", 13: "INTERNAL", 14: "UNAVAILABLE"}
 HTTP = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "FAILED_PRECONDITION": 412, "RESOURCE_EXHAUSTED": 429}
@@ -147,7 +150,7 @@ def grpc(server: Server, threads: int = 4, tensor_content: bool = True) -> Itera
                 outputs = server.run(request.model_spec.name, request.model_spec.signature_name, inputs)
             except RefusedError as error:
                 context.abort(library.StatusCode[error.code], str(error))
-            made = {name: _proto(value, tensor_content) for name, value in outputs.items()}
+            made = {name: proto(value, tensor_content) for name, value in outputs.items()}
             return predict_pb2.PredictResponse(outputs=made)
 
     limits = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
@@ -161,11 +164,12 @@ def grpc(server: Server, threads: int = 4, tensor_content: bool = True) -> Itera
         listening.stop(None).wait()
 
 
-def _proto(value: np.ndarray, tensor_content: bool) -> Any:
-    proto = tf.make_tensor_proto(value)
+def proto(value: np.ndarray, tensor_content: bool) -> Any:
+    """An output as a TensorProto, by its bytes or by its values."""
+    made = tf.make_tensor_proto(value)
     if tensor_content or value.dtype == object:
-        return proto
+        return made
     field = {"float32": "float_val", "uint8": "int_val", "int64": "int64_val"}[value.dtype.name]
-    proto.ClearField("tensor_content")
-    getattr(proto, field).extend(value.ravel().tolist())
-    return proto
+    made.ClearField("tensor_content")
+    getattr(made, field).extend(value.ravel().tolist())
+    return made

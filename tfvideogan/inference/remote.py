@@ -100,15 +100,17 @@ class RemoteModel:
             ServerError: the server cannot be reached, has no time, or fails.
         """
         fit = pictures.at_most(LARGEST_SENT)
-        if isinstance(image, np.ndarray):
+        if not isinstance(image, np.ndarray):
+            frame = pictures.read_image(image, fit)
+        elif image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
             frame = pictures.resize(image, *fit(image.shape[1], image.shape[0]))
         else:
-            frame = pictures.read_image(image, fit)
+            raise UsageError(f"image must be a file or uint8 [H, W, 3]. Received: {image.dtype} {list(image.shape)}")
         buffer = io.BytesIO()
         Image.fromarray(frame).save(buffer, "PNG")
         inputs: dict[str, Value] = {"image_bytes": [buffer.getvalue()]}
         if wind is not None:
-            inputs["wind"] = np.asarray(wind, np.float32).reshape(1, 2)
+            inputs["wind"] = np.asarray(wind, np.float32)[None]
         return self._strips("predict_jpeg", inputs)
 
     def _strips(self, signature: str, inputs: Mapping[str, Value]) -> np.ndarray:

@@ -33,7 +33,9 @@ _CODES = {  # of gRPC, by the status of REST
     503: UNAVAILABLE,
     504: "DEADLINE_EXCEEDED",
 }
-_LEFT_OUT = re.compile(r"^(Graph execution error:|Detected at node.*)$")
+_LEFT_OUT = re.compile(
+    r"^(Graph execution error:|Detected at .*|<stack traces unavailable>|\d+ root error\(s\) found\.)$"
+)
 
 
 class RequestError(Exception):
@@ -80,7 +82,7 @@ def cause(message: str) -> str:
         return " ".join(failed[1].replace("] [", " ").split())
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     telling = [line for line in lines if not _LEFT_OUT.match(line)]
-    return re.sub(r"\s*\[\[\{\{.*", "", (telling or lines or [""])[0])
+    return re.sub(r"^\(\d+\) [A-Z_ ]+:\s*|\s*\[\[\{\{.*", "", (telling or lines or [""])[0])
 
 
 class _Rest:
