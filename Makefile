@@ -1,15 +1,16 @@
 # make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
 # make test   runs the test suite; make test-io the part of it that wants tensorflow-io; make test-package the wheel in an
-#             environment that holds nothing else; make soak the long tests
+#             environment that holds nothing else; make test-serving model servers; make soak the long tests
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 VENV_IO ?= .venv-io
+VENV_SERVING ?= .venv-serving
 RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
 
-.PHONY: demo test test-io test-package soak lint install install-io clean
+.PHONY: demo test test-io test-package test-serving soak lint install install-io install-serving clean
 
 install: $(VENV)/.installed
 
@@ -33,13 +34,18 @@ demo: install
 test: install
 	$(RUN) pytest -n 2 --dist=loadscope --no-loadscope-reorder
 
-# The promises of docs/reliability.md in their long form: three quarters of an hour.
-soak: install
+# The promises of docs/reliability.md in their long form, three quarters of an hour, and the load of docs/serving.md.
+soak: install install-serving
 	SOAK=1 $(RUN) pytest -s tests/training/test_reliability.py
+	SOAK=1 SERVING=1 VENV_SERVING=$(VENV_SERVING) $(RUN) pytest -s tests/test_model_servers.py -k load
 
 # tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
 test-io: install-io
 	$(VENV_IO)/bin/python -m pytest tests/files/test_remote.py
+
+# Model servers with TensorFlow 2.21, and the oldest TensorFlow that this package takes, in environments of their own.
+test-serving: install install-io install-serving
+	SERVING=1 VENV_IO=$(VENV_IO) VENV_SERVING=$(VENV_SERVING) $(RUN) pytest -s tests/test_model_servers.py
 
 # The package as a user installs it: built, downloaded with what it depends on, run far from this folder.
 test-package: install
@@ -52,9 +58,18 @@ $(VENV_IO)/.installed: setup.py constraints-io.txt
 	$(VENV_IO)/bin/pip install --disable-pip-version-check --progress-bar=off -c constraints-io.txt -e '.[io,dev-io]'
 	touch $@
 
+install-serving: $(VENV_SERVING)/.installed
+
+# TF Serving's stubs ask for the package `tensorflow`, in whose place is `tensorflow-cpu`.
+$(VENV_SERVING)/.installed: constraints-serving.txt
+	$(PYTHON) -m venv $(VENV_SERVING)
+	$(VENV_SERVING)/bin/pip install --disable-pip-version-check --progress-bar=off -c $< kserve tensorflow-cpu
+	$(VENV_SERVING)/bin/pip install --disable-pip-version-check --progress-bar=off -c $< --no-deps tensorflow-serving-api
+	touch $@
+
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) $(VENV_IO) build dist *.egg-info
+	rm -rf $(VENV) $(VENV_IO) $(VENV_SERVING) build dist *.egg-info

@@ -10,6 +10,7 @@ URL = "https://github.com/tfvideogan/tfvideogan"
 # The extras can be installed together, except `io`: the last tensorflow-io loads with TensorFlow 2.16 only, which
 # takes neither the NumPy of [data], nor the ONNX of [export], nor the CUDA libraries of [gpu].
 EXPORT = ["tf2onnx>=1.17", "onnx>=1.19", "onnxruntime>=1.22", "ai-edge-litert>=2.1"]
+CLIENT = ["grpcio>=1.66"]  # of grpc:// targets; rest:// needs none
 DATA = ["apache-beam>=2.77,<3", "opencv-python-headless>=4.12"]  # of prepare_data
 
 
@@ -70,12 +71,22 @@ setup(
     ],
     extras_require={
         "data": DATA,
+        "client": CLIENT,
         "heic": ["pillow-heif>=1.1"],  # photos of iPhones
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
         "bench": ["torch>=2.6"],  # --others of both benchmarks compares with it
         "openvino": ["openvino>=2026.4"],  # so does export.benchmark --others
-        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "setuptools>=77"],
+        "dev": [
+            *CLIENT,
+            *DATA,
+            *EXPORT,
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "setuptools>=77",
+            "tensorflow-serving-api>=2.21,<2.22",
+        ],
         "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },

@@ -1,6 +1,7 @@
 """Exports a run as a SavedModel in the layout that TF Serving reads, which is OUTPUT/VERSION/.
 
 python -m export.to_saved_model --run_dir=runs/mdgan --output=exported/mdgan
+python -m export.to_saved_model --weights=mdgan-skies-64 --output=served/skies --serving
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def define_flags() -> None:
         "lowering", "on", ["on", "off"], "2D operations in place of the 3D ones, the same function; faster on CPUs"
     )
     flags.DEFINE_integer("max_batch", 16, "rows that a request may have", lower_bound=1, upper_bound=1024)
+    flags.DEFINE_bool("serving", False, "also write warm-up records into the version, and beside it the configuration "
+                      "files of TF Serving, and manifests for Docker Compose, Kubernetes and KServe")  # fmt: skip
 
 
 def main() -> None:
@@ -33,6 +36,7 @@ def main() -> None:
     args = cli.flags.FLAGS
     cli.exit_on_sigterm()
     cli.load_tensorflow()
+    from export import server_files
     from tfvideogan.files import atomic, paths
     from tfvideogan.runs import loading
 
@@ -40,15 +44,26 @@ def main() -> None:
     if final.exists():
         raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
     atomic.check_folder("output", args.output)
+    if args.serving:
+        server_files.check_name("output", final.parent.name)
     model, checkpoint = loading.load_model(args.run_dir, args.stage)
-    names = save(model, final, args.lowering == "on", args.max_batch)
-    print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(names)})")
+    names = save(model, final, args.lowering == "on", args.max_batch, args.serving)
+    files = server_files.write_files(final.parent, args.max_batch) if args.serving else []
+    beside = f"; beside it {', '.join(files)}" if files else ""
+    print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(names)}){beside}")
 
 
-def save(model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: int) -> list[str]:
-    """Writes a model as the SavedModel `final`, a folder named by its version, and returns its signatures' names."""
+def save(
+    model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: int, warm_up: bool = False
+) -> list[str]:
+    """Writes a model as the SavedModel `final`, a folder named by its version, and returns its signatures' names.
+
+    Args:
+        warm_up: whether to write the records in it that a server warms up with.
+    """
     import tensorflow as tf
 
+    from export import server_files
     from export.lowering import lower
     from tfvideogan.files import paths
     from tfvideogan.inference.signatures import ServedModel
@@ -60,6 +75,9 @@ def save(model: AdversarialModel, final: paths.Path, lowering: bool, max_batch: 
     where = None if paths.is_remote(final) else final.parent
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=where) as beside:
         tf.saved_model.save(served, f"{beside}/model", signatures=signatures)
+        if warm_up:
+            records = server_files.warm_up_records(final.parent.name, signatures, max_batch)
+            server_files.write_warm_up(f"{beside}/model", records)
         paths.publish(f"{beside}/model", final)
     return list(signatures)
 

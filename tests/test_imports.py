@@ -19,6 +19,7 @@ COMMANDS = {
     "prepare_data",
     "verify_data",
     "benchmark",
+    "client",
     "import_weights",
     "benchmark_loader",
 }

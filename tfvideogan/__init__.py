@@ -17,6 +17,7 @@ _HOMES = {
     "MDGAN": "tfvideogan.models.mdgan",
     "load_generator": "tfvideogan.runs.loading",
     "load_exported": "tfvideogan.inference.artefacts",
+    "RemoteModel": "tfvideogan.inference.remote",
 }
 __all__ = [*_HOMES]
 

@@ -153,13 +153,7 @@ def _parse_wind(text: str | None) -> np.ndarray | None:
         return None
     from tfvideogan.models import drift
 
-    try:
-        wind = np.float32([float(part) for part in text.split(",")] if text is not None else drift.DEFAULT_WIND)
-    except ValueError:
-        wind = np.zeros(0)
-    if wind.shape != (2,) or not np.all(np.abs(wind) <= drift.FASTEST_WIND):
-        raise UsageError(f"--wind must be measured, or DX,DY with numbers from -1 to 1. Received: {text!r}")
-    return wind
+    return drift.parse_wind(text, "measured, or ") if text is not None else np.float32(drift.DEFAULT_WIND)
 
 
 def _read_real(path: str, count: int, size: int) -> np.ndarray:

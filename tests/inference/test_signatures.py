@@ -130,6 +130,27 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
         for answer in streams:
             self.assertAllClose(answer, expected, atol=1e-4)
 
+    @parameterized.parameters(("vgan", 1), ("vgan_conditional", 1), ("mdgan", 2))
+    def test_a_server_may_batch_and_pad_requests(self, name, stage):
+        """A batching server joins the rows of several requests, and fills a batch up with rows of its own."""
+        _, path = self.exported(name, stage, lowered=True)
+        size, random = tiny.frame_size(name), np.random.default_rng(2)
+        if name == "vgan":
+            rows = random.normal(size=[4, 100]).astype(np.float32)
+            signature = "generate_from_latents"
+        else:
+            rows = random.integers(0, 256, [4, size, size, 3], np.uint8)
+            signature = "predict_video"
+        padded = [np.concatenate([rows[:3], filling]) for filling in (rows[:1], np.zeros_like(rows[:1]), rows[3:])]
+        requests = [*padded, rows[:3], *(rows[i : i + 1] for i in range(3))]
+        answers = self.serving.ask(path, *((signature, request) for request in requests))
+        *batches, three, first, second, third = [answer["video"] for answer in answers]
+        for batch in batches:
+            self.assertAllEqual(batch[:3], batches[0][:3])
+        self.assertGreater(np.abs(batches[0][0] - batches[0][1]).max(), 0.05)
+        self.assertAllClose(batches[0][:3], three, atol=1e-5)
+        self.assertAllClose(np.concatenate([first, second, third]), three, atol=1e-5)
+
     def test_a_wind_comes_beside_each_picture(self):
         model, path = self.exported("mdgan_drift", lowered=True)
         frame = np.random.default_rng(1).integers(0, 256, [2, 32, 32, 3], np.uint8)

@@ -217,3 +217,16 @@ def encode_strip(frames: np.ndarray, encoding: StripEncoding) -> bytes:
     else:
         image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def decode_strip(content: bytes) -> np.ndarray:
+    """The frames of a JPEG film-strip of square frames, uint8 [T, H, H, 3]. Raises ValueError for what is none."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            check_pixels("a film-strip", image.width, image.height)
+            rows = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"a film-strip cannot be decoded ({error})") from error
+    if len(rows) % rows.shape[1]:
+        raise ValueError(f"a film-strip has square frames. Received: {rows.shape[1]} x {len(rows)} pixels")
+    return rows.reshape(-1, rows.shape[1], *rows.shape[1:])

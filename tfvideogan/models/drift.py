@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tfvideogan.config import UsageError
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -16,6 +18,21 @@ Array = TypeVar("Array", np.ndarray, "tf.Tensor")
 
 DEFAULT_WIND = (0.005, 0.0)
 FASTEST_WIND = 1.0  # A frame that has moved by its own width shows nothing but its mirror image.
+
+
+def parse_wind(text: str, others: str = "") -> np.ndarray:
+    """The value of a flag `--wind=DX,DY` as float32 [2].
+
+    Raises:
+        UsageError: it is not two numbers from -1 to 1; `others` tells what else the flag may be.
+    """
+    try:
+        wind = np.float32([float(part) for part in text.split(",")])
+    except ValueError:
+        wind = np.zeros(0)
+    if wind.shape != (2,) or not np.all(np.abs(wind) <= FASTEST_WIND):
+        raise UsageError(f"--wind must be {others}DX,DY with numbers from -1 to 1. Received: {text!r}")
+    return wind
 
 
 def drifting_clip(frame: Array, wind: Array, num_frames: int) -> Array:

@@ -1,0 +1,171 @@
+"""One request to a model server, over either of its protocols: REST V1, by the standard library, or gRPC, by grpcio."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import re
+import time
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfvideogan.config import UsageError
+from tfvideogan.files import optional
+from tfvideogan.inference import messages
+from tfvideogan.inference.messages import Value
+
+MAX_ANSWER = 2**28  # bytes; gRPC's own limit of 4 MiB is less than a batch of clips
+UNAVAILABLE = "UNAVAILABLE"
+_CODES = {  # of gRPC, by the status of REST
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    412: "FAILED_PRECONDITION",
+    413: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    503: UNAVAILABLE,
+    504: "DEADLINE_EXCEEDED",
+}
+_LEFT_OUT = re.compile(
+    r"^(Graph execution error:|Detected at .*|<stack traces unavailable>|\d+ root error\(s\) found\.)$"
+)
+
+
+class RequestError(Exception):
+    """The server answered with an error, or not at all.
+
+    Attributes:
+        code: the name of gRPC's status, such as INVALID_ARGUMENT.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(cause(message) or code)
+        self.code = code
+
+
+class Transport(Protocol):
+    def call(self, signature: str, inputs: Mapping[str, Value], output: str, seconds: float) -> Any:
+        """One output of one request: an array, nested lists, or a list of bytes.
+
+        Args:
+            seconds: how long it may take in all.
+
+        Raises:
+            RequestError: with status DEADLINE_EXCEEDED when the time is over.
+        """
+
+
+def open_transport(target: str, model: str) -> Transport:
+    """The transport of `rest://HOST:PORT` or `grpc://HOST:PORT`; nothing is sent yet. Raises UsageError for others."""
+    scheme, _, address = target.partition("://")
+    try:
+        parts = urllib.parse.urlsplit(f"//{address}")
+        right = scheme in ("rest", "grpc") and parts.hostname and parts.port and parts.netloc == address
+    except ValueError:
+        right = False
+    if not right or "@" in address:
+        raise UsageError(f"--target must be rest://HOST:PORT or grpc://HOST:PORT. Received: {target!r}")
+    return _Rest(parts.hostname, parts.port, model) if scheme == "rest" else _Grpc(address, model)
+
+
+def cause(message: str) -> str:
+    """What a server's error says, in one line: of TensorFlow's, the check that failed and not the way to it."""
+    failed = re.search(r"assertion failed: \[(.*?)](?=\s*(?:\[\[\{\{|\n|$))", message, re.DOTALL)
+    if failed:
+        return " ".join(failed[1].replace("] [", " ").split())
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    telling = [line for line in lines if not _LEFT_OUT.match(line)]
+    return re.sub(r"^\(\d+\) [A-Z_ ]+:\s*|\s*\[\[\{\{.*", "", (telling or lines or [""])[0])
+
+
+class _Rest:
+    def __init__(self, host: str, port: int, model: str):
+        self._address = host, port
+        self._path = f"/v1/models/{urllib.parse.quote(model, safe='')}:predict"
+
+    def call(self, signature: str, inputs: Mapping[str, Value], output: str, seconds: float) -> Any:
+        request = {"signature_name": signature, "inputs": {name: _to_json(value) for name, value in inputs.items()}}
+        status, content = self._post(json.dumps(request).encode(), time.monotonic() + seconds)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        if status != http.HTTPStatus.OK:
+            message = answer.get("error") if isinstance(answer, dict) else content.decode("utf-8", "replace")
+            raise RequestError(_CODES.get(status, "INTERNAL"), str(message or f"HTTP status {status}"))
+        if not isinstance(answer, dict) or "outputs" not in answer:
+            raise RequestError("INTERNAL", "the answer is not that of a model server")
+        values = answer["outputs"]
+        values = values.get(output) if isinstance(values, dict) else values  # The name of an only output is left out.
+        return _from_json(values)
+
+    def _post(self, body: bytes, end: float) -> tuple[int, bytes]:
+        """The status and the content of an answer, read until the clock shows `end` at most."""
+        connection = http.client.HTTPConnection(*self._address, timeout=_left(end))
+        with contextlib.closing(connection):
+            try:
+                connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+                socket = connection.sock  # The connection forgets it once an answer of unknown length has begun.
+                socket.settimeout(_left(end))
+                response, blocks, length = connection.getresponse(), [], 0
+                while block := response.read1(2**20):
+                    length += len(block)
+                    if length > MAX_ANSWER:
+                        raise RequestError("RESOURCE_EXHAUSTED", f"the answer has more than {MAX_ANSWER:,} bytes")
+                    blocks.append(block)
+                    if not response.isclosed():
+                        socket.settimeout(_left(end))
+                return response.status, b"".join(blocks)
+            except TimeoutError as error:
+                raise RequestError("DEADLINE_EXCEEDED", "no answer in time") from error
+            except (OSError, http.client.HTTPException) as error:
+                raise RequestError(UNAVAILABLE, f"cannot be reached ({error or type(error).__name__})") from error
+
+
+class _Grpc:
+    def __init__(self, address: str, model: str):
+        self._grpc: Any = optional.package("grpc", "grpcio", "client")
+        limits = {"grpc.max_send_message_length": MAX_ANSWER, "grpc.max_receive_message_length": MAX_ANSWER}
+        # What to try again is decided in one place, which is `remote.py`.
+        self._channel = self._grpc.insecure_channel(address, [*limits.items(), ("grpc.enable_retries", 0)])
+        self._predict = self._channel.unary_unary(messages.PREDICT)
+        self._model = model
+
+    def call(self, signature: str, inputs: Mapping[str, Value], output: str, seconds: float) -> Any:
+        request = messages.predict_request(self._model, signature, inputs)
+        try:
+            return messages.read_response(self._predict(request, timeout=seconds)).get(output)
+        except self._grpc.RpcError as error:
+            raise RequestError(error.code().name, error.details() or "") from error
+        except ValueError as error:
+            raise RequestError("INTERNAL", str(error)) from error
+
+
+def _left(end: float) -> float:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _to_json(value: Value) -> list:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [{"b64": base64.b64encode(content).decode()} for content in value]
+
+
+def _from_json(values: Any) -> Any:
+    """Nested lists as they are, and a list of strings as bytes."""
+    if not (isinstance(values, list) and values and isinstance(values[0], dict)):
+        return values
+    try:
+        return [base64.b64decode(value["b64"], validate=True) for value in values]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RequestError("INTERNAL", "the answer is not that of a model server") from error
