@@ -62,6 +62,7 @@ def main() -> None:
         "weights_sha256": loading.weights_sha256(model),
         **described,
         "num_clips": count,
+        **chosen(source, count),
         "seed": None if model.predicts else args.seed or 0,
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
         "versions": versions(),
@@ -102,6 +103,16 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
         "num_frames": num_frames,
         "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
     }
+
+
+def chosen(source: ClipSource, count: int) -> dict[str, Any]:
+    """Which of a source's clips are scored: how many of how many, and of how many of its videos."""
+    from tfvideogan.data.sources import Records
+
+    if not isinstance(source, Records):
+        return {"chosen": "the first"}
+    of_videos, all_videos = source.videos(count)
+    return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
 
 
 def versions() -> dict[str, Any]:

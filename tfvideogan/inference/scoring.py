@@ -4,15 +4,14 @@ Clips are in [-1, 1], so the data range is 2. A predictor's first frame is its i
 predictions are scored over frames 2 to T. Beside them stands the score of the first frame
 repeated ("persistence"). A model that takes wind is given the mean wind of each real clip,
 which is more than its first frame tells; so the score of the first frame moved by that wind
-("moved_frame") stands there, too. Every score is a mean over clips, taken batch by batch, and
-the motion ratio is the ratio of two such means.
+("moved_frame") stands there, too. Every score is the mean over the clips that have one,
+and the motion ratio is the ratio of two such means.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ PREDICTION_PROTOCOL = {
     "data_range": 2.0,
     "frames": "2..T",
     "mean": "per frame, over frames, over clips",
+    "psnr": f"of a frame at most {reconstruction.MOST_DB:g} dB; psnr_capped_frames tells how many had more, if any had",
     "ssim_window": "7x7 uniform",
     "motion_ratio": "mean absolute frame difference, generated over real",
 }
@@ -40,7 +40,10 @@ GENERATION_PROTOCOL = {
     "flicker": "mean absolute frame difference outside the moving region",
 }
 
+CAPPED = "psnr_capped_frames"  # This one is a number of frames, and no mean.
+
 Scores = dict[str, dict[str, float]]
+OfClips = dict[str, np.ndarray]  # by metric, the score [n] of each clip of a batch; NaN for a clip that has none
 Real = tuple[np.ndarray, np.ndarray | None]  # clips [n, T, H, W, 3] in [-1, 1]; what truly moves in them, if known
 
 
@@ -51,7 +54,7 @@ def score_predictions(
     batch_statistics: bool = False,
     batch_size: int = sampling.BATCH_SIZE,
 ) -> dict[str, Any]:
-    """MSE, PSNR, SSIM and motion ratio of every stage and of persistence, on the first `count` clips of the source.
+    """MSE, PSNR, SSIM and motion ratio of every stage and of persistence, on `count` clips of the source.
 
     Args:
         batch_statistics: batch normalisation works in training mode, over batches of `batch_size`.
@@ -85,8 +88,8 @@ def scores_of_predictions(
             predictions["stage_1"] = outputs["clip"]
         scores = {name: _prediction_scores(predicted, real) for name, predicted in predictions.items()}
         if "mask" in outputs and masks is not None:
-            scores["stage_1"]["mask_iou_truth"] = separation.mask_iou(outputs["mask"][..., 0], masks)
-        parts.append((len(real), scores))
+            scores["stage_1"]["mask_iou_truth"] = _of_each(separation.mask_iou, outputs["mask"][..., 0], masks)
+        parts.append(scores)
     scores = _mean(parts)
     for score in scores.values():
         score["motion_ratio"] = motion.ratio(score.pop("generated_motion"), score.pop("real_motion"))
@@ -111,8 +114,8 @@ def scores_of_real(batches: Iterable[Real]) -> dict[str, float]:
     for clips, masks in batches:
         scores = _generation_scores(clips)
         if masks is not None:
-            scores["mask_iou_truth"] = separation.mask_iou(masks, separation.moving_region(clips))
-        parts.append((len(clips), {"real": scores}))
+            scores["mask_iou_truth"] = _of_each(separation.mask_iou, masks, separation.moving_region(clips))
+        parts.append({"real": scores})
     return _mean(parts)["real"]
 
 
@@ -129,31 +132,37 @@ def scores_of_generation(
         scores = _generation_scores(outputs["clip"])
         if "mask" in outputs:
             mask = outputs["mask"][..., 0]
-            scores["mask_iou"] = separation.mask_iou(mask, separation.moving_region(outputs["clip"]))
-            scores["mask_mean"] = float(mask.mean())
-        parts.append((len(outputs["clip"]), {"generated": scores}))
+            scores["mask_iou"] = _of_each(separation.mask_iou, mask, separation.moving_region(outputs["clip"]))
+            scores["mask_mean"] = mask.mean(axis=(1, 2, 3))
+        parts.append({"generated": scores})
     generated = _mean(parts)["generated"]
     generated["motion_ratio"] = motion.ratio(generated["mean_frame_difference"], real["mean_frame_difference"])
     return generated
 
 
-def _prediction_scores(predicted: np.ndarray, real: np.ndarray) -> dict[str, float]:
+def _prediction_scores(predicted: np.ndarray, real: np.ndarray) -> OfClips:
     later, truth = predicted[:, 1:], real[:, 1:]
     return {
-        "mse": reconstruction.mse(later, truth),
-        "psnr_db": reconstruction.psnr(later, truth, data_range=2.0),
-        "ssim": ssim.ssim(later, truth, data_range=2.0),
-        "generated_motion": motion.mean_frame_difference(predicted),
-        "real_motion": motion.mean_frame_difference(real),
+        "mse": reconstruction.frame_mse(later, truth).mean(axis=1),
+        "psnr_db": reconstruction.frame_psnr(later, truth, data_range=2.0).mean(axis=1),
+        CAPPED: reconstruction.capped_frames(later, truth, data_range=2.0),
+        "ssim": ssim.frame_ssim(later, truth, data_range=2.0).mean(axis=1),
+        "generated_motion": _of_each(motion.mean_frame_difference, predicted),
+        "real_motion": _of_each(motion.mean_frame_difference, real),
     }
 
 
-def _generation_scores(clips: np.ndarray) -> dict[str, float]:
+def _generation_scores(clips: np.ndarray) -> OfClips:
     return {
-        "moving_share": float(separation.moving_region(clips).mean()),
-        "flicker": separation.flicker(clips),
-        "mean_frame_difference": motion.mean_frame_difference(clips),
+        "moving_share": separation.moving_region(clips).mean(axis=(1, 2, 3)),
+        "flicker": _of_each(separation.flicker, clips),
+        "mean_frame_difference": _of_each(motion.mean_frame_difference, clips),
     }
+
+
+def _of_each(metric: Callable[..., float], *batches: np.ndarray) -> np.ndarray:
+    """A metric of each clip of a batch by itself, [n]; arrays [n, ...] of one length are its arguments."""
+    return np.array([metric(*(batch[i : i + 1] for batch in batches)) for i in range(len(batches[0]))])
 
 
 def _knows_masks(source: ClipSource) -> bool:
@@ -169,26 +178,26 @@ def _true_masks(source: Indexed, first: int, count: int) -> np.ndarray:
 def real_batches(
     model: AdversarialModel, source: ClipSource, count: int, batch_size: int = sampling.BATCH_SIZE
 ) -> Iterable[Real]:
-    """The first `count` clips of a source in batches, each with what truly moves in it if the source knows."""
-    batches = pipeline.evaluation_batches(source, model.num_frames, batch_size, count).as_numpy_iterator()
+    """`count` clips of a source (see its `spread`) in batches, each with what truly moves in it if the source knows."""
+    batches = pipeline.spread_batches(source, model.num_frames, batch_size, count).as_numpy_iterator()
     for index, clips in enumerate(batches):
         known = _knows_masks(source)
         yield clips, _true_masks(source, index * batch_size, len(clips)) if known else None
 
 
-def _mean(parts: Iterable[tuple[int, Scores]]) -> Scores:
-    """(number of clips, scores) of each batch -> scores of all.
-
-    A batch without a score (NaN) is left out. Any other counts by all its clips, also where some have no score.
-    """
-    sums: dict[tuple[str, str], tuple[float, int]] = {}
-    for count, scores in parts:
+def _mean(parts: Iterable[dict[str, OfClips]]) -> Scores:
+    """The scores of the clips of each batch -> the mean of each score over the clips that have one."""
+    found: dict[str, dict[str, list[np.ndarray]]] = {}
+    for scores in parts:
         for name, score in scores.items():
-            for metric, value in score.items():
-                total, clips = sums.get((name, metric), (0.0, 0))
-                weight = 0 if math.isnan(value) else count
-                sums[name, metric] = (total + weight * value if weight else total, clips + weight)
-    result: Scores = {}
-    for (name, metric), (total, clips) in sums.items():
-        result.setdefault(name, {})[metric] = total / clips if clips else float("nan")
-    return result
+            for metric, of_clips in score.items():
+                found.setdefault(name, {}).setdefault(metric, []).append(of_clips)
+    means = {name: {m: _mean_of(m, np.concatenate(of)) for m, of in score.items()} for name, score in found.items()}
+    return {name: {m: v for m, v in score.items() if m != CAPPED or v} for name, score in means.items()}
+
+
+def _mean_of(metric: str, of_clips: np.ndarray) -> float:
+    if metric == CAPPED:
+        return int(of_clips.sum())
+    known = of_clips[~np.isnan(of_clips)]
+    return float(known.mean()) if len(known) else float("nan")
