@@ -71,6 +71,11 @@ class Records:
     def in_order(self) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(self._shards)
 
+    @property
+    def shards(self) -> list[str]:
+        """The files that the records are read from."""
+        return self._shards
+
     def spread(self, count: int) -> tf.data.Dataset:
         """Records at equal distances: those of one video lie together, and the first ones would be of a few videos."""
         if count >= self._size:

@@ -11,7 +11,7 @@ and the motion ratio is the ratio of two such means.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ import numpy as np
 from tfvideogan.data import clips as clip_values
 from tfvideogan.data import pipeline
 from tfvideogan.data.sources import ClipSource, Indexed
-from tfvideogan.inference import sampling
-from tfvideogan.metrics import motion, reconstruction, separation, ssim
+from tfvideogan.inference import measures, sampling
+from tfvideogan.inference.measures import Scores
+from tfvideogan.metrics import motion, reconstruction, separation
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.drift import drifting_clip
 
@@ -28,7 +29,7 @@ PREDICTION_PROTOCOL = {
     "data_range": 2.0,
     "frames": "2..T",
     "mean": "per frame, over frames, over clips",
-    "psnr": f"of a frame at most {reconstruction.MOST_DB:g} dB; psnr_capped_frames tells how many had more, if any had",
+    "psnr": f"of a frame at most {reconstruction.MOST_DB:g} dB; {measures.CAPPED} tells how many had more, if any had",
     "ssim_window": "7x7 uniform",
     "motion_ratio": "mean absolute frame difference, generated over real",
 }
@@ -39,12 +40,12 @@ GENERATION_PROTOCOL = {
     "mask_iou": f"mask > {separation.MASK_THRESHOLD} against what moves in the generated clip",
     "flicker": "mean absolute frame difference outside the moving region",
 }
+FLOW_PROTOCOL = {"flow": "Farneback, in grey, pixels a frame; of predictions the mean end-point error"}
+PREDICTION_METRICS = measures.default(measures.OF_PREDICTIONS)
+GENERATION_METRICS = measures.default(measures.OF_GENERATION)
 
-CAPPED = "psnr_capped_frames"  # This one is a number of frames, and no mean.
-
-Scores = dict[str, dict[str, float]]
-OfClips = dict[str, np.ndarray]  # by metric, the score [n] of each clip of a batch; NaN for a clip that has none
 Real = tuple[np.ndarray, np.ndarray | None]  # clips [n, T, H, W, 3] in [-1, 1]; what truly moves in them, if known
+OfFrames = list[dict[str, dict[str, np.ndarray]]]  # of each batch, the scores [n, T - 1] of each model's frames
 
 
 def score_predictions(
@@ -53,11 +54,15 @@ def score_predictions(
     count: int,
     batch_statistics: bool = False,
     batch_size: int = sampling.BATCH_SIZE,
+    metrics: Sequence[str] = PREDICTION_METRICS,
+    of_frames: OfFrames | None = None,
 ) -> dict[str, Any]:
-    """MSE, PSNR, SSIM and motion ratio of every stage and of persistence, on `count` clips of the source.
+    """The scores of every stage and of persistence on `count` clips of the source.
 
     Args:
         batch_statistics: batch normalisation works in training mode, over batches of `batch_size`.
+        metrics: names of `measures.OF_PREDICTIONS`.
+        of_frames: filled with `measures.of_frames` of each batch if it is given.
 
     Returns:
         {"protocol": PREDICTION_PROTOCOL, "scores": {"persistence": {...}, "stage_1": {...}, ...}}. A score that
@@ -65,7 +70,10 @@ def score_predictions(
     """
     real = real_batches(model, source, count, batch_size)
     protocol = PREDICTION_PROTOCOL | ({"wind": WIND_GIVEN} if model.takes_wind else {})
-    return {"protocol": protocol, "scores": scores_of_predictions(model, real, batch_statistics)}
+    protocol |= {"flicker": GENERATION_PROTOCOL["flicker"]} if "flicker" in metrics else {}
+    protocol |= FLOW_PROTOCOL if "flow" in metrics else {}
+    scores = scores_of_predictions(model, real, batch_statistics, metrics=metrics, of_frames=of_frames)
+    return {"protocol": protocol, "scores": scores}
 
 
 def scores_of_predictions(
@@ -73,50 +81,81 @@ def scores_of_predictions(
     batches: Iterable[Real],
     batch_statistics: bool = False,
     forward: sampling.Forward | None = None,
+    metrics: Sequence[str] = PREDICTION_METRICS,
+    of_frames: OfFrames | None = None,
 ) -> Scores:
     """The scores of `score_predictions` on batches of `real_batches`; `forward` as for `sampling.sample`."""
     parts = []
+    for real, masks, predictions, outputs in predicted_batches(model, batches, batch_statistics, forward):
+        scores = {name: measures.of_predictions(clips, real, metrics) for name, clips in predictions.items()}
+        if "mask" in metrics and "mask" in outputs and masks is not None:
+            iou = measures.of_each(separation.mask_iou, outputs["mask"][..., 0], masks)
+            scores["stage_1"]["mask_iou_truth"] = iou
+        parts.append(scores)
+        if of_frames is not None:
+            of_frames.append({name: measures.of_frames(clips, real) for name, clips in predictions.items()})
+    scores = measures.mean(parts)
+    if "motion" in metrics:
+        for score in scores.values():
+            score["motion_ratio"] = motion.ratio(score.pop("generated_motion"), score.pop("real_motion"))
+    return scores
+
+
+def predicted_batches(
+    model: AdversarialModel,
+    batches: Iterable[Real],
+    batch_statistics: bool = False,
+    forward: sampling.Forward | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Of each batch of `real_batches`: its clips and masks, the clips that are predicted, and the model's outputs.
+
+    The predictions are `persistence`, of a model that takes wind `moved_frame`, and each stage's clips
+    [n, T, H, W, 3] in [-1, 1].
+    """
     batches, others = itertools.tee((real, masks, sampling.first_frames(model, real)) for real, masks in batches)
     sampled = sampling.sample(model, (inputs for *_, inputs in others), batch_statistics, forward)
     for (real, masks, inputs), outputs in zip(batches, sampled, strict=True):
         predictions = {"persistence": clip_values.persistence(real)}
         if model.takes_wind:
-            predictions["moved_frame"] = drifting_clip(*inputs, model.num_frames)
+            predictions["moved_frame"] = np.asarray(drifting_clip(*inputs, model.num_frames))
         if "base" in outputs:
             predictions |= {"stage_1": outputs["base"], "stage_2": outputs["clip"]}
         else:
             predictions["stage_1"] = outputs["clip"]
-        scores = {name: _prediction_scores(predicted, real) for name, predicted in predictions.items()}
-        if "mask" in outputs and masks is not None:
-            scores["stage_1"]["mask_iou_truth"] = _of_each(separation.mask_iou, outputs["mask"][..., 0], masks)
-        parts.append(scores)
-    scores = _mean(parts)
-    for score in scores.values():
-        score["motion_ratio"] = motion.ratio(score.pop("generated_motion"), score.pop("real_motion"))
-    return scores
+        yield real, masks, predictions, outputs
 
 
-def score_generation(model: AdversarialModel, source: ClipSource, count: int, seed: int) -> dict[str, Any]:
+def score_generation(
+    model: AdversarialModel,
+    source: ClipSource,
+    count: int,
+    seed: int,
+    metrics: Sequence[str] = GENERATION_METRICS,
+) -> dict[str, Any]:
     """How much moves and flickers in `count` clips from noise, and in as many real ones; and whether the mask finds it.
+
+    Args:
+        metrics: names of `measures.OF_GENERATION`.
 
     Returns:
         {"protocol": GENERATION_PROTOCOL, "scores": {"generated": {...}, "real": {...}}}. A score that no clip has
         is NaN.
     """
-    real = scores_of_real(real_batches(model, source, count))
-    generated = scores_of_generation(model, count, seed, real)
-    return {"protocol": GENERATION_PROTOCOL, "scores": {"generated": generated, "real": real}}
+    real = scores_of_real(real_batches(model, source, count), metrics)
+    generated = scores_of_generation(model, count, seed, real, metrics=metrics)
+    protocol = GENERATION_PROTOCOL | (FLOW_PROTOCOL if "flow" in metrics else {})
+    return {"protocol": protocol, "scores": {"generated": generated, "real": real}}
 
 
-def scores_of_real(batches: Iterable[Real]) -> dict[str, float]:
+def scores_of_real(batches: Iterable[Real], metrics: Sequence[str] = GENERATION_METRICS) -> dict[str, float]:
     """What moves and flickers in real clips, and how far the rule for it can be trusted where the truth is known."""
     parts = []
     for clips, masks in batches:
-        scores = _generation_scores(clips)
-        if masks is not None:
-            scores["mask_iou_truth"] = _of_each(separation.mask_iou, masks, separation.moving_region(clips))
+        scores = measures.of_clips(clips, metrics)
+        if "mask" in metrics and masks is not None:
+            scores["mask_iou_truth"] = measures.of_each(separation.mask_iou, masks, separation.moving_region(clips))
         parts.append({"real": scores})
-    return _mean(parts)["real"]
+    return measures.mean(parts)["real"]
 
 
 def scores_of_generation(
@@ -125,44 +164,21 @@ def scores_of_generation(
     seed: int,
     real: dict[str, float],
     forward: sampling.Forward | None = None,
+    metrics: Sequence[str] = GENERATION_METRICS,
 ) -> dict[str, float]:
     """The scores of `count` clips from noise beside those of real clips; `forward` as for `sampling.sample`."""
     parts = []
     for outputs in sampling.generate(model, count, seed, forward):
-        scores = _generation_scores(outputs["clip"])
-        if "mask" in outputs:
-            mask = outputs["mask"][..., 0]
-            scores["mask_iou"] = _of_each(separation.mask_iou, mask, separation.moving_region(outputs["clip"]))
+        scores = measures.of_clips(outputs["clip"], metrics)
+        if "mask" in metrics and "mask" in outputs:
+            mask, region = outputs["mask"][..., 0], separation.moving_region(outputs["clip"])
+            scores["mask_iou"] = measures.of_each(separation.mask_iou, mask, region)
             scores["mask_mean"] = mask.mean(axis=(1, 2, 3))
         parts.append({"generated": scores})
-    generated = _mean(parts)["generated"]
-    generated["motion_ratio"] = motion.ratio(generated["mean_frame_difference"], real["mean_frame_difference"])
+    generated = measures.mean(parts)["generated"]
+    if "motion" in metrics:
+        generated["motion_ratio"] = motion.ratio(generated["mean_frame_difference"], real["mean_frame_difference"])
     return generated
-
-
-def _prediction_scores(predicted: np.ndarray, real: np.ndarray) -> OfClips:
-    later, truth = predicted[:, 1:], real[:, 1:]
-    return {
-        "mse": reconstruction.frame_mse(later, truth).mean(axis=1),
-        "psnr_db": reconstruction.frame_psnr(later, truth, data_range=2.0).mean(axis=1),
-        CAPPED: reconstruction.capped_frames(later, truth, data_range=2.0),
-        "ssim": ssim.frame_ssim(later, truth, data_range=2.0).mean(axis=1),
-        "generated_motion": _of_each(motion.mean_frame_difference, predicted),
-        "real_motion": _of_each(motion.mean_frame_difference, real),
-    }
-
-
-def _generation_scores(clips: np.ndarray) -> OfClips:
-    return {
-        "moving_share": separation.moving_region(clips).mean(axis=(1, 2, 3)),
-        "flicker": _of_each(separation.flicker, clips),
-        "mean_frame_difference": _of_each(motion.mean_frame_difference, clips),
-    }
-
-
-def _of_each(metric: Callable[..., float], *batches: np.ndarray) -> np.ndarray:
-    """A metric of each clip of a batch by itself, [n]; arrays [n, ...] of one length are its arguments."""
-    return np.array([metric(*(batch[i : i + 1] for batch in batches)) for i in range(len(batches[0]))])
 
 
 def _knows_masks(source: ClipSource) -> bool:
@@ -183,21 +199,3 @@ def real_batches(
     for index, clips in enumerate(batches):
         known = _knows_masks(source)
         yield clips, _true_masks(source, index * batch_size, len(clips)) if known else None
-
-
-def _mean(parts: Iterable[dict[str, OfClips]]) -> Scores:
-    """The scores of the clips of each batch -> the mean of each score over the clips that have one."""
-    found: dict[str, dict[str, list[np.ndarray]]] = {}
-    for scores in parts:
-        for name, score in scores.items():
-            for metric, of_clips in score.items():
-                found.setdefault(name, {}).setdefault(metric, []).append(of_clips)
-    means = {name: {m: _mean_of(m, np.concatenate(of)) for m, of in score.items()} for name, score in found.items()}
-    return {name: {m: v for m, v in score.items() if m != CAPPED or v} for name, score in means.items()}
-
-
-def _mean_of(metric: str, of_clips: np.ndarray) -> float:
-    if metric == CAPPED:
-        return int(of_clips.sum())
-    known = of_clips[~np.isnan(of_clips)]
-    return float(known.mean()) if len(known) else float("nan")

@@ -14,7 +14,6 @@ import tensorflow as tf
 from keras import layers
 
 FRAME_SIZE = 224
-FEWEST_FRAMES = 10
 FEATURES = 400
 # Filters of each block: branch 0, branch 1 (1x1, 3x3), branch 2 (1x1, 3x3), branch 3.
 BLOCKS = {
