@@ -98,8 +98,9 @@ def of_folders(
             known = video_features.Known(folders[flag], source, frame_size)
             found.append(video_features.features_of(known, extractor, cache, group[0], _clips(source, group[0])))
         scores["generated"] |= video_features.between(group, *found)
-    protocol: dict[str, Any] = scoring.GENERATION_PROTOCOL if metrics else {}
-    protocol = protocol | (scoring.FLOW_PROTOCOL if "flow" in metrics else {})
+    motion_protocol = {name: text for name, text in scoring.GENERATION_PROTOCOL.items() if name != "mask_iou"}
+    protocol: dict[str, Any] = motion_protocol if metrics else {}
+    protocol |= scoring.FLOW_PROTOCOL if "flow" in metrics else {}
     protocol |= {distance.name: video_features.protocol(distance, frame_size, extractor) for distance in wanted}
     shape = {"frame_size": frame_size, "num_frames": num_frames, "resize": "squash, antialiased"}
     return {**folders, **shape, "num_clips": count if metrics else None, "protocol": protocol, "scores": scores}

@@ -126,7 +126,7 @@ def protocol(distance: Distance, size: int, extractor: Extractor) -> dict[str, A
 def selfcheck(extractor: Extractor) -> dict[str, Any]:
     """The FVD of clips that are all black against clips that are all white, and what the reference tool prints."""
     shape = _SELFCHECK_SHAPE
-    black, white = (extractor.features([np.full(shape, value, np.float32)], shape[1]) for value in (-1, 1))
+    black, white = (extractor.of_batch(np.full(shape, value, np.float32), shape[1]) for value in (-1, 1))
     return {
         "selfcheck": f"FVD of black against white clips, {shape[1]} frames of {shape[2]} x {shape[3]}",
         "fvd": frechet_distance(black, white),

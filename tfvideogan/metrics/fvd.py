@@ -57,7 +57,8 @@ class Distance:
         """What makes the number another one than what is published under the distance's name."""
         found = []
         if self.num_clips < CUSTOMARY_CLIPS:
-            found.append(f"{self.name}: few clips raise FVD, and published figures have {CUSTOMARY_CLIPS} and more")
+            effect = "which raises FVD" if self.kind == "fvd" else "and a variance of its own"
+            found.append(f"{self.name}: fewer clips than the {CUSTOMARY_CLIPS} of published figures, {effect}")
         if self.kind == "fvd" and self.num_clips <= FEATURES:
             found.append(f"{self.name}: the covariance of {FEATURES} features from so few clips is singular")
         return found
@@ -79,4 +80,5 @@ def of_gaussians(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_
     values, vectors = np.linalg.eigh(cov_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     trace_of_root = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
-    return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * trace_of_root)
+    distance = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * trace_of_root
+    return max(float(distance), 0.0)  # Rounding alone gives less.
