@@ -64,7 +64,6 @@ setup(
         "etils[epath]>=1.12",
         "google-crc32c>=1.6",
         "pillow>=11",
-        "scikit-image>=0.24",
         "tensorboard>=2.16",
         "tqdm>=4.66",
     ],
@@ -74,7 +73,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
         "bench": ["torch>=2.6"],  # --others of both benchmarks compares with it
-        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "setuptools>=77"],
+        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "scikit-image>=0.24", "setuptools>=77"],
         "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },
