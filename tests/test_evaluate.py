@@ -57,13 +57,6 @@ class DataTest(tf.test.TestCase):
                     "data": name, "split": split, "data_seed": 5, "frame_size": 16, "num_frames": 4, "resize": resize,
                 })  # fmt: skip
 
-    def test_how_many_clips_of_how_many_are_chosen(self):
-        config = tiny.config("vgan", data=str(self.dataset("train", "test")))
-        source, _ = evaluate.open_data(config, None, num_clips=2)
-        self.assertEqual(evaluate.chosen(source, 2), {"chosen": "2 of 3, evenly", "videos": "2 of unknown"})
-        source, _ = evaluate.open_data(config, "synthetic:sky", num_clips=2)
-        self.assertEqual(evaluate.chosen(source, 2), {"chosen": "the first"})
-
     def test_clips_of_the_training_are_scored_with_a_warning(self):
         config = tiny.config("vgan", data=str(self.dataset("train")))
         with self.assertLogs("tfvideogan", "WARNING") as logs:

@@ -151,7 +151,7 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
         "weights_sha256": loading.weights_sha256(model),
         **described,
         "num_clips": count if names else None,
-        **chosen(source, count if names else most),
+        **comparison.chosen(source, count if names else most),
         "seed": None if model.predicts else seed,
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
         **result,
@@ -222,16 +222,6 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
         "num_frames": num_frames,
         "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
     }
-
-
-def chosen(source: ClipSource, count: int) -> dict[str, Any]:
-    """Which of a source's clips are scored: how many of how many, and of how many of its videos."""
-    from tfvideogan.data.sources import Records
-
-    if not isinstance(source, Records):
-        return {"chosen": "the first"}
-    of_videos, all_videos = source.videos(count)
-    return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
 
 
 def versions() -> dict[str, Any]:

@@ -7,12 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tests.helpers.made_files import numbered, write_pictures
+from tests.helpers.made_files import numbered, write_dataset, write_pictures
 from tests.inference.test_video_features import small_extractor
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips as clip_values
 from tfvideogan.data import synthetic
 from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.sources import open_source
 from tfvideogan.inference import comparison, sampling
 from tfvideogan.metrics import motion, separation
 from tfvideogan.metrics.fvd import Distance, frechet_distance
@@ -28,6 +29,22 @@ def model(name: str) -> AdversarialModel:
     """A tiny model with clips that are long enough for I3D."""
     keras.utils.set_random_seed(7)
     return registry.build_model(tiny.config(name, num_frames=16, frame_size=16).model, 1, seed=3)
+
+
+class ChosenTest(tf.test.TestCase):
+    def test_how_many_clips_of_how_many_and_of_how_many_videos(self):
+        folder = Path(self.create_tempdir().full_path)
+        write_dataset(folder / "set", {"train": [[numbered(range(4))] * 3]})
+        write_pictures(folder / "clips" / "long", numbered(range(9)))
+        write_pictures(folder / "clips" / "more", numbered(range(9)))
+        for data, most, expected in (
+            (str(folder / "set"), None, {"chosen": "2 of 3, evenly", "videos": "2 of unknown"}),
+            (str(folder / "clips"), 2, {"chosen": "the first 2", "videos": "1 of the first 2"}),
+            (str(folder / "clips"), None, {"chosen": "the first 2", "videos": "2 of the first 4"}),
+            ("synthetic:sky", None, {"chosen": "the first 2"}),
+        ):
+            with self.subTest(data):
+                self.assertEqual(comparison.chosen(open_source(data, 16, 4, max_clips=most), 2), expected)
 
 
 class RunTest(tf.test.TestCase):

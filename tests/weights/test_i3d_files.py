@@ -137,6 +137,29 @@ class I3dFilesTest(tf.test.TestCase):
             archive.writestr(f"{i3d_files.SCOPE}{NAMES[0]}.npy", huge.getvalue() + bytes(64 * 2**20))
         self.refuse("bytes for 540 values", bomb)
 
+    def test_files_with_any_bytes_changed_are_refused_or_the_same(self):
+        prefix = self.checkpoint(self.folder / "model.ckpt", self.scratch)
+        parts = [prefix.with_name(f"model.ckpt.{part}") for part in ("index", "data-00000-of-00001")]
+        files = {self.npz("a.npz", self.scratch): None, self.npz("b.npz", self.scratch, compressed=True): None}
+        files |= dict.fromkeys(parts, prefix)
+        random = np.random.default_rng(3)
+        refused = 0
+        for file, named in files.items():
+            healthy = file.read_bytes()
+            for number in range(60):
+                content = bytearray(healthy)
+                for place in random.integers(0, len(content), 1 + number % 3):
+                    content[place] = random.integers(0, 256)
+                file.write_bytes(content[: random.integers(len(content))] if number % 5 == 0 else content)
+                try:
+                    found = i3d_files.read(str(named or file))
+                except UsageError:
+                    refused += 1
+                else:
+                    self.assertAllEqual(found[NAMES[0]], self.scratch[i3d_files.SCOPE + NAMES[0]])
+            file.write_bytes(healthy)
+        self.assertGreater(refused, 150)
+
 
 class TrueListTest(tf.test.TestCase):
     def test_the_list_is_of_our_networks_variables(self):
@@ -159,6 +182,7 @@ class TrueListTest(tf.test.TestCase):
             ("rgb_scratch", "incomplete checkpoint"),
             ("rgb_imagenet", "incomplete checkpoint"),
             ("rgb_scratch_kin600", "an I3D of Kinetics-600"),
+            ("../tfhub_i3d_kinetics_400_1", "incomplete checkpoint"),
         ):
             with self.subTest(variant), self.assertRaisesRegex(UsageError, expected):
                 i3d_files.read(str(INDEXES / variant))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -133,13 +134,15 @@ def _of_npz(where: paths.Path) -> dict[str, np.ndarray]:
         try:
             archive = zipfile.ZipFile(where.open("rb"))
             entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in entries.values()):
+                raise tensors.MalformedError("a zip file of another compression than NumPy's")
             shapes = {}
             for name in entries.keys() & _shapes().keys():
                 with archive.open(entries[name]) as entry:
                     shapes[name] = _header(entry)
             _check_shapes(shapes | {name: () for name in entries if name.startswith("Flow/")}, where)
             return {name: _npy(archive, entries[name], shape) for name, shape in _shapes().items()}
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
             raise tensors.MalformedError(f"not a whole zip file ({error})") from error
 
 
