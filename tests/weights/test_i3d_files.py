@@ -109,7 +109,7 @@ class I3dFilesTest(tf.test.TestCase):
         ))  # fmt: skip
         keys = ("mixed_5b.branch_2.1.conv3d.weight", "mixed_5b.branch_2.1.batch3d.bias", "conv3d_0c_1x1.conv3d.bias")
         scaled = {"mixed_5b.branch_2.1.batch3d.weight": np.full(5, 1.5, np.float32)}
-        self.refuse("batch3d.weight scales", self.pth("w.pth", keys, self.scratch, **scaled))
+        self.refuse("batch normalisation with scales", self.pth("w.pth", keys, self.scratch, **scaled))
 
     def test_damaged_files_are_told_and_nothing_in_them_is_run(self):
         self.refuse("no such file", self.folder / "absent.npz")
@@ -173,6 +173,30 @@ class TrueListTest(tf.test.TestCase):
         i3d.set_weights(network, asked)
         names = {call.args[0] for call in asked.__getitem__.call_args_list}
         self.assertEqual({i3d_files.SCOPE + name for name in names}, set(tensors))
+
+    def test_every_key_of_both_pytorch_forms(self):
+        """The keys as the modules of the two packages make them, block by block."""
+        norms = ("bias", "running_mean", "running_var")
+        stems = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
+        branches = {"b0": "branch_0", "b3b": "branch_3.1"}
+        branches |= {f"b{n}{letter}": f"branch_{n}.{place}" for n in (1, 2) for letter, place in (("a", 0), ("b", 1))}
+        units = {stem: stem.lower() for stem in stems}
+        units |= {f"{b}.{x}": f"{b.lower()}.{y}" for b in i3d.BLOCKS for x, y in branches.items()}
+        shapes = {name: tensor["shape"] for name, tensor in i3d_files.listed()["rgb_scratch"].items()}
+        for naming, of_units, norm, logits in (
+            (i3d_files.piergiaj, units, "bn", "logits"),
+            (i3d_files.hassony, units.values(), "batch3d", "conv3d_0c_1x1"),
+        ):
+            expected = {f"{unit}.conv3d.weight" for unit in of_units}
+            expected |= {f"{unit}.{norm}.{kind}" for unit in of_units for kind in norms}
+            expected |= {f"{logits}.conv3d.weight", f"{logits}.conv3d.bias"}
+            found = {i3d_files.torch_key(name, naming): shapes[name] for name in shapes}
+            self.assertEqual(set(found), expected)
+            for block, filters in i3d.BLOCKS.items():
+                for unit, count in zip(("b0", "b1a", "b1b", "b2a", "b2b", "b3b"), filters, strict=True):
+                    key = unit if norm == "bn" else branches[unit]
+                    shape = found[f"{block if norm == 'bn' else block.lower()}.{key}.conv3d.weight"]
+                    self.assertEqual((shape[-1], shape[0]), (count, 3 if unit in ("b1b", "b2b") else 1))
 
     def test_published_indexes(self):
         """Names and shapes of the true checkpoints, whose data are not at hand."""

@@ -16,7 +16,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import google_crc32c
@@ -169,25 +169,26 @@ def _npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple[int, ...]
 def _of_pytorch(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of a state dict in TensorFlow's names and layouts."""
     named = {key.removeprefix("module."): values for key, values in state_dict.items()}
-    name_units = _piergiaj if any(key.startswith("Conv3d_1a_7x7.") for key in named) else _hassony
-    found = {}
-    for name in _shapes():
-        unit, kind, variable = re.fullmatch(rf"{SCOPE}(.*)/(conv_3d|batch_norm)/(\w+)", name).groups()
-        prefix, norm = name_units(unit)
-        if kind == "batch_norm":
-            key = f"{prefix}.{norm}.{_NORM[variable]}"
-            scale = named.get(f"{prefix}.{norm}.weight", np.ones(1))
-            if not (scale == 1).all():
-                raise UsageError(f"{prefix}.{norm}.weight scales, and FVD's I3D has no scales")
-        else:
-            key = f"{prefix}.conv3d.{'weight' if variable == 'w' else 'bias'}"
-        if key in named:
-            found[name] = mapping.in_our_layout(named[key])
+    naming = piergiaj if any(key.startswith("Conv3d_1a_7x7.") for key in named) else hassony
+    scaled = [key for key in named if re.search(r"\.(bn|batch3d)\.weight$", key) and not (named[key] == 1).all()]
+    if scaled:
+        raise UsageError(f"{mapping.listed(scaled)}: batch normalisation with scales, which FVD's I3D does not have")
+    keys = {name: torch_key(name, naming) for name in _shapes()}
+    found = {name: mapping.in_our_layout(named[key]) for name, key in keys.items() if key in named}
     _check_shapes({name: values.shape for name, values in found.items()}, "a state dict")
     return {name: _as_listed(found[name], shape) for name, shape in _shapes().items()}
 
 
-def _piergiaj(unit: str) -> tuple[str, str]:
+def torch_key(name: str, naming: Callable[[str], tuple[str, str]]) -> str:
+    """`RGB/inception_i3d/Mixed_3b/Branch_0/Conv3d_0a_1x1/conv_3d/w` -> `Mixed_3b.b0.conv3d.weight`."""
+    unit, kind, variable = re.fullmatch(rf"{SCOPE}(.*)/(conv_3d|batch_norm)/(\w+)", name).groups()
+    prefix, norm = naming(unit)
+    if kind == "batch_norm":
+        return f"{prefix}.{norm}.{_NORM[variable]}"
+    return f"{prefix}.conv3d.{'weight' if variable == 'w' else 'bias'}"
+
+
+def piergiaj(unit: str) -> tuple[str, str]:
     """`Mixed_3b/Branch_1/Conv3d_0b_3x3` -> `Mixed_3b.b1b`, and what the normalisation is called."""
     if unit.startswith("Logits"):
         return "logits", "bn"
@@ -202,7 +203,7 @@ def _branch(branch: str, convolution: str) -> list[str]:
     return [f"b{number}{'b' if number == '3' or convolution.endswith('3x3') else 'a'}"]
 
 
-def _hassony(unit: str) -> tuple[str, str]:
+def hassony(unit: str) -> tuple[str, str]:
     """`Mixed_3b/Branch_1/Conv3d_0b_3x3` -> `mixed_3b.branch_1.1`, and what the normalisation is called."""
     if unit.startswith("Logits"):
         return "conv3d_0c_1x1", "batch3d"
