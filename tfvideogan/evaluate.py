@@ -135,7 +135,8 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     elif names:
         result = scoring.score_generation(model, source, count, seed, names)
     if wanted:
-        known = video_features.Known(described["data"], source, model.frame_size, config.train.seed)
+        shape = model.frame_size, model.num_frames
+        known = video_features.Known(described["data"], source, *shape, seed=config.train.seed)
         of_real = functools.partial(video_features.features_of, known, extractor, args.feature_cache)
         found = comparison.of_run(model, source, wanted, extractor, seed, args.batch_statistics, of_real)
         for name, distances in found.items():

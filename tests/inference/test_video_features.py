@@ -107,10 +107,12 @@ class CacheTest(tf.test.TestCase):
         self.extractor = small_extractor()
         self.looked_at = 0
 
-    def features(self, data: str, size: int = 16, seed: int = 0, distance: Distance | None = None, **more):
+    def features(
+        self, data: str, size: int = 16, seed: int = 0, distance: Distance | None = None, cut: int = 12, **more
+    ):
         """The features, and whether the clips had to be looked at."""
         distance = distance or self.distance
-        source = open_source(data, size, distance.num_frames, seed)
+        source = open_source(data, size, cut, seed)
         before = self.looked_at
 
         def batches():
@@ -118,7 +120,7 @@ class CacheTest(tf.test.TestCase):
             yield clip_values.to_float(np.stack([clip.numpy() for clip in source.spread(2).map(source.load)]))
 
         options = {"extractor": self.extractor, "folder": str(self.cache)} | more
-        found = video_features.features_of(Known(data, source, size, seed), distance=distance, batches=batches(),
+        found = video_features.features_of(Known(data, source, size, cut, seed), distance=distance, batches=batches(),
                                            **options)  # fmt: skip
         return found, self.looked_at > before
 
@@ -131,6 +133,7 @@ class CacheTest(tf.test.TestCase):
         for other in (
             {"seed": 1},
             {"size": 32},
+            {"cut": 16},
             {"distance": Distance("fvd", 2, 11)},
             {"extractor": small_extractor(1)},
             {"data": "synthetic:sky:test"},
@@ -138,13 +141,13 @@ class CacheTest(tf.test.TestCase):
             with self.subTest(str(other)):
                 self.assertTrue(self.features(**{"data": "synthetic:sky"} | other)[1])
         self.assertTrue(self.features("synthetic:sky", folder="")[1])
-        self.assertLen(list(self.cache.iterdir()), 6)
+        self.assertLen(list(self.cache.iterdir()), 7)
 
     def test_a_folder_or_a_record_set_that_changed_is_another(self):
         folder = self.root / "clips"
         for i in range(2):
-            write_pictures(folder / str(i), numbered(range(10)))
-        write_dataset(self.root / "set", {"train": [[numbered(range(10))] * 2]})
+            write_pictures(folder / str(i), numbered(range(12)))
+        write_dataset(self.root / "set", {"train": [[numbered(range(12))] * 2]})
         for data, changed in (
             (str(folder), folder / "1" / "frame_3.png"),
             (str(self.root / "set"), self.root / "set" / "train-00000-of-00001.tfrecord"),
@@ -160,7 +163,7 @@ class CacheTest(tf.test.TestCase):
         (file,) = self.cache.iterdir()
         content = file.read_bytes()
         key = json.dumps(
-            video_features._key(Known("synthetic:sky", None, 16), self.distance, self.extractor), sort_keys=True
+            video_features._key(Known("synthetic:sky", None, 16, 12), self.distance, self.extractor), sort_keys=True
         )
         for damage in (content[:100], b"", b"no zip", content[:900] + b"?" + content[901:]):
             file.write_bytes(damage)

@@ -98,7 +98,7 @@ def of_folders(
     for group in _grouped(wanted):
         found = []
         for flag, source in sources.items():
-            known = video_features.Known(folders[flag], source, frame_size)
+            known = video_features.Known(folders[flag], source, frame_size, num_frames)
             found.append(video_features.features_of(known, extractor, cache, group[0], _clips(source, group[0])))
         scores["generated"] |= video_features.between(group, *found)
     motion_protocol = {name: text for name, text in scoring.GENERATION_PROTOCOL.items() if name != "mask_iou"}

@@ -143,12 +143,14 @@ class Known:
     Attributes:
         data: its name.
         size: pixels a side of its clips.
+        num_frames: frames of its clips, by which videos are cut, also where a distance takes the first ones alone.
         seed: of clips that are made on the fly.
     """
 
     data: str
     source: ClipSource
     size: int
+    num_frames: int
     seed: int = 0
 
 
@@ -204,6 +206,7 @@ def _key(known: Known, distance: Distance, extractor: Extractor) -> dict[str, An
         "files_sha256": hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
         "num_clips": distance.num_clips,
         "num_frames": distance.num_frames,
+        "cut_to_frames": known.num_frames,
         "size_before_resize": known.size,
         "seed": known.seed,
         "resize": RESIZE,
