@@ -21,7 +21,7 @@ from tfvideogan.metrics.kvd import kernel_distance
 from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
 
-COUNT = 9  # one more than a full batch
+COUNT = 3
 WANTED = [Distance("fvd", COUNT, 10), Distance("fvd", 2, 10), Distance("kvd", COUNT, 10)]
 
 

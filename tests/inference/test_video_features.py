@@ -60,11 +60,16 @@ class ExtractorTest(tf.test.TestCase):
             self.extractor.features([clips / 2 + 0.5, clips], 10)
 
     def test_the_selfcheck_is_of_black_and_white(self):
-        found = video_features.selfcheck(self.extractor)
-        black, white = (self.extractor.features([np.full([1, 30, 64, 64, 3], v, np.float32)], 30) for v in (-1, 1))
-        self.assertAllClose(found["fvd"], ((black - white) ** 2).sum(), rtol=1e-4)
-        self.assertGreater(found["fvd"], 1)
-        self.assertEqual(found["reference"], 151.256)
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            found = video_features.selfcheck(self.extractor)
+        black, white = (self.extractor.of_batch(np.full([1, 30, 64, 64, 3], v, np.float32), 30) for v in (-1, 1))
+        self.assertAllClose(found["fvd"]["30f"], ((black - white) ** 2).sum(), rtol=1e-4)
+        self.assertGreater(found["fvd"]["30f"], 1)
+        self.assertEqual(found["reference"]["30f"], 151.256)
+        self.assertFalse(found["agrees"])
+        self.assertLen(logs.output, 1)
+        with mock.patch.object(video_features, "SELFCHECK_REFERENCE", {"30f": 1.005 * found["fvd"]["30f"]}):
+            self.assertTrue(video_features.selfcheck(self.extractor)["agrees"])
 
     def test_weights_of_a_users_file(self):
         """The file's tensors reach the network; which weights they must be is tested with `i3d_files`."""
