@@ -20,11 +20,11 @@ from tfvideogan.metrics.fvd import Distance
 
 
 def small_extractor(seed: int = 0) -> Extractor:
-    """400 features of the mean of each frame's colours and of their products."""
+    """20 features of the mean of each frame's colours and of their products."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input([None, i3d.FRAME_SIZE, i3d.FRAME_SIZE, 3])
     means = keras.layers.AveragePooling3D((1, 112, 112))(inputs)
-    mixed = keras.layers.Conv3D(400, (2, 2, 2), activation="tanh")(means)
+    mixed = keras.layers.Conv3D(20, (2, 2, 2), activation="tanh")(means)
     return Extractor(keras.Model(inputs, keras.layers.GlobalAveragePooling3D()(mixed)), f"small {seed}")
 
 
@@ -37,7 +37,7 @@ class ExtractorTest(tf.test.TestCase):
     def test_clips_are_cut_rounded_to_8_bits_and_resized(self):
         clips = random_clips(3, 12, 16, 16, 3)
         found = self.extractor.features([clips[:2], clips[2:]], 10)
-        self.assertEqual(found.shape, (3, 400))
+        self.assertEqual(found.shape, (3, 20))
         rounded = np.rint((clips[:, :10].astype(float) + 1) * 127.5) / 127.5 - 1
         network = self.extractor._forward  # It resizes and computes, and does nothing else.
         self.assertAllClose(found, network(tf.constant(rounded, tf.float32)), atol=1e-5)
@@ -92,7 +92,7 @@ class ExtractorTest(tf.test.TestCase):
 
 class DistancesTest(tf.test.TestCase):
     def test_sets_of_other_counts_are_refused(self):
-        features = np.random.default_rng(0).normal(size=[6, 400])
+        features = np.random.default_rng(0).normal(size=[6, 20])
         wanted = [Distance("fvd", 6, 16), Distance("kvd", 6, 16)]
         self.assertEqual(list(video_features.between(wanted, features, features + 1)), ["fvd6_16f", "kvd6_16f"])
         with self.assertRaisesRegex(UsageError, "fvd6_16f is of 6 clips of each. Received: 6 generated, 5 real"):
@@ -177,14 +177,14 @@ class CacheTest(tf.test.TestCase):
             self.assertIn("damaged and written anew", logs.output[0])
             self.assertTrue(computed)
             self.assertAllEqual(found, expected)
-        np.savez(file, features=np.full([2, 400], np.nan), key=key)
+        np.savez(file, features=np.full([2, 20], np.nan), key=key)
         with self.assertLogs("tfvideogan", "WARNING"):
             self.assertAllEqual(self.features("synthetic:sky")[0], expected)
 
     def test_a_cache_that_cannot_be_written_is_no_error(self):
         self.cache.write_text("a file")
         with self.assertLogs("tfvideogan", "WARNING") as logs:
-            self.assertEqual(self.features("synthetic:sky")[0].shape, (2, 400))
+            self.assertEqual(self.features("synthetic:sky")[0].shape, (2, 20))
         self.assertIn("not kept", logs.output[0])
 
 
