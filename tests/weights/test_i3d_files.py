@@ -113,6 +113,10 @@ class I3dFilesTest(tf.test.TestCase):
 
     def test_damaged_files_are_told_and_nothing_in_them_is_run(self):
         self.refuse("no such file", self.folder / "absent.npz")
+        with zipfile.ZipFile(self.folder / "i3d_torchscript.pt", "w") as archive:
+            archive.writestr("i3d_torchscript/code/__torch__/i3d.py", "raise SystemExit")
+        self.refuse("a TorchScript program", self.folder / "i3d_torchscript.pt")
+        self.refuse("is damaged or no PyTorch file", cut(self.folder / "i3d_torchscript.pt", 0.5))
         empty = self.folder / "empty"
         empty.mkdir()
         self.refuse("must hold one checkpoint", empty)

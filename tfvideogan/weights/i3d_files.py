@@ -12,6 +12,7 @@ No number comes out of any other weights: `i3d/tensor_crc32c.json` lists a CRC32
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zipfile
@@ -30,6 +31,7 @@ VARIANT = "rgb_scratch"
 SCOPE = "RGB/inception_i3d/"
 _LIST = Path(__file__).parent / "i3d" / "tensor_crc32c.json"
 _NORM = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)  # by Python's zip reader
 _LONGEST_HEADER = 4096  # bytes before the values of an array in an .npz file
 
 
@@ -43,6 +45,7 @@ def read(path: str) -> dict[str, np.ndarray]:
     if not where.exists() and not _with_suffix(where, ".index").is_file():
         raise UsageError(f"{path}: no such file")
     if not where.is_dir() and where.suffix in (".pt", ".pth"):
+        _check_no_program(where)
         found = _of_pytorch(torch_file.read(where))
     elif not where.is_dir() and where.suffix == ".npz":
         found = _of_npz(where)
@@ -142,7 +145,7 @@ def _of_npz(where: paths.Path) -> dict[str, np.ndarray]:
                     shapes[name] = _header(entry)
             _check_shapes(shapes | {name: () for name in entries if name.startswith("Flow/")}, where)
             return {name: _npy(archive, entries[name], shape) for name, shape in _shapes().items()}
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+        except _UNREADABLE as error:
             raise tensors.MalformedError(f"not a whole zip file ({error})") from error
 
 
@@ -164,6 +167,15 @@ def _npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple[int, ...]
         raise tensors.MalformedError(f"{info.filename} has {info.file_size} bytes for {count} values")
     with archive.open(info) as entry:
         return _as_listed(np.frombuffer(entry.read()[-4 * count :], "<f4"), shape)
+
+
+def _check_no_program(where: paths.Path) -> None:
+    """Raises UsageError for TorchScript, such as the `i3d_torchscript.pt` that several tools load."""
+    names: list[str] = []
+    with tensors.reading(where, "PyTorch"), where.open("rb") as file, contextlib.suppress(*_UNREADABLE):
+        names = zipfile.ZipFile(file).namelist()
+    if any("/code/" in name for name in names):
+        raise UsageError(f"{where}: a TorchScript program, and nothing in a file is run; a state dict is taken")
 
 
 def _of_pytorch(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
