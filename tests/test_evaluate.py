@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tests.helpers import tiny
-from tests.helpers.made_files import numbered, write_dataset
+from tests.helpers.commands import run
+from tests.helpers.made_files import numbered, write_dataset, write_pictures
 from tfvideogan import evaluate
 from tfvideogan.config import UsageError
 from tfvideogan.data import sources
@@ -61,12 +63,73 @@ class DataTest(tf.test.TestCase):
             evaluate.open_data(config, None, num_clips=2)
         self.assertIn("no test split", logs.output[0])
 
+    def test_the_data_of_the_training_are_told_also_where_they_are_named(self):
+        data = str(self.dataset("train", "test"))
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            evaluate.open_data(tiny.config("vgan", data=data), data, num_clips=2)
+        self.assertIn("is what the run was trained on: scored on clips of the training", logs.output[0])
+
     def test_an_error_says_whose_data_it_is_about(self):
         config = tiny.config("vgan", data="/no/such/folder")
         with self.assertRaisesRegex(UsageError, r"^--data \(not given: the run's own clips\).*/no/such/folder"):
             evaluate.open_data(config, None, num_clips=2)
         with self.assertRaisesRegex(UsageError, "^--data[^(]*/no/such/other"):
             evaluate.open_data(config, "/no/such/other", num_clips=2)
+
+
+class CommandTest(tf.test.TestCase):
+    """The command as a user calls it, on a predictor that ships and on folders."""
+
+    def refuse(self, expected: str, *arguments: str) -> None:
+        with self.subTest(expected):
+            result = run("evaluate", *arguments)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertLen(result.stderr.splitlines(), 1, result.stderr)
+            self.assertIn(expected, result.stderr)
+            self.assertEqual(result.stdout, "")
+
+    def test_metrics_are_chosen_and_drawn_over_the_frames(self):
+        folder = Path(self.create_tempdir().full_path)
+        run_dir = tiny.run_folder(folder / "run", "vgan_conditional")
+        line = self.line(f"--run_dir={run_dir}", "--num_clips=2", "--metrics=psnr,flow,flicker",
+                         f"--curves={folder / 'curves.png'}")  # fmt: skip
+        self.assertEqual(set(line["scores"]), {"persistence", "stage_1"})
+        for scores in line["scores"].values():
+            self.assertEqual(set(scores) - {"psnr_capped_frames"}, {"psnr_db", "flow_difference_px", "flicker"})
+        self.assertIn("Farneback", line["protocol"]["flow"])
+        with Image.open(folder / "curves.png") as picture:
+            self.assertGreater(len(picture.getcolors(1 << 20)), 20)
+
+    def test_two_folders_without_a_run(self):
+        folder = Path(self.create_tempdir().full_path)
+        for name, order in (("a", range(12)), ("b", [0] * 6 + [1] * 6)):
+            write_pictures(folder / name, numbered([*order, *order]))
+        folders = [f"--generated={folder / 'a'}", f"--real={folder / 'b'}"]
+        line = self.line(*folders, "--frame_size=16", "--metrics=motion")
+        self.assertEqual((line["num_clips"], line["num_frames"], line["frame_size"]), (1, 16, 16))
+        # Of 15 steps of `a` one goes back by eleven greys, the others forth by one; `b` has three steps by one.
+        self.assertAllClose(line["scores"]["generated"]["motion_ratio"], (14 + 11) / 2, rtol=1e-5)
+        self.refuse("--frame_size is required", *folders)
+
+    def test_flags_that_need_or_exclude_each_other(self):
+        weights = "--weights=mdgan-skies-64"
+        self.refuse("--metrics=fvd2048_16f needs --i3d", weights, "--metrics=fvd2048_16f")
+        self.refuse("--selfcheck needs --i3d", "--selfcheck")
+        self.refuse("10 frames or more. Received: fvd2048_4f", weights, "--metrics=fvd2048_4f")
+        self.refuse("--i3d: /no/such.npz: no such file", weights, "--metrics=fvd8_16f", "--i3d=/no/such.npz")
+        self.refuse("--i3d is for FVD", weights, "--i3d=/no/such.npz")
+        self.refuse("--generated and --real go together", "--generated=a", "--frame_size=8")
+        self.refuse("exclude each other", "--generated=a", "--real=b", weights)
+        self.refuse("--seed is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--seed=1")
+        self.refuse("--frame_size is for --generated", weights, "--frame_size=8")
+        self.refuse("--curves must end in .png", weights, "--curves=a.gif")
+        self.refuse("--metrics of predictors are mse, psnr", weights, "--metrics=moving")
+
+    def line(self, *arguments: str) -> dict:
+        result = run("evaluate", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertLen(result.stdout.splitlines(), 1)
+        return json.loads(result.stdout)
 
 
 class LineTest(tf.test.TestCase):

@@ -1,23 +1,31 @@
-"""Scores a trained run, and prints one JSON line: the scores, and all they depend on.
+"""Scores a trained run, or any two folders of clips, and prints one JSON line: the scores, and all they depend on.
 
 A predictor's scores stand beside those of copying the first frame, a generator's beside those of real clips. A model
 that takes wind is given that of each real clip, and stands beside the first frame moved by it, too.
 
 python -m tfvideogan.evaluate --run_dir=runs/mdgan --data=synthetic:sky:test
+python -m tfvideogan.evaluate --run_dir=runs/vgan --metrics=motion,fvd2048_16f,kvd2048_16f --i3d=i3d-kinetics-400_1
+python -m tfvideogan.evaluate --generated=theirs --real=clips --frame_size=128 --metrics=fvd2048_16f --i3d=model.ckpt
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import platform
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
 from tfvideogan.config import Config, UsageError
+from tfvideogan.metrics.fvd import Distance
 
 if TYPE_CHECKING:
     from tfvideogan.data.sources import ClipSource
+    from tfvideogan.inference.video_features import Extractor
+
+logger = logging.getLogger("tfvideogan")
 
 
 def define_flags() -> None:
@@ -25,7 +33,22 @@ def define_flags() -> None:
     cli.define_run()
     flags.DEFINE_string("data", None, "real clips, named as for tfvideogan.train (default: the test split of the run's "
                         "own data, or all of them if they have none)")  # fmt: skip
-    flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer", lower_bound=1)
+    flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer; the names of FVD and "
+                         "KVD say how many they take", lower_bound=1)  # fmt: skip
+    flags.DEFINE_list("metrics", [], "of predictors: mse,psnr,ssim,motion,mask (these by default), flow, flicker; of "
+                      "generators from noise: moving,flicker,motion,mask (these by default), flow; of both: "
+                      "fvd2048_16f, kvd2048_16f and the like for other numbers of clips and frames")  # fmt: skip
+    flags.DEFINE_string("i3d", None, "weights of I3D, which FVD and KVD take: a TF checkpoint, the TF-Hub module's "
+                        "folder, .npz, or a PyTorch state dict")  # fmt: skip
+    flags.DEFINE_string("feature_cache", "~/.cache/tfvideogan", "folder that keeps I3D's features of real clips; empty "
+                        "for none")  # fmt: skip
+    flags.DEFINE_string("generated", None, "with --real and without a run: clips that any model has made")
+    flags.DEFINE_string("real", None, "with --generated: the real clips to set beside them")
+    flags.DEFINE_integer("frame_size", None, "with --generated: pixels a side that all clips are squashed to first, "
+                         "which should be what the model makes", lower_bound=8, upper_bound=1024)  # fmt: skip
+    flags.DEFINE_bool("selfcheck", False, "with --i3d alone: the FVD of black against white clips, beside what the "
+                      "reference tool prints for it")  # fmt: skip
+    flags.DEFINE_string("curves", None, "predictors: picture of MSE, PSNR and SSIM over the frames to write, .png")
     flags.DEFINE_integer("seed", None, "vgan, vgan_one_stream: seed of the latents (default 0)", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
     flags.DEFINE_bool("batch_statistics", False, "mdgan, vgan_conditional: normalise with the statistics of each batch "
@@ -33,40 +56,137 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    cli.require_run()
     args = cli.flags.FLAGS
+    wanted = _check_flags(args)
     cli.load_tensorflow(gpus=True)
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)  # Scores are of float32 on every machine.
-    from tfvideogan.inference import scoring
-    from tfvideogan.runs import journal, loading, run_folder
+    from tfvideogan.inference import comparison, video_features
+    from tfvideogan.runs import journal
+
+    extractor = None
+    if args.i3d:
+        with cli.naming("i3d"):
+            extractor = video_features.Extractor.read(args.i3d)
+    if args.selfcheck:
+        line = video_features.selfcheck(extractor)
+    elif args.generated:
+        names = [name for name in args.metrics if not Distance.parse(name)] if args.metrics else comparison.MOTION[:3]
+        folders = {"generated": args.generated, "real": args.real}
+        line = comparison.of_folders(
+            folders, args.frame_size, args.num_clips, names, wanted, extractor, args.feature_cache
+        )
+    else:
+        line = _score_run(args, wanted, extractor)
+    warnings = [warning for distance in wanted for warning in distance.warnings()]
+    for warning in warnings:
+        logger.warning("%s", warning)
+    line |= {"warnings": warnings} if warnings else {}
+    print(json.dumps(journal.without_nan(line | {"versions": versions()})))
+
+
+def _check_flags(args: Any) -> list[Distance]:
+    """The distances among `--metrics`. Raises UsageError for flags that exclude or need each other."""
+    of_run = bool(args.run_dir or args.weights)
+    if bool(args.generated) != bool(args.real):
+        raise UsageError("--generated and --real go together")
+    if of_run + bool(args.generated) + args.selfcheck > 1:
+        raise UsageError("--run_dir (or --weights), --generated with --real, and --selfcheck exclude each other")
+    wanted = [distance for name in args.metrics if (distance := Distance.parse(name))]
+    if (wanted or args.selfcheck) and not args.i3d:
+        which = "--selfcheck" if args.selfcheck else f"--metrics={wanted[0].name}"
+        raise UsageError(f"{which} needs --i3d, a file of I3D's weights; docs/evaluation.md tells which")
+    if args.i3d and not (wanted or args.selfcheck):
+        raise UsageError("--i3d is for FVD, KVD and --selfcheck: name one of them in --metrics")
+    if args.generated and not args.frame_size:
+        raise UsageError("--frame_size is required with --generated: the pixels a side of what the model makes")
+    if args.frame_size and not args.generated:
+        raise UsageError("--frame_size is for --generated; a run knows its own")
+    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics") if args[n].value]
+    if not of_run and (args.generated or args.selfcheck) and only_of_run:
+        raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
+    if not (args.generated or args.selfcheck):
+        cli.require_run()
+    if args.curves:
+        from tfvideogan.files import atomic
+
+        atomic.check_output("curves", args.curves, (".png",))
+    return wanted
+
+
+def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:
+    """The line of a trained run."""
+    from tfvideogan.inference import comparison, measures, scoring, video_features
+    from tfvideogan.runs import loading, run_folder
 
     model, checkpoint = loading.load_model(args.run_dir)
-    if args.batch_statistics and not model.predicts:
-        raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
-    if args.seed is not None and model.predicts:
-        raise UsageError("--seed is for generators from noise; this run is a predictor")
+    names = _check_model(args, model, wanted)
     config = run_folder.RunFolder.open(args.run_dir).config()
-    source, described = open_data(config, args.data, args.num_clips)
-    count = min(args.num_clips, len(source))
-    if model.predicts:
-        scores = scoring.score_predictions(model, source, count, args.batch_statistics)
-    else:
-        scores = scoring.score_generation(model, source, count, args.seed or 0)
-    line = {
+    most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
+    source, described = open_data(config, args.data, most)
+    video_features.check_counts(wanted, {described["data"]: len(source)})
+    count, seed = min(args.num_clips, len(source)), args.seed or 0
+    of_frames: scoring.OfFrames | None = [] if args.curves else None
+    result: dict[str, Any] = {"protocol": {}, "scores": {}}
+    if names and model.predicts:
+        result = scoring.score_predictions(model, source, count, args.batch_statistics, metrics=names,
+                                           of_frames=of_frames)  # fmt: skip
+    elif names:
+        result = scoring.score_generation(model, source, count, seed, names)
+    if wanted:
+        shape = model.frame_size, model.num_frames
+        known = video_features.Known(described["data"], source, *shape, seed=config.train.seed)
+        of_real = functools.partial(video_features.features_of, known, extractor, args.feature_cache)
+        found = comparison.of_run(model, source, wanted, extractor, seed, args.batch_statistics, of_real)
+        for name, distances in found.items():
+            result["scores"].setdefault(name, {}).update(distances)
+        result["protocol"] |= {d.name: video_features.protocol(d, model.frame_size, extractor) for d in wanted}
+    if args.curves:
+        _write_curves(args.curves, measures.frame_curves(of_frames))
+    return {
         "run": str(args.run_dir),
         "model": config.model.model,
         "stage": checkpoint.stage,
         "step": checkpoint.step,
         "weights_sha256": loading.weights_sha256(model),
         **described,
-        "num_clips": count,
-        "seed": None if model.predicts else args.seed or 0,
+        "num_clips": count if names else None,
+        **comparison.chosen(source, count if names else most),
+        "seed": None if model.predicts else seed,
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
-        "versions": versions(),
+        **result,
     }
-    print(json.dumps(journal.without_nan(line | scores)))
+
+
+def _check_model(args: Any, model: Any, wanted: Sequence[Distance]) -> list[str]:
+    """The metrics to score a model with, but for distances. Raises UsageError for flags that it has no use for."""
+    from tfvideogan.inference import measures
+
+    if args.batch_statistics and not model.predicts:
+        raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
+    if args.seed is not None and model.predicts:
+        raise UsageError("--seed is for generators from noise; this run is a predictor")
+    if args.curves and not model.predicts:
+        raise UsageError("--curves is for predictors; this run is a generator from noise")
+    known, which = (
+        (measures.OF_PREDICTIONS, "predictors") if model.predicts else (measures.OF_GENERATION, "generators from noise")
+    )
+    names = [name for name in args.metrics if not Distance.parse(name)] if args.metrics else measures.default(known)
+    measures.check(names, known, which)
+    if args.curves and not names:
+        raise UsageError("--curves needs a metric in --metrics that is no distance, as psnr")
+    for distance in wanted:
+        if distance.num_frames > model.num_frames:
+            raise UsageError(f"--metrics: this run makes clips of {model.num_frames} frames. Received: {distance.name}")
+    return list(names)
+
+
+def _write_curves(path: str, panels: dict[str, Any]) -> None:
+    from tfvideogan.files import pictures
+    from tfvideogan.inference import curves
+
+    pictures.write_image(path, curves.picture(panels, across="frame"))
 
 
 def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSource, dict[str, Any]]:
@@ -91,9 +211,10 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
     except UsageError as error:
         flag = "--data" if data else "--data (not given: the run's own clips)"
         raise UsageError(str(error).replace("--data", flag, 1)) from error
-    if data is None and name == trained_on:
-        logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", name)
     is_test = name.endswith((":test", "/test"))
+    if name == trained_on and not is_test:
+        why = "has no test split" if data is None else "is what the run was trained on"
+        logger.warning("%s %s: scored on clips of the training", name, why)
     return source, {
         "data": name,
         "split": "test" if is_test else "train" if name == trained_on else "other data",

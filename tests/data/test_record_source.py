@@ -1,6 +1,7 @@
 """Clips drawn from records for training, and shards that are damaged."""
 
 import collections
+import json
 import math
 from pathlib import Path
 
@@ -45,6 +46,19 @@ class TrainingTest(FolderTest):
         for epoch in epochs:
             self.assertCountEqual(epoch, range(10))
         self.assertLen({*epochs, tuple(range(10))}, 5)
+
+    def test_few_clips_are_spread_over_all(self):
+        source = self.source()
+        for count, expected in ((3, [0, 3, 6]), (5, [0, 2, 4, 6, 8]), (10, list(range(10))), (99, list(range(10)))):
+            clips = list(source.spread(count).map(source.load))
+            self.assertEqual([int(clip[0, 0, 0, 0]) for clip in clips], expected)
+        # Clip i of a shard is of `source{i}`: 0, 3 and 6 are of 0, 3 and 2.
+        self.assertEqual(source.videos(3), (3, None))
+        self.assertEqual(source.videos(99), (4, None))
+        description = self.root / "set" / "dataset.json"
+        listed = [{"name": f"source{i}", "split": "test" if i == 9 else "train"} for i in range(10)]
+        description.write_text(json.dumps(json.loads(description.read_text()) | {"sources": listed}))
+        self.assertEqual(source.videos(3), (3, 9))
 
     def test_a_seed_settles_the_order(self):
         source = self.source()

@@ -68,6 +68,16 @@ class PredictionsTest(tf.test.TestCase):
         self.assertIn("given", result["protocol"]["wind"])
         self.assertNotIn("wind", scoring.score_predictions(tiny.model("mdgan"), source, 1)["protocol"])
 
+    def test_frames_that_are_exact_are_capped_and_counted(self):
+        model = tiny.shaken("vgan_conditional")
+        frame = np.random.default_rng(0).integers(0, 256, [1, model.frame_size, model.frame_size, 3], np.uint8)
+        still, moving = np.repeat(frame, 4, 0), np.concatenate([frame, frame, 255 - frame, frame])
+        scores = scoring.score_predictions(model, Indexed([still] * 8 + [moving]), COUNT)["scores"]
+        dark = 10 * np.log10(4 / ((510 - 4 * frame[0].astype(float)) ** 2 / 255**2).mean())
+        self.assertAllClose(scores["persistence"]["psnr_db"], (100 * 26 + dark) / 27)
+        self.assertEqual(scores["persistence"]["psnr_capped_frames"], 26)
+        self.assertNotIn("psnr_capped_frames", scores["stage_1"])
+
     def test_a_mask_is_scored_where_the_clips_come_with_masks(self):
         model = tiny.shaken("vgan_conditional")
         source = sprites(model)
@@ -117,16 +127,17 @@ class GenerationTest(tf.test.TestCase):
         scores = scoring.score_generation(model, sky, 1, seed=0)["scores"]
         self.assertEqual([name for part in scores.values() for name in part if "mask" in name], [])
 
-    def test_batches_without_a_score_are_left_out(self):
+    def test_clips_without_a_score_are_left_out(self):
         model = tiny.shaken("vgan_one_stream")
         shape = [model.num_frames, model.frame_size, model.frame_size, 3]
         greys = ([0, 255, 0, 255], [127, 130, 127, 130])  # of the frames of a clip
         jumping, trembling = (np.reshape(grey, [-1, 1, 1, 1]) * np.ones(shape) for grey in greys)
-        source = Indexed([clip.astype(np.uint8) for clip in (*[jumping] * 8, trembling)])
+        source = Indexed([clip.astype(np.uint8) for clip in (*[jumping] * 7, trembling, trembling * 0)])
         scores = scoring.score_generation(model, source, COUNT, seed=0)["scores"]["real"]
-        self.assertAllClose(scores["flicker"], 3 / 127.5)  # A clip that moves everywhere has no flicker.
-        self.assertAllClose(scores["moving_share"], 8 / 9)
-        scores = scoring.score_generation(model, source, 8, seed=0)["scores"]["real"]
+        # Clips that move everywhere have no flicker, and share a batch with the one that trembles.
+        self.assertAllClose(scores["flicker"], (3 / 127.5 + 0) / 2)
+        self.assertAllClose(scores["moving_share"], 7 / 9)
+        scores = scoring.score_generation(model, source, 7, seed=0)["scores"]["real"]
         self.assertTrue(np.isnan(scores["flicker"]))
 
 

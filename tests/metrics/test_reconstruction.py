@@ -16,8 +16,11 @@ class ReconstructionTest(tf.test.TestCase):
         self.assertAllClose(reconstruction.psnr(generated, real), 30.0, atol=1e-5)
         self.assertAllClose(reconstruction.psnr(generated, real, data_range=1.0), 30 - 20 * np.log10(2), atol=1e-5)
 
-    def test_an_exact_frame_has_infinite_psnr(self):
-        self.assertEqual(reconstruction.psnr(flat_clip([0.0, 0.5]), flat_clip([0.0, 0.0])), np.inf)
+    def test_an_exact_frame_counts_as_100_db(self):
+        real, generated = flat_clip([0.0, 0.0, 0.0]), flat_clip([0.0, 0.2, 1e-6])  # exact, 20 dB, 126 dB
+        self.assertAllClose(reconstruction.psnr(generated, real), (100 + 20 + 100) / 3, atol=1e-5)
+        self.assertAllEqual(reconstruction.capped_frames(generated, real), [2])
+        self.assertAllEqual(reconstruction.capped_frames(flat_clip([2.1e-5]), flat_clip([0.0])), [0])  # 99.6 dB
 
     def test_equal_to_float64(self):
         a, b = random_clips(3, 2, 8, 8, 3), random_clips(3, 2, 8, 8, 3, seed=1)

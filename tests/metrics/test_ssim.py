@@ -35,6 +35,20 @@ class SsimTest(tf.test.TestCase):
             expected = np.mean([ssim_reference(a[n, t, ..., c], b[n, t, ..., c], data_range) for n, t, c in frames])
             self.assertAllClose(ssim.ssim(a, b, data_range), expected, rtol=1e-9)
 
+    def test_flat_frames_of_any_shape_are_scored_frame_by_frame(self):
+        """A frame that is flat but for a spot is where windows that ran over the end of a row would show."""
+        a = np.full([2, 2, 9, 13, 1], 0.9, np.float32)
+        b = a.copy()
+        b[1, 0, 2, 12] = -1.0
+        expected = [[ssim_reference(a[n, t, ..., 0], b[n, t, ..., 0], 2.0) for t in range(2)] for n in range(2)]
+        self.assertAllClose(ssim.frame_ssim(a, b), expected, rtol=1e-9)
+        self.assertLess(expected[1][0], 0.99)
+
+    def test_frames_without_a_window_are_refused(self):
+        for shape in ((1, 1, 6, 8, 3), (1, 1, 8, 6, 3)):
+            with self.assertRaisesRegex(ValueError, "7 pixels a side or more"):
+                ssim.ssim(np.zeros(shape), np.zeros(shape))
+
     def test_equal_clips_score_one(self):
         self.assertAllClose(ssim.ssim(random_clips(1, 2, 8, 8, 3), random_clips(1, 2, 8, 8, 3)), 1.0)
 

@@ -41,6 +41,7 @@ class ClipFolder:
 
     Attributes:
         skipped: the name of each input that was not used, or not in whole, and the reason.
+        used: how many inputs the clips are of.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ClipFolder:
         allow_outside: bool = False,
     ):
         self.skipped: list[str] = []
+        self.used = 0
         self._bytes_a_clip = num_frames * frame_size**2 * 3
         try:
             contents = find_inputs(str(path), allow_outside)
@@ -87,8 +89,11 @@ class ClipFolder:
         return np.array(self._clips[index])
 
     def _usable(self, clips: Iterable[EncodedClip | UsageError]) -> Iterable[bytes]:
+        first = True
         for clip in clips:
             if isinstance(clip, EncodedClip) and len(clip.strip) == self._bytes_a_clip:
+                self.used += first
+                first = False
                 yield clip.strip
             elif isinstance(clip, EncodedClip):  # A file may have taken the process over.
                 self._skip(f"the decoder gave a clip of {len(clip.strip)} bytes in place of {self._bytes_a_clip}")

@@ -30,6 +30,10 @@ class Indexed:
     def in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(len(self))
 
+    def spread(self, count: int) -> tf.data.Dataset:
+        """The first ones: clips made on the fly are all alike, and a folder is not decoded in whole for a few."""
+        return self.in_order().take(count)
+
     def load(self, key: tf.Tensor) -> tf.Tensor:
         clip = tf.numpy_function(lambda i: self.clips[int(i)], [key], tf.uint8, stateful=False)
         return tf.ensure_shape(clip, self.clips[0].shape)

@@ -81,6 +81,12 @@ def evaluation_batches(source: ClipSource, num_frames: int, batch_size: int, num
     return clips_in_order(source, num_frames).take(num_clips).batch(batch_size).map(clips.to_float).prefetch(1)
 
 
+def spread_batches(source: ClipSource, num_frames: int, batch_size: int, num_clips: int) -> tf.data.Dataset:
+    """As `evaluation_batches`, of clips that stand for all of the source's: see its `spread`."""
+    chosen = _decoded(source, source.spread(num_clips)).map(lambda clip: clip[:num_frames])
+    return chosen.batch(batch_size).map(clips.to_float).prefetch(1)
+
+
 def clips_in_order(source: ClipSource, num_frames: int) -> tf.data.Dataset:
     """The first `num_frames` frames of every clip, once, uint8 [T, H, W, 3]."""
     return _decoded(source, source.in_order()).map(lambda clip: clip[:num_frames])

@@ -66,14 +66,38 @@ class Records:
             order = tf.random.experimental.stateless_shuffle(tf.range(self._size, dtype=tf.int64), own)
             return tf.data.Dataset.from_tensor_slices(order)
 
-        def read(numbers: tf.Tensor) -> tf.Tensor:
-            return tf.ensure_shape(tf.numpy_function(self._read, [numbers], tf.string, stateful=False), [None])
-
-        numbers = tf.data.Dataset.counter(start).flat_map(epoch).skip(within).shard(workers, worker)
-        return numbers.batch(_READ_TOGETHER).map(read, tf.data.AUTOTUNE, deterministic=True).unbatch()
+        return self._records(tf.data.Dataset.counter(start).flat_map(epoch).skip(within).shard(workers, worker))
 
     def in_order(self) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(self._shards)
+
+    @property
+    def shards(self) -> list[str]:
+        """The files that the records are read from."""
+        return self._shards
+
+    def spread(self, count: int) -> tf.data.Dataset:
+        """Records at equal distances: those of one video lie together, and the first ones would be of a few videos."""
+        if count >= self._size:
+            return self.in_order()
+        return self._records(tf.data.Dataset.from_tensor_slices(self._chosen(count)))
+
+    def videos(self, count: int) -> tuple[int, int | None]:
+        """How many videos the clips of `spread` are of, and how many the set has, if a `dataset.json` tells."""
+        names = {records.source_of(*self._read(np.array([number]))) for number in self._chosen(count)}
+        return len(names), records.count_sources(self._shards)
+
+    def _records(self, numbers: tf.data.Dataset) -> tf.data.Dataset:
+        """The serialised records of a data set of numbers."""
+
+        def read(some: tf.Tensor) -> tf.Tensor:
+            return tf.ensure_shape(tf.numpy_function(self._read, [some], tf.string, stateful=False), [None])
+
+        return numbers.batch(_READ_TOGETHER).map(read, tf.data.AUTOTUNE, deterministic=True).unbatch()
+
+    def _chosen(self, count: int) -> np.ndarray:
+        count = min(count, self._size)
+        return np.arange(count) * self._size // count
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         """The serialised records of these numbers. Raises ValueError if one has been damaged since the start."""

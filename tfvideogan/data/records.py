@@ -80,6 +80,11 @@ def describe(serialized: bytes) -> dict[str, Any]:
     return fields | {"size": width}
 
 
+def source_of(serialized: bytes) -> bytes:
+    """The name of the input that the clip of a record was cut from; nothing is decoded."""
+    return tf.train.Example.FromString(serialized).features.feature["source"].bytes_list.value[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class BadRecord:
     """Why a record cannot be read; it is `last` if nothing behind it can be read either."""
@@ -224,6 +229,17 @@ def expected(shards: Sequence[str]) -> dict[str, dict[str, Any]]:
             for of_split in dataset["shards"].values():
                 entries |= {str(folder / shard["name"]): shard | shape for shard in of_split}
     return entries
+
+
+def count_sources(shards: Sequence[str]) -> int | None:
+    """How many inputs the clips of these shards' splits are of, by the one `dataset.json` beside them, if it tells."""
+    folders = {paths.path(shard).parent for shard in shards}
+    if len(folders) != 1 or not (folders.copy().pop() / DATASET).is_file():
+        return None
+    dataset = read_dataset(folders.pop())
+    names = {paths.path(shard).name for shard in shards}
+    splits = {split for split, described in dataset["shards"].items() if names & {shard["name"] for shard in described}}
+    return sum(source.get("split") in splits for source in dataset.get("sources", [])) or None
 
 
 def shard_name(split: str, index: int, count: int) -> str:

@@ -46,6 +46,9 @@ class ClipSource(Protocol):
     def in_order(self) -> tf.data.Dataset:
         """All keys, once."""
 
+    def spread(self, count: int) -> tf.data.Dataset:
+        """`count` keys in order that stand for all, or all keys if they are fewer."""
+
     def load(self, key: tf.Tensor) -> tf.Tensor:
         """The clip of a key, uint8 of static shape [T, H, W, 3]."""
 

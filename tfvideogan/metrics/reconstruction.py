@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
+MOST_DB = 100.0  # Time-lapses repeat frames, and one exact frame would make the mean of all infinite.
+
 
 def mse(generated: np.ndarray, real: np.ndarray) -> float:
     """Mean squared error of clips [N, T, H, W, 3], in the squared units of their values (ours are in [-1, 1])."""
-    return float(_frame_mse(generated, real).mean())
+    return float(frame_mse(generated, real).mean())
 
 
 def psnr(generated: np.ndarray, real: np.ndarray, data_range: float = 2.0) -> float:
-    """Peak signal-to-noise ratio of clips [N, T, H, W, 3] in decibels; infinite if any frame is exact.
+    """Peak signal-to-noise ratio of clips [N, T, H, W, 3] in decibels, no frame of which counts by more than 100.
 
     Args:
         data_range: largest minus smallest possible value; 2 for clips in [-1, 1].
     """
-    with np.errstate(divide="ignore"):
-        return float((10 * np.log10(data_range**2 / _frame_mse(generated, real))).mean())
+    return float(frame_psnr(generated, real, data_range).mean())
 
 
-def _frame_mse(generated: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """The mean squared error of each frame, float64 [N, T]."""
+def frame_mse(generated: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """The mean squared error of each frame of clips [N, T, H, W, 3], float64 [N, T]."""
     return ((generated.astype(np.float64) - real) ** 2).mean(axis=(2, 3, 4))
+
+
+def frame_psnr(generated: np.ndarray, real: np.ndarray, data_range: float = 2.0) -> np.ndarray:
+    """The PSNR of each frame of clips [N, T, H, W, 3] in decibels, float64 [N, T], at most 100 (ours)."""
+    smallest = data_range**2 / 10 ** (MOST_DB / 10)
+    return 10 * np.log10(data_range**2 / np.maximum(frame_mse(generated, real), smallest))
+
+
+def capped_frames(generated: np.ndarray, real: np.ndarray, data_range: float = 2.0) -> np.ndarray:
+    """How many frames of each clip are exact, or nearer than 100 dB, and count as 100: int64 [N]."""
+    return (frame_psnr(generated, real, data_range) >= MOST_DB).sum(axis=1)
