@@ -17,6 +17,7 @@ from tfvideogan import cli
 from tfvideogan.config import Config, UsageError
 
 if TYPE_CHECKING:
+    from tfvideogan.data.layouts import Form
     from tfvideogan.data.sources import ClipSource
 
 
@@ -25,6 +26,7 @@ def define_flags() -> None:
     cli.define_run()
     flags.DEFINE_string("data", None, "real clips, named as for tfvideogan.train (default: the test split of the run's "
                         "own data, or all of them if they have none)")  # fmt: skip
+    cli.define_arrays()
     flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer", lower_bound=1)
     flags.DEFINE_integer("seed", None, "vgan, vgan_one_stream: seed of the latents (default 0)", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
@@ -39,6 +41,7 @@ def main() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)  # Scores are of float32 on every machine.
+    from tfvideogan.data.layouts import Form
     from tfvideogan.inference import scoring
     from tfvideogan.runs import journal, loading, run_folder
 
@@ -48,7 +51,7 @@ def main() -> None:
     if args.seed is not None and model.predicts:
         raise UsageError("--seed is for generators from noise; this run is a predictor")
     config = run_folder.RunFolder.open(args.run_dir).config()
-    source, described = open_data(config, args.data, args.num_clips)
+    source, described = open_data(config, args.data, args.num_clips, Form(*cli.array_form(config.data)))
     count = min(args.num_clips, len(source))
     if model.predicts:
         scores = scoring.score_predictions(model, source, count, args.batch_statistics)
@@ -69,17 +72,21 @@ def main() -> None:
     print(json.dumps(journal.without_nan(line | scores)))
 
 
-def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSource, dict[str, Any]]:
+def open_data(
+    config: Config, data: str | None, num_clips: int, form: Form | None = None
+) -> tuple[ClipSource, dict[str, Any]]:
     """The clips to score a run on, and what the JSON line tells of them.
 
     Args:
         config: the options of the run.
         data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
         num_clips: no more clips of a folder are decoded than this.
+        form: how arrays are read, by default as in the training.
 
     Raises:
         UsageError: there is no such data, or nothing in it is usable.
     """
+    from tfvideogan.data.layouts import Form
     from tfvideogan.data.sources import Records, held_out, open_source, split_names
 
     trained_on, frame_size, num_frames = config.data.data, config.model.frame_size, config.model.num_frames
@@ -87,7 +94,8 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
         raise UsageError("the run was trained on several sources: name one to score it on with --data")
     name = held_out(trained_on) if data is None else data
     try:
-        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips)
+        form = form or Form(config.data.array_layout, config.data.array_range)
+        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips, form=form)
     except UsageError as error:
         flag = "--data" if data else "--data (not given: the run's own clips)"
         raise UsageError(str(error).replace("--data", flag, 1)) from error

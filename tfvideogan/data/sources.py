@@ -19,6 +19,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.data import records, scenes, skies, synthetic
 from tfvideogan.data.folder import ClipFolder
 from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.record_source import Records
 from tfvideogan.files import paths
 
@@ -66,6 +67,7 @@ def open_source(
     max_clips: int | None = None,
     max_bad_shards: int = 0,
     allow_outside: bool = False,
+    form: Form = BY_RULE,
 ) -> ClipSource:
     """The one source that `--data` names, for commands that look at clips in their order.
 
@@ -73,7 +75,7 @@ def open_source(
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_clips: no more clips of a folder are decoded than this.
-        max_bad_shards, allow_outside: as for `open_sources`.
+        max_bad_shards, allow_outside, form: as for `open_sources`.
 
     Raises:
         UsageError: there is no such source, nothing in it is usable, or `data` names several.
@@ -81,11 +83,17 @@ def open_source(
     names = split_names(data)
     if len(names) > 1:
         raise UsageError(f"--data must name one source here. Received: {data!r}")
-    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, max_clips, allow_outside)
+    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, max_clips, allow_outside, form)
 
 
 def open_sources(
-    data: str, frame_size: int, num_frames: int, seed: int = 0, max_bad_shards: int = 0, allow_outside: bool = False
+    data: str,
+    frame_size: int,
+    num_frames: int,
+    seed: int = 0,
+    max_bad_shards: int = 0,
+    allow_outside: bool = False,
+    form: Form = BY_RULE,
 ) -> list[Weighted]:
     """The sources that `--data` names, separated by commas, each with `@WEIGHT` behind it or the weight 1.
 
@@ -93,13 +101,14 @@ def open_sources(
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_bad_shards: so many damaged shards of each source are left out with a warning.
-        allow_outside: whether a list may name pictures outside of its own folder.
+        allow_outside: whether a list may name files outside of its own folder.
+        form: how arrays are read.
 
     Raises:
         UsageError: there is no such source, or nothing in it is usable.
     """
     return [
-        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, allow_outside=allow_outside), weight)
+        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, None, allow_outside, form), weight)
         for name, weight in split_names(data)
     ]
 
@@ -144,16 +153,17 @@ def _open(
     frame_size: int,
     num_frames: int,
     seed: int,
-    max_bad_shards: int = 0,
-    max_clips: int | None = None,
-    allow_outside: bool = False,
+    max_bad_shards: int,
+    max_clips: int | None,
+    allow_outside: bool,
+    form: Form,
 ) -> ClipSource:
     if name.startswith("synthetic:"):
         return Indexed(_synthetic(name, frame_size, num_frames, seed))
     shards = records.find_shards(name)
     if shards is not None:
         return Records(name, shards, frame_size, num_frames, max_bad_shards)
-    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside))
+    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside, form))
 
 
 def _synthetic(data: str, frame_size: int, num_frames: int, seed: int) -> Sequence[np.ndarray]:

@@ -86,6 +86,11 @@ def read_pages(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
             yield _fitted(page, fit)
 
 
+def from_array(frame: np.ndarray, fit: Fit) -> np.ndarray:
+    """Grey uint8 [H, W] or [H, W, 1], or colours [H, W, 3 or 4], the last of which is opacity, as uint8 [H, W, 3]."""
+    return _fitted(Image.fromarray(frame[..., 0] if frame.shape[2:] == (1,) else frame), fit)
+
+
 def count_pages(path: str | Path) -> int:
     """How many pages a picture has by its content, whatever its name; 1 for what cannot be read."""
     try:
