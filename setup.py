@@ -74,7 +74,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
         "bench": ["torch>=2.6"],  # --others of both benchmarks compares with it
-        "dev": [*DATA, *EXPORT, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "setuptools>=77"],
+        "dev": [*DATA, *EXPORT, "pillow-heif>=1.1", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "setuptools>=77"],
         "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },

@@ -160,7 +160,7 @@ def _decode_webp(content: bytes) -> np.ndarray:
 def is_strip(path: str | Path) -> bool | None:
     """Whether a picture is four or more square frames under each other by its header; None if it cannot be read."""
     try:
-        with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
+        with _opened(path) as (_, image):
             return image.height % image.width == 0 and image.height >= 4 * image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
