@@ -102,9 +102,10 @@ def open_data(
     if data is None and name == trained_on:
         logging.getLogger("tfvideogan").warning("%s has no test split: scored on clips of the training", name)
     is_test = name.endswith((":test", "/test"))
+    is_trained_on = name.removesuffix(":train") == trained_on.removesuffix(":train")  # Built-in clips are that split.
     return source, {
         "data": name,
-        "split": "test" if is_test else "train" if name == trained_on else "other data",
+        "split": "test" if is_test else "train" if is_trained_on else "other data",
         "data_seed": config.train.seed,
         "frame_size": frame_size,
         "num_frames": num_frames,

@@ -136,7 +136,7 @@ def held_out(data: str) -> str:
     """The test split of the source that a run was trained on, or the same source if it has none."""
     ((data, _),) = split_names(data)
     if data.startswith("synthetic:"):
-        return f"{data}:test" if data.count(":") == 1 else data
+        return f"{data.removesuffix(':train')}:test" if data.count(":") == 1 or data.endswith(":train") else data
     has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
     return f"{data.rstrip('/')}/test" if has_split else data
 
