@@ -80,6 +80,7 @@ setup(
             *CLIENT,
             *DATA,
             *EXPORT,
+            "pillow-heif>=1.1",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.9",

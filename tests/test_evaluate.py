@@ -26,7 +26,8 @@ class DataTest(tf.test.TestCase):
         folder, bare = self.dataset("train", "test"), self.dataset("train")
         for data, expected in (
             ("synthetic:sky", "synthetic:sky:test"),
-            ("synthetic:sky:train", "synthetic:sky:train"),
+            ("synthetic:sky:train", "synthetic:sky:test"),
+            ("synthetic:sky:test", "synthetic:sky:test"),
             (str(folder), f"{folder}/test"),
             (f"{folder}/", f"{folder}/test"),
             (f"{folder}@0.5", f"{folder}/test"),
@@ -56,6 +57,13 @@ class DataTest(tf.test.TestCase):
                 self.assertEqual(described, {
                     "data": name, "split": split, "data_seed": 5, "frame_size": 16, "num_frames": 4, "resize": resize,
                 })  # fmt: skip
+
+    def test_the_split_of_built_in_clips_is_told_whether_or_not_it_is_named(self):
+        for trained_on in ("synthetic:sky", "synthetic:sky:train"):
+            config = tiny.config("vgan", data=trained_on)
+            for data, split in (("synthetic:sky", "train"), ("synthetic:sky:train", "train"), (None, "test"),
+                                ("synthetic:sky:test", "test"), ("synthetic:sprites:train", "other data")):  # fmt: skip
+                self.assertEqual(evaluate.open_data(config, data, num_clips=2)[1]["split"], split, (trained_on, data))
 
     def test_clips_of_the_training_are_scored_with_a_warning(self):
         config = tiny.config("vgan", data=str(self.dataset("train")))

@@ -22,7 +22,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from tqdm import tqdm
 
-from tfvideogan.config import UsageError
+from tfvideogan.config import DataConfig, UsageError
 from tfvideogan.files import flag_files
 
 flags.disclaim_key_flags()  # A flag that is defined here belongs to the command that asks for it.
@@ -75,6 +75,17 @@ def define(fields: Iterable[dataclasses.Field]) -> None:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
         else:
             makers[kind](field.name, None, text)
+
+
+def define_arrays() -> None:
+    """`--array_layout` and `--array_range`, for commands that read clips as a training does."""
+    define(field for field in dataclasses.fields(DataConfig) if field.name in ("array_layout", "array_range"))
+
+
+def array_form(otherwise: DataConfig = DataConfig()) -> tuple[str, str]:  # noqa: B008
+    """The values of these two flags, or those of a training where they were not given."""
+    args = flags.FLAGS
+    return args.array_layout or otherwise.array_layout, args.array_range or otherwise.array_range
 
 
 def define_run() -> None:

@@ -90,14 +90,25 @@ class DataConfig:
     data: str | None = flag(
         None,
         "a data set of prepare_data (its train split; SET/test for another), TFRecord shards or a glob of them, a "
-        "folder of videos, frames or strips, a video, a list of strips, or synthetic:sky (default of mdgan and "
-        "vgan_conditional), synthetic:sprites (of the others), or our richer synthetic:skies, "
+        "folder of videos, frames, strips or arrays, one of their files, a list of them, or synthetic:sky (default of "
+        "mdgan and vgan_conditional), synthetic:sprites (of the others), or our richer synthetic:skies, "
         "synthetic:skies-common-wind and synthetic:scenes; several as A@0.7,B@0.3 with their weights",
     )
     max_bad_shards: int = flag(
         0, "leave out so many damaged shards of a source, with a warning; with more the run stops"
     )
-    allow_outside: bool = flag(False, "let a list of strips name pictures outside of its own folder")
+    allow_outside: bool = flag(False, "let a list name files outside of its own folder")
+    array_layout: str = flag(
+        "auto",
+        "axes of arrays (.npy, .npz): N sequences, T frames, H rows, W columns, C channels, as TNHW for Moving-MNIST; "
+        "auto: THW, NTHWC, and of four THWC if the last has 1, 3 or 4 places, else NTHW",
+        choices=("auto", "THW", "THWC", "TCHW", "CTHW", "NTHW", "TNHW", "NTHWC", "TNHWC", "NTCHW", "TNCHW", "NCTHW"),
+    )
+    array_range: str = flag(
+        "auto",
+        "values of arrays that are black and white; auto: those of bool, uint8 and uint16, other types need it",
+        choices=("auto", "0:1", "-1:1", "0:255", "0:65535"),
+    )
     flip: bool = flag(False, "mirror half of the clips, drawn at random, left to right")
     reverse: bool = flag(False, "ours: play half of the clips, drawn at random, backwards")
     zoom: float = flag(1.0, "ours: enlarge a square of each clip by a factor drawn from 1 to this", low=1, high=4)

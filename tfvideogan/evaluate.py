@@ -22,6 +22,7 @@ from tfvideogan.config import Config, UsageError
 from tfvideogan.metrics.fvd import Distance
 
 if TYPE_CHECKING:
+    from tfvideogan.data.layouts import Form
     from tfvideogan.data.sources import ClipSource
     from tfvideogan.inference.video_features import Extractor
 
@@ -33,6 +34,7 @@ def define_flags() -> None:
     cli.define_run()
     flags.DEFINE_string("data", None, "real clips, named as for tfvideogan.train (default: the test split of the run's "
                         "own data, or all of them if they have none)")  # fmt: skip
+    cli.define_arrays()
     flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer; the names of FVD and "
                          "KVD say how many they take", lower_bound=1)  # fmt: skip
     flags.DEFINE_list("metrics", [], "of predictors: mse,psnr,ssim,motion,mask (these by default), flow, flicker; of "
@@ -117,6 +119,7 @@ def _check_flags(args: Any) -> list[Distance]:
 
 def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:
     """The line of a trained run."""
+    from tfvideogan.data.layouts import Form
     from tfvideogan.inference import comparison, measures, scoring, video_features
     from tfvideogan.runs import loading, run_folder
 
@@ -124,7 +127,7 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     names = _check_model(args, model, wanted)
     config = run_folder.RunFolder.open(args.run_dir).config()
     most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
-    source, described = open_data(config, args.data, most)
+    source, described = open_data(config, args.data, most, Form(*cli.array_form(config.data)))
     video_features.check_counts(wanted, {described["data"]: len(source)})
     count, seed = min(args.num_clips, len(source)), args.seed or 0
     of_frames: scoring.OfFrames | None = [] if args.curves else None
@@ -189,17 +192,21 @@ def _write_curves(path: str, panels: dict[str, Any]) -> None:
     pictures.write_image(path, curves.picture(panels, across="frame"))
 
 
-def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSource, dict[str, Any]]:
+def open_data(
+    config: Config, data: str | None, num_clips: int, form: Form | None = None
+) -> tuple[ClipSource, dict[str, Any]]:
     """The clips to score a run on, and what the JSON line tells of them.
 
     Args:
         config: the options of the run.
         data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
         num_clips: no more clips of a folder are decoded than this.
+        form: how arrays are read, by default as in the training.
 
     Raises:
         UsageError: there is no such data, or nothing in it is usable.
     """
+    from tfvideogan.data.layouts import Form
     from tfvideogan.data.sources import Records, held_out, open_source, split_names
 
     trained_on, frame_size, num_frames = config.data.data, config.model.frame_size, config.model.num_frames
@@ -207,17 +214,19 @@ def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSou
         raise UsageError("the run was trained on several sources: name one to score it on with --data")
     name = held_out(trained_on) if data is None else data
     try:
-        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips)
+        form = form or Form(config.data.array_layout, config.data.array_range)
+        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips, form=form)
     except UsageError as error:
         flag = "--data" if data else "--data (not given: the run's own clips)"
         raise UsageError(str(error).replace("--data", flag, 1)) from error
     is_test = name.endswith((":test", "/test"))
-    if name == trained_on and not is_test:
+    is_trained_on = name.removesuffix(":train") == trained_on.removesuffix(":train")  # Built-in clips are that split.
+    if is_trained_on and not is_test:
         why = "has no test split" if data is None else "is what the run was trained on"
         logger.warning("%s %s: scored on clips of the training", name, why)
     return source, {
         "data": name,
-        "split": "test" if is_test else "train" if name == trained_on else "other data",
+        "split": "test" if is_test else "train" if is_trained_on else "other data",
         "data_seed": config.train.seed,
         "frame_size": frame_size,
         "num_frames": num_frames,

@@ -20,8 +20,13 @@ from tfvideogan.config import UsageError
 
 def define_flags() -> None:
     flags = cli.flags
-    flags.DEFINE_string("input", None, "required: folders of videos, frames or strips, separated by commas")
-    flags.DEFINE_bool("allow_outside", False, "let a list of strips name pictures outside of its own folder")
+    flags.DEFINE_string(
+        "input",
+        None,
+        "required: folders of videos, frames, strips or arrays, their files, or lists, separated by commas",
+    )
+    flags.DEFINE_bool("allow_outside", False, "let a list name files outside of its own folder")
+    cli.define_arrays()
     flags.DEFINE_string("output", None, "required: new folder of the data set")
     flags.DEFINE_integer("frame_size", 128, "height and width of a frame, pixels, a multiple of 16",
                          lower_bound=16, upper_bound=512)  # fmt: skip
@@ -57,7 +62,7 @@ def main() -> None:
     try:
         logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
         optional.package("apache_beam", "Apache Beam", "data")
-        from tfvideogan.data import description, plan, prepare
+        from tfvideogan.data import description, layouts, plan, prepare
     finally:
         logging.disable(logging.NOTSET)
     split_at_cuts = args.stabilize if args.split_at_cuts is None else args.split_at_cuts
@@ -77,7 +82,8 @@ def main() -> None:
     atomic.check_folder("output", args.output)
     job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()
-    dataset = prepare.prepare(folders, job, beam_options, args.allow_outside)
+    form = layouts.Form(*cli.array_form())
+    dataset = prepare.prepare(folders, job, beam_options, args.allow_outside, form)
     print(description.report(dataset, time.monotonic() - start))
 
 

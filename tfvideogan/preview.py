@@ -14,6 +14,7 @@ from tfvideogan.config import UsageError
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("data", "synthetic:sky", "clips to show, one source named as for tfvideogan.train")
+    cli.define_arrays()
     flags.DEFINE_string("output", None, "required: file to write, .gif, .mp4, .webp or .npy for moving clips, .png for "
                         "their first frames")  # fmt: skip
     flags.DEFINE_integer("frame_size", 64, "height and width of a frame, pixels", lower_bound=1, upper_bound=1024)
@@ -28,13 +29,14 @@ def main() -> None:
     cli.require("output")
     args = cli.flags.FLAGS
     cli.load_tensorflow()
-    from tfvideogan.data import pipeline
+    from tfvideogan.data import layouts, pipeline
     from tfvideogan.data.sources import open_source
     from tfvideogan.files import atomic, encoders, pictures
     from tfvideogan.inference import visuals
 
     atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
-    source = open_source(args.data, args.frame_size, args.num_frames, args.seed)
+    form = layouts.Form(*cli.array_form())
+    source = open_source(args.data, args.frame_size, args.num_frames, args.seed, form=form)
     if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
     chosen = pipeline.clips_in_order(source, args.num_frames).skip(args.first_clip).take(args.num_clips)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.helpers.made_files import numbered, numbers, write_strip
 from tfvideogan.data import plan, prepare, records
 from tfvideogan.data.cutting import Cutting
+from tfvideogan.data.layouts import BY_RULE
 from tfvideogan.data.worker import Limits
 from tfvideogan.files import pictures
 
@@ -54,7 +55,8 @@ def job(output: Path, **options) -> plan.Job:
 
 def prepared(output: Path, *roots: Path, **options) -> dict:
     """Makes a data set in this process and returns its description."""
-    return prepare.prepare(list(map(str, roots)), job(output, **options), IN_PROCESS)
+    form = options.pop("form", BY_RULE)
+    return prepare.prepare(list(map(str, roots)), job(output, **options), IN_PROCESS, form=form)
 
 
 def files(folder: Path) -> dict[str, bytes]:

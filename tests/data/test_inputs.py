@@ -81,10 +81,16 @@ class FindTest(FolderTest):
         self.assertEqual([reason for _, reason in found.unusable], ["no file, but a pipe, a socket or a device"])
 
     def test_what_was_named_itself_is_told_why_it_is_not_read(self):
-        for name, message in (("clips.zip", "an archive: unpack it"), ("notes.pdf", "no video and no list")):
-            (self.root / name).write_bytes(b"PK")
-            with self.assertRaisesRegex(UsageError, f"{name}': {message}"):
+        os.mkfifo(self.root / "pipe.mp4")
+        for name, message in (
+            ("clips.zip", "an archive: unpack it"), ("notes.pdf", "no video, no picture, no array and no list"),
+            ("pipe.mp4", "a pipe"),
+        ):  # fmt: skip
+            if name != "pipe.mp4":
+                (self.root / name).write_bytes(b"PK")
+            with self.assertRaisesRegex(UsageError, f"{name}': .*{message}"):
                 find_inputs(str(self.root / name))
+        self.assertIn(("clips.zip", "an archive: unpack it, and name the folder"), find_inputs(self.root).unusable)
 
     def test_strips_that_are_numbers_only_are_videos_of_their_own(self):
         for i in range(3):
@@ -112,7 +118,7 @@ class FindTest(FolderTest):
     def test_a_list_of_pictures_that_do_not_exist(self):
         text = self.root / "list.txt"
         text.write_text("a.jpg 3\nb.jpg 4\n")
-        with self.assertRaisesRegex(UsageError, f"list.txt lists 2 pictures, none of which exists: {self.root}/a.jpg$"):
+        with self.assertRaisesRegex(UsageError, f"list.txt lists 2 files, none of which exists: {self.root}/a.jpg$"):
             find_inputs(str(text))
         self.assertEqual(find_inputs(str(self.root)).ignored, ["list.txt"])  # Beside clips any text may lie.
 

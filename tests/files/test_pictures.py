@@ -1,5 +1,6 @@
 """Pictures on disk, through the real Pillow."""
 
+import base64
 import importlib.util
 import struct
 import time
@@ -14,6 +15,16 @@ from tests.helpers import made_files
 from tfvideogan.config import UsageError
 from tfvideogan.data.synthetic import Sprites
 from tfvideogan.files import pictures
+
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoAABAAAAAAAAAFUAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/GlwcnAA"
+    "AADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAA"
+    "AChjbGFwAAAAEAAAAAEAAAAQAAAAAf///9AAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAAXW"
+    "1kYXQAAABRKAGvBPIawsaAQlFUe/qZ86/sx//xcsA52HOf/QxZvadbG5Tbva04DGDDHhSzPN/e+oz5UQdApPxfqLLrlhqmvRtA7sF550z3CJRC"
+    "slwV/4zA"
+)
 
 
 def declared_png(width: int, height: int) -> bytes:
@@ -87,17 +98,27 @@ class PicturesTest(tf.test.TestCase):
 
     def test_further_formats(self):
         picture = Image.new("RGB", (16, 16), (200, 100, 50))
-        for suffix in (".ppm", ".tga", ".jp2", ".jfif", ".avif"):
-            kind = {".jfif": "JPEG"}.get(suffix)
+        for suffix in (".ppm", ".pnm", ".tga", ".jp2", ".jfif", ".jpe", ".avif"):
+            kind = {".jfif": "JPEG", ".jpe": "JPEG", ".pnm": "PPM"}.get(suffix)
             picture.save(self.folder / f"a{suffix}", kind)
-            self.assertAllClose(
-                pictures.read_image(self.folder / f"a{suffix}")[8, 8].astype(int), [200, 100, 50], atol=6
-            )
-        picture.convert("L").save(self.folder / "a.pgm")
-        self.assertEqual(pictures.read_image(self.folder / "a.pgm").shape, (16, 16, 3))
-        (self.folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+            shown = pictures.read_image(self.folder / f"a{suffix}")[8, 8].astype(int)
+            self.assertAllClose(shown, [200, 100, 50], atol=6, msg=suffix)
+        for suffix, mode in ((".pgm", "L"), (".pbm", "1"), (".tga", "L")):
+            picture.convert(mode).save(self.folder / f"grey{suffix}", "TGA" if suffix == ".tga" else "PPM")
+            self.assertEqual(pictures.read_image(self.folder / f"grey{suffix}").shape, (16, 16, 3))
+
+    def test_photos_of_phones_are_read_where_pillow_heif_is(self):
+        """The file is of 16 x 16 pixels, blue and orange, written by pillow-heif 1.8.1."""
+        path = self.folder / "phone.heic"
+        path.write_bytes(base64.b64decode(HEIC))
         if importlib.util.find_spec("pillow_heif") is None:
             self.refused("phone.heic", r"pillow-heif is not installed.*\[heic\]")
+        else:
+            self.assertFalse(pictures.is_strip(path))
+            shown = pictures.read_image(path)[8, [3, 12]].astype(int)
+            self.assertAllClose(shown, [[0, 0, 200], [200, 100, 50]], atol=4)
+            made_files.cut(path, 0.9)
+            self.refused("phone.heic", "damaged")
 
     def test_sixteen_bit_grey_is_scaled_and_not_cut(self):
         greys = np.array([[0, 257, 32896, 65535]], np.uint16)

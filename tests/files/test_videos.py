@@ -90,6 +90,27 @@ class ReadTest(tf.test.TestCase):
         bright = shown[..., 0] > 128
         self.assertNear(bright.any(0).sum(), bright.any(1).sum(), 3)  # a circle
 
+    def test_pixels_of_a_turned_video_are_stretched_before_it_is_turned(self):
+        """Stored are 32 x 32 pixels twice as wide as high, shown as 64 x 32, and turned by 90 degrees as 32 x 64."""
+        path = self.folder / "turned.mp4"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("libx264", rate=25, options={"crf": "5"})
+            stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+            frame = np.zeros([32, 32, 3], np.uint8)
+            frame[:, :16] = 255  # white on the left, and above once it is turned clockwise
+            for _ in range(3):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            out.mux(stream.encode())
+        content, one = path.read_bytes(), 1 << 16
+        place = content.index(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), content.index(b"tkhd"))
+        turn = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+        path.write_bytes(content[:place] + turn + content[place + 36 :])
+        shown = next(videos.read_video(path, lambda width, height: (width, height)))
+        self.assertEqual(shown.shape, (64, 32, 3))
+        self.assertGreater(shown[4:28].mean(), 240)
+        self.assertLess(shown[36:60].mean(), 15)
+
     def test_what_is_transparent_lies_on_paper(self):
         """Under transparent pixels there is red, which nobody is meant to see."""
         colours = np.zeros([8, 8, 4], np.uint8)

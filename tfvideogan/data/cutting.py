@@ -16,7 +16,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.data import stabilize
 from tfvideogan.data.inputs import Input
 from tfvideogan.data.wording import counted
-from tfvideogan.files import pictures, videos
+from tfvideogan.files import arrays, pictures, videos
 
 _STABILIZED_SIDE = 360  # Frames are stabilised at this short side, in pixels, and scaled down afterwards.
 
@@ -45,6 +45,11 @@ class Cutting:
     stabilize: bool = False
     split_at_cuts: bool = False
 
+    @property
+    def frames_needed(self) -> int:
+        """The frames from the first to the last one of a clip."""
+        return (self.num_frames - 1) * self.frame_step + 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
@@ -59,16 +64,18 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
     crop = cutting.resize == "crop" or cutting.stabilize
     side = max(cutting.frame_size, _STABILIZED_SIDE) if cutting.stabilize else cutting.frame_size
     fit = pictures.short_side(side) if crop else pictures.squash(side)
-    if item.kind == "strip":
-        windows = _strip_window(item, cutting, fit)
-    else:
-        read = pictures.read_pages if item.kind == "pages" else videos.read_past_damage
-        frames = _or_error(read, item.files[:1], fit)
-        if item.kind == "frames":
-            frames = _or_error(lambda path, fit: iter([pictures.read_image(path, fit)]), item.files, fit)
-        windows = _windows(item, frames, cutting)
-    for window in windows:
+    is_strip = item.kind == "strip"
+    for window in _strip_window(item, cutting, fit) if is_strip else _windows(item, _frames(item, fit), cutting):
         yield window if isinstance(window, UsageError) else _finished(item, window, cutting)
+
+
+def _frames(item: Input, fit: pictures.Fit) -> Iterator[Any]:
+    """The frames of a sequence, and errors in the places of those that cannot be read."""
+    if item.kind == "frames":
+        return _or_error(lambda path, fit: iter([pictures.read_image(path, fit)]), item.files, fit)
+    if item.part:
+        return _or_error(lambda path, fit: arrays.read_frames(path, item.part, fit), item.files, fit)
+    return _or_error(pictures.read_pages if item.kind == "pages" else videos.read_past_damage, item.files, fit)
 
 
 def _finished(item: Input, clip: Clip, cutting: Cutting) -> Clip | UsageError:

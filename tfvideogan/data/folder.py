@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import tempfile
@@ -15,9 +16,10 @@ from tqdm import tqdm
 from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import find_inputs
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.wording import counted
 from tfvideogan.data.worker import EncodedClip, Limits, Worker
-from tfvideogan.files import pictures
+from tfvideogan.files import arrays, pictures
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +32,12 @@ class ClipFolder:
     The file is mapped into memory.
 
     Args:
-        path: a folder (`data/inputs.py` has the layouts), one video or one list of strips.
+        path: a folder (`data/inputs.py` has the layouts), one video, one file of arrays or one list.
         frame_size: pixels a side; frames are squashed to it, without a crop.
         num_frames: frames a clip.
         max_clips: decoding stops after so many clips.
-        allow_outside: whether a list may name pictures outside of its own folder.
+        allow_outside: whether a list may name files outside of its own folder.
+        form: how arrays are read.
 
     Raises:
         UsageError: the folder is missing or holds nothing usable, or the disk is full.
@@ -51,12 +54,13 @@ class ClipFolder:
         num_frames: int,
         max_clips: int | None = None,
         allow_outside: bool = False,
+        form: Form = BY_RULE,
     ):
         self.skipped: list[str] = []
         self.used = 0
         self._bytes_a_clip = num_frames * frame_size**2 * 3
         try:
-            contents = find_inputs(str(path), allow_outside)
+            contents = find_inputs(str(path), allow_outside, dataclasses.replace(form, least=num_frames))
         except UsageError as error:
             raise UsageError(f"--data: {error}") from error
         for name, reason in contents.unusable:
@@ -76,8 +80,8 @@ class ClipFolder:
             if not count:
                 raise UsageError(
                     f"--data: nothing usable in {path} ({unusable}). It may hold videos, folders of frames "
-                    f"({', '.join(pictures.IMAGE_SUFFIXES)}) and list files (*.txt) of vertical strips, "
-                    f"each of {num_frames} frames or more"
+                    f"({', '.join(pictures.IMAGE_SUFFIXES)}), arrays ({', '.join(arrays.SUFFIXES)}) and list files "
+                    f"(*.txt) of vertical strips, each of {num_frames} frames or more"
                 )
             shape = (count, num_frames, frame_size, frame_size, 3)
             self._clips = np.memmap(spool, np.uint8, "r", shape=shape)

@@ -2,12 +2,13 @@
 
 A folder may hold
 - a list file (`*.txt`) of vertical strips, one path a line, as Video-GAN's loader reads (of several, as for training
-  and test, the user has to name one);
+  and test, the user has to name one); a list that is named itself may hold videos and arrays too (`lists.py`);
 - videos of any container, and folders of frames at any depth (the Sky Time-lapse layout has two levels), which are
   cut into windows; where names tell that frames of several videos lie in one folder, each is a sequence of its own, and
   so is what stands on either side of a hole in the numbers (`sequences.py`);
 - pictures that are vertical strips, each of which is a clip;
-- pictures of several pages (TIFF, animated WebP and PNG), each of which is a sequence, as a video is.
+- pictures of several pages (TIFF, animated WebP and PNG), each of which is a sequence, as a video is;
+- NumPy's arrays (`.npy`, `.npz`) of one sequence or of many (`layouts.py`).
 
 This module needs no TensorFlow, so that the processes that decode start in half a second.
 """
@@ -15,37 +16,39 @@ This module needs no TensorFlow, so that the processes that decode start in half
 from __future__ import annotations
 
 import dataclasses
-import os
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tfvideogan.config import UsageError
-from tfvideogan.data import sequences
-from tfvideogan.data.wording import counted
-from tfvideogan.files import paths, pictures
+from tfvideogan.data import layouts, lists, sequences
+from tfvideogan.files import arrays, paths, pictures
 
-_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"}
-_IGNORED_SUFFIXES = {
-    ".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".py", ".npy", ".npz", *_ARCHIVES,
-}  # fmt: skip
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"}
+_IGNORED_SUFFIXES = {lists.SUFFIX, ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".py"}
+_AN_ARCHIVE = "an archive: unpack it, and name the folder"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """A video, a sequence of frames, a file of several pages, or a vertical strip.
+    """A video, a sequence of frames, a file of several pages, a vertical strip, or a sequence in an array.
 
     Attributes:
         name: its path from the root.
-        kind: `video`, `frames`, `pages` or `strip`.
-        files: the video, the file of pages, the strip, or the frames in order.
+        kind: `video`, `frames`, `pages`, `strip` or `array`.
+        files: the video, the file of pages, the strip, the array, or the frames in order.
         group: the video that it was cut from, as far as names tell; a split must not divide a group.
+        part: the sequence in the array.
     """
 
     name: str
     kind: str
     files: tuple[str, ...]
     group: str
+    part: arrays.Part | None = None
 
 
 @dataclasses.dataclass
@@ -57,51 +60,109 @@ class Contents:
     ignored: list[str]
 
 
-def find_inputs(root: str, allow_outside: bool = False) -> Contents:
-    """The inputs of a folder, or of one video or list file.
+def find_inputs(root: str, allow_outside: bool = False, form: layouts.Form = layouts.BY_RULE) -> Contents:
+    """The inputs of a folder, or of one file of clips, or of one list of such files.
 
     Args:
-        allow_outside: whether a list may name pictures outside of its own folder.
+        allow_outside: whether a list may name files outside of its own folder.
+        form: how arrays are read.
 
     Raises:
         UsageError: nothing is there, a file that was named is of no kind that holds clips, there are several lists of
-            strips, or none of the pictures of a list exists.
+            strips, or none of the files of a list exists.
     """
     where = paths.path(root)
     if not where.exists():
         raise UsageError(f"{str(root)!r}: no such folder")
-    _check_named(where)
     contents = Contents([], [], [])
-    strips = _listed_strips(where)
-    _add_listed(strips, where, contents, allow_outside)
-    if strips and not where.is_dir():
-        return contents
-    listed = set(strips)
+    if where.is_dir():
+        listed = lists.strips_of(where)
+        _add_listed(listed, where, contents, allow_outside, form)
+        _add_found(where, set(listed), contents, form)
+    else:
+        _check_named(where)
+        if where.suffix.lower() == lists.SUFFIX:
+            _add_listed(lists.listed_in(where), where.parent, contents, allow_outside, form)
+        else:
+            _add_found(where, set(), contents, form)
+    _tell_of_arrays(contents.inputs)
+    return contents
+
+
+def _check_named(where: paths.Path) -> None:
+    """Raises UsageError for what was named by itself and is no file, or of a kind that is passed over in folders."""
+    suffix = where.suffix.lower()
+    if not paths.is_file(where):
+        raise UsageError(f"{str(where)!r}: no file and no folder, but a pipe, a socket or a device")
+    if suffix in _ARCHIVES:
+        raise UsageError(f"{str(where)!r}: {_AN_ARCHIVE}")
+    if suffix in _IGNORED_SUFFIXES and suffix != lists.SUFFIX:
+        raise UsageError(f"{str(where)!r}: no video, no picture, no array and no list of them (*{lists.SUFFIX})")
+
+
+def _add_found(where: paths.Path, listed: set[str], contents: Contents, form: layouts.Form) -> None:
+    """Adds what lies in a folder and is not listed, or the one file."""
     by_folder: dict[str, list[str]] = {}
     for name, path in _files(where, contents):
         if path in listed:
             continue
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in pictures.IMAGE_SUFFIXES:
-            _add_picture(name, path, bool(strips), by_folder, contents)
+            _add_picture(name, path, bool(listed), by_folder, contents)
         elif suffix in _IGNORED_SUFFIXES:
             contents.ignored.append(name)
-        elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it and take it for a video.
-            contents.unusable.append((name, "a shard of records, no video"))
+        elif suffix in _ARCHIVES:
+            contents.unusable.append((name, _AN_ARCHIVE))
         else:
-            contents.inputs.append(Input(name, "video", (path,), group=name))
+            _add_sequences(name, path, contents, form, is_named=not where.is_dir())
     for folder, files in by_folder.items():
         contents.inputs += _pictures(folder, files, where)
-    return contents
 
 
-def _check_named(where: paths.Path) -> None:
-    """Raises UsageError for a file, named by itself, of a kind that is passed over in folders."""
-    suffix = where.suffix.lower()
-    if where.is_dir() or suffix not in _IGNORED_SUFFIXES or suffix == ".txt":
+def _add_sequences(name: str, path: str, contents: Contents, form: layouts.Form, is_named: bool) -> None:
+    """Adds a video, or the sequences of an array."""
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in arrays.SUFFIXES:
+        _add_array(name, path, contents, form, is_named)
+    elif suffix == ".tfrecord":  # FFmpeg would find the pictures in it and take it for a video.
+        contents.unusable.append((name, "a shard of records, no video"))
+    else:
+        contents.inputs.append(Input(name, "video", (path,), group=name))
+
+
+def _add_array(name: str, path: str, contents: Contents, form: layouts.Form, is_named: bool) -> None:
+    """Adds each sequence of a file of arrays, a group of its own; arrays that are no clips, as labels, are ignored."""
+    try:
+        headers = arrays.headers(path)
+    except UsageError as error:
+        contents.unusable.append((name, str(error).removeprefix(f"{path}: ")))
         return
-    what = "an archive: unpack it, and name the folder" if suffix in _ARCHIVES else "no video and no list of pictures"
-    raise UsageError(f"{str(where)!r}: {what}")
+    for header in headers:
+        own = f"{name}/{header.member}" if header.member else name
+        if not layouts.may_hold_clips(header) and not (is_named and len(headers) == 1):
+            contents.ignored.append(own)
+            continue
+        try:
+            parts = layouts.parts(header, form)
+        except ValueError as error:
+            contents.unusable.append((own, str(error)))
+            continue
+        for part in parts:
+            sequence = own if part.index is None else f"{own}/{part.index}"
+            contents.inputs.append(Input(sequence, "array", (path,), sequence, part))
+
+
+def _tell_of_arrays(inputs: Iterable[Input]) -> None:
+    """Logs how arrays are read, once for each way."""
+    first: dict[tuple[str, str], Input] = {}
+    for item in inputs:
+        if item.part:
+            first.setdefault((item.part.layout, item.part.values), item)
+    for (layout, values), item in first.items():
+        logger.info(
+            "arrays such as %s are read as [%s], black to white as %s (--array_layout, --array_range say otherwise)",
+            *(item.name, ", ".join(layout), values),
+        )
 
 
 def _add_picture(name: str, path: str, is_listed: bool, by_folder: dict[str, list[str]], contents: Contents) -> None:
@@ -133,22 +194,10 @@ def _files(root: paths.Path, contents: Contents) -> Iterator[tuple[str, str]]:
         name = _name(path, root)
         if path.name.startswith("."):
             contents.ignored.append(name)
-        elif reason := None if paths.is_remote(root) else _why_no_file(Path(root), Path(path)):
+        elif reason := None if paths.is_remote(root) else lists.why_no_file(Path(root), Path(path)):
             contents.unusable.append((name, reason))
         else:
             yield name, str(path)
-
-
-def _why_no_file(root: Path, path: Path) -> str | None:
-    """Why a local path is not a file of this folder, or None if it is one."""
-    if path.is_symlink():
-        if not path.exists():
-            return "a link to nothing"
-        if path.is_dir():
-            return "a link to a folder"
-        if not path.resolve().is_relative_to(root.resolve()):
-            return "a link out of the folder"
-    return None if path.is_file() else "no file, but a pipe, a socket or a device"
 
 
 def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
@@ -173,50 +222,19 @@ def _strip(name: str, path: str) -> Input:
     return Input(name, "strip", (str(path),), group=unnumbered or name)
 
 
-def _add_listed(strips: list[str], where: paths.Path, contents: Contents, allow_outside: bool) -> None:
-    """Adds each strip of a list once."""
-    base = where if where.is_dir() else where.parent
-    for path in dict.fromkeys(strips):
-        reason = None if paths.is_remote(path) else _why_not_listed(Path(base), Path(path), allow_outside)
-        if reason:
-            contents.unusable.append((_name(path, base), reason))
+def _add_listed(
+    files: list[str], base: paths.Path, contents: Contents, allow_outside: bool, form: layouts.Form
+) -> None:
+    """Adds each file of a list: pictures are strips."""
+    reasons = lists.why_not(files, base, allow_outside)
+    for path in files:
+        name = _name(path, base)
+        if path in reasons:
+            contents.unusable.append((name, reasons[path]))
+        elif PurePosixPath(path).suffix.lower() in pictures.IMAGE_SUFFIXES:
+            contents.inputs.append(_strip(name, path))
         else:
-            contents.inputs.append(_strip(_name(path, base), path))
-
-
-def _why_not_listed(base: Path, path: Path, allow_outside: bool) -> str | None:
-    """Why a local path in a list is not to be read, or None if it is, or does not exist."""
-    root = Path("/") if allow_outside else base.resolve()
-    if not path.resolve().is_relative_to(root):
-        return "outside of the folder of its list; --allow_outside reads it"
-    return _why_no_file(root, path) if os.path.lexists(path) else None
-
-
-def _listed_strips(where: paths.Path) -> list[str]:
-    """The strips of the one list file; a text that names no existing picture is no list."""
-    if where.is_dir():
-        texts = sorted(path for path in where.iterdir() if path.suffix.lower() == ".txt" and paths.is_file(path))
-    else:
-        texts = [where] if where.suffix.lower() == ".txt" else []
-    lists = {text: _strips_named_in(text) for text in texts}
-    if lists.get(where) and not any(map(paths.is_file, lists[where])):
-        raise UsageError(
-            f"{where} lists {counted(len(lists[where]), 'picture')}, none of which exists: {lists[where][0]}"
-        )
-    lists = {text: names for text, names in lists.items() if any(map(paths.is_file, names))}
-    if len(lists) > 1:
-        names = ", ".join(map(str, lists))
-        raise UsageError(f"{where} holds several lists of strips, name one of them: {names}")
-    return next(iter(lists.values()), [])
-
-
-def _strips_named_in(text: paths.Path) -> list[str]:
-    """The paths of the pictures that a text names; a class index behind a path is ignored."""
-    lines = text.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
-    names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines]
-    if not any("/" in name for name in names):  # Windows separates folders so.
-        names = [name.replace("\\", "/") for name in names]
-    return [str(text.parent / name) for name in names if PurePosixPath(name).suffix.lower() in pictures.IMAGE_SUFFIXES]
+            _add_sequences(name, path, contents, form, is_named=True)
 
 
 def _name(path: str | paths.Path, root: paths.Path) -> str:

@@ -14,6 +14,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import Contents, Input, find_inputs
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.worker import Limits
 from tfvideogan.files import paths, pictures
 
@@ -53,7 +54,7 @@ class Job:
 
     def fingerprint(self, inputs: Sequence[Input]) -> str:
         """A hash of the options and the files; a job that was killed goes on only if it is the same."""
-        files = sorted([item.name, *item.files] for item in inputs)
+        files = sorted([item.name, *item.files, *read_as(item).values()] for item in inputs)
         return hashlib.sha256(json.dumps([records.SCHEMA, self.options(), files]).encode()).hexdigest()
 
 
@@ -70,11 +71,17 @@ class Shard:
         return f"{self.split}-{self.index:05d}"
 
 
-def find_all(roots: Sequence[str], allow_outside: bool = False) -> Contents:
+def read_as(item: Input) -> dict[str, str]:
+    """How an array is read, for the description of the data set; nothing of other inputs."""
+    return {"layout": item.part.layout, "range": item.part.values} if item.part else {}
+
+
+def find_all(roots: Sequence[str], allow_outside: bool = False, form: Form = BY_RULE) -> Contents:
     """The contents of all folders together; of several folders, each name begins with that of its folder.
 
     Args:
-        allow_outside: whether a list may name pictures outside of its own folder.
+        allow_outside: whether a list may name files outside of its own folder.
+        form: how arrays are read.
 
     Raises:
         UsageError: a folder is missing, or two inputs have the same name.
@@ -82,7 +89,7 @@ def find_all(roots: Sequence[str], allow_outside: bool = False) -> Contents:
     everything = Contents([], [], [])
     for root in roots:
         try:
-            contents = find_inputs(root, allow_outside)
+            contents = find_inputs(root, allow_outside, form)
         except UsageError as error:
             raise UsageError(f"--input: {error}") from error
         prefix = f"{pathlib.Path(root).absolute().name}/" if len(roots) > 1 else ""

@@ -8,6 +8,7 @@ final names, and `dataset.json` comes last.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tfvideogan.config import UsageError
 from tfvideogan.data import description, records
 from tfvideogan.data.inputs import Input
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.plan import Job, Shard, find_all, plan
 from tfvideogan.data.progress import Progress, quiet
 from tfvideogan.data.shard_writer import WriteShard
@@ -30,17 +32,24 @@ _JOB = "job.json"
 logger = logging.getLogger(__name__)
 
 
-def prepare(roots: Sequence[str], job: Job, beam_options: Sequence[str], allow_outside: bool = False) -> dict[str, Any]:
+def prepare(
+    roots: Sequence[str],
+    job: Job,
+    beam_options: Sequence[str],
+    allow_outside: bool = False,
+    form: Form = BY_RULE,
+) -> dict[str, Any]:
     """Makes the data set and returns the content of its `dataset.json`.
 
     Args:
-        allow_outside: whether a list may name pictures outside of its own folder.
+        allow_outside: whether a list may name files outside of its own folder.
+        form: how arrays are read.
 
     Raises:
         UsageError: nothing is usable, or the output folder holds something else; nothing is written then.
     """
     check_output(job.output)
-    contents = find_all(roots, allow_outside)
+    contents = find_all(roots, allow_outside, dataclasses.replace(form, least=job.cutting.frames_needed))
     if not contents.inputs:
         unusable = counted(len(contents.unusable), "unusable input")
         if contents.unusable:

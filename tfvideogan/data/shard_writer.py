@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
 from tfvideogan.data.inputs import Input
-from tfvideogan.data.plan import Job, Shard
+from tfvideogan.data.plan import Job, Shard, read_as
 from tfvideogan.data.worker import Worker
 from tfvideogan.files import atomic, checksums, paths
 
@@ -64,6 +65,7 @@ class WriteShard(beam.DoFn):
         return {
             "name": item.name,
             "kind": item.kind,
+            **read_as(item),
             "split": split,
             "clips": clips,
             "problems": problems,
@@ -79,13 +81,20 @@ def _without_root(message: str, item: Input) -> str:
     return message.removeprefix(f"{item.name}: ").replace(f"{item.name}: ", "")
 
 
+@functools.lru_cache(maxsize=4)
+def _sha256_of_all(file: str) -> str:
+    """The checksum of a file that holds many inputs, which is read once."""
+    return checksums.sha256(file)
+
+
 def _checksum(item: Input) -> dict[str, Any]:
     """Size and SHA-256 of a file, or of a sequence of frames over the list of their names and checksums."""
     try:
         if not all(map(paths.is_file, item.files)):  # To read a pipe would never end.
             raise FileNotFoundError(item.name)
         sizes = [paths.path(file).stat().length for file in item.files]
-        sums = [checksums.sha256(file) for file in item.files]
+        read = _sha256_of_all if item.kind == "array" else checksums.sha256
+        sums = [read(file) for file in item.files]
     except Exception as error:  # Each file system raises errors of its own; `Worker.clips` has reported the problem.
         return {"bytes": None, "sha256": None, "unread": type(error).__name__}
     if item.kind == "frames":

@@ -19,6 +19,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.data import records, scenes, skies, synthetic
 from tfvideogan.data.folder import ClipFolder
 from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.record_source import Records
 from tfvideogan.files import paths
 
@@ -69,6 +70,7 @@ def open_source(
     max_clips: int | None = None,
     max_bad_shards: int = 0,
     allow_outside: bool = False,
+    form: Form = BY_RULE,
 ) -> ClipSource:
     """The one source that `--data` names, for commands that look at clips in their order.
 
@@ -76,7 +78,7 @@ def open_source(
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_clips: no more clips of a folder are decoded than this.
-        max_bad_shards, allow_outside: as for `open_sources`.
+        max_bad_shards, allow_outside, form: as for `open_sources`.
 
     Raises:
         UsageError: there is no such source, nothing in it is usable, or `data` names several.
@@ -84,11 +86,17 @@ def open_source(
     names = split_names(data)
     if len(names) > 1:
         raise UsageError(f"--data must name one source here. Received: {data!r}")
-    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, max_clips, allow_outside)
+    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, max_clips, allow_outside, form)
 
 
 def open_sources(
-    data: str, frame_size: int, num_frames: int, seed: int = 0, max_bad_shards: int = 0, allow_outside: bool = False
+    data: str,
+    frame_size: int,
+    num_frames: int,
+    seed: int = 0,
+    max_bad_shards: int = 0,
+    allow_outside: bool = False,
+    form: Form = BY_RULE,
 ) -> list[Weighted]:
     """The sources that `--data` names, separated by commas, each with `@WEIGHT` behind it or the weight 1.
 
@@ -96,13 +104,14 @@ def open_sources(
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_bad_shards: so many damaged shards of each source are left out with a warning.
-        allow_outside: whether a list may name pictures outside of its own folder.
+        allow_outside: whether a list may name files outside of its own folder.
+        form: how arrays are read.
 
     Raises:
         UsageError: there is no such source, or nothing in it is usable.
     """
     return [
-        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, allow_outside=allow_outside), weight)
+        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, None, allow_outside, form), weight)
         for name, weight in split_names(data)
     ]
 
@@ -130,7 +139,7 @@ def held_out(data: str) -> str:
     """The test split of the source that a run was trained on, or the same source if it has none."""
     ((data, _),) = split_names(data)
     if data.startswith("synthetic:"):
-        return f"{data}:test" if data.count(":") == 1 else data
+        return f"{data.removesuffix(':train')}:test" if data.count(":") == 1 or data.endswith(":train") else data
     has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
     return f"{data.rstrip('/')}/test" if has_split else data
 
@@ -147,16 +156,17 @@ def _open(
     frame_size: int,
     num_frames: int,
     seed: int,
-    max_bad_shards: int = 0,
-    max_clips: int | None = None,
-    allow_outside: bool = False,
+    max_bad_shards: int,
+    max_clips: int | None,
+    allow_outside: bool,
+    form: Form,
 ) -> ClipSource:
     if name.startswith("synthetic:"):
         return Indexed(_synthetic(name, frame_size, num_frames, seed))
     shards = records.find_shards(name)
     if shards is not None:
         return Records(name, shards, frame_size, num_frames, max_bad_shards)
-    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside))
+    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside, form))
 
 
 def _synthetic(data: str, frame_size: int, num_frames: int, seed: int) -> Sequence[np.ndarray]:

@@ -86,6 +86,11 @@ def read_pages(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
             yield _fitted(page, fit)
 
 
+def from_array(frame: np.ndarray, fit: Fit) -> np.ndarray:
+    """Grey uint8 [H, W] or [H, W, 1], or colours [H, W, 3 or 4], the last of which is opacity, as uint8 [H, W, 3]."""
+    return _fitted(Image.fromarray(frame[..., 0] if frame.shape[2:] == (1,) else frame), fit)
+
+
 def count_pages(path: str | Path) -> int:
     """How many pages a picture has by its content, whatever its name; 1 for what cannot be read."""
     try:
@@ -155,7 +160,7 @@ def _decode_webp(content: bytes) -> np.ndarray:
 def is_strip(path: str | Path) -> bool | None:
     """Whether a picture is four or more square frames under each other by its header; None if it cannot be read."""
     try:
-        with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
+        with _opened(path) as (_, image):
             return image.height % image.width == 0 and image.height >= 4 * image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

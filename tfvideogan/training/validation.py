@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfvideogan.config import Config
+from tfvideogan.data.layouts import Form
 from tfvideogan.data.sources import held_out, open_source
 from tfvideogan.files import atomic, paths, pictures
 from tfvideogan.inference import curves, sampling, scoring
@@ -42,8 +43,9 @@ class Validation:
         self.data, size = held_out(config.data.data), (config.model.frame_size, config.model.num_frames)
         if self.data == config.data.data:
             logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
-        data = {"max_bad_shards": config.data.max_bad_shards, "allow_outside": config.data.allow_outside}
-        source = open_source(self.data, *size, config.train.seed, max_clips=config.train.eval_clips, **data)
+        data = config.data
+        how = data.max_bad_shards, data.allow_outside, Form(data.array_layout, data.array_range)
+        source = open_source(self.data, *size, config.train.seed, config.train.eval_clips, *how)
         self.num_clips = min(config.train.eval_clips, len(source))
         self._model, self._seed = model, config.train.seed
         self._real = list(scoring.real_batches(model, source, self.num_clips))
