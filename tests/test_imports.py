@@ -21,6 +21,7 @@ COMMANDS = {
     "benchmark",
     "import_weights",
     "benchmark_loader",
+    "classify",
 }
 FOR_ALL = {"config", "losses"}
 # A room may import from the rooms below it, and from itself.

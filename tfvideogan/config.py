@@ -92,7 +92,7 @@ class DataConfig:
         "a data set of prepare_data (its train split; SET/test for another), TFRecord shards or a glob of them, a "
         "folder of videos, frames or strips, a video, a list of strips, or synthetic:sky (default of mdgan and "
         "vgan_conditional), synthetic:sprites (of the others), or our richer synthetic:skies, "
-        "synthetic:skies-common-wind and synthetic:scenes; several as A@0.7,B@0.3 with their weights",
+        "synthetic:skies-common-wind, synthetic:scenes and synthetic:moves; several as A@0.7,B@0.3 with their weights",
     )
     max_bad_shards: int = flag(
         0, "leave out so many damaged shards of a source, with a warning; with more the run stops"

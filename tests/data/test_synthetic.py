@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from tfvideogan.data.scenes import Scenes
 from tfvideogan.data.skies import Skies, SkiesCommonWind
-from tfvideogan.data.synthetic import Sky, Sprites
+from tfvideogan.data.synthetic import Moves, Sky, Sprites
 
-KINDS = (Sky, Sprites, Skies, SkiesCommonWind, Scenes)
+KINDS = (Sky, Sprites, Moves, Skies, SkiesCommonWind, Scenes)
 
 
 class RepeatableTest(tf.test.TestCase):
