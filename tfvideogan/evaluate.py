@@ -18,6 +18,7 @@ from tfvideogan.config import Config, UsageError
 
 if TYPE_CHECKING:
     from tfvideogan.data.sources import ClipSource
+    from tfvideogan.models.adversarial import AdversarialModel
 
 
 def define_flags() -> None:
@@ -28,6 +29,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer", lower_bound=1)
     flags.DEFINE_integer("seed", None, "vgan, vgan_one_stream: seed of the latents (default 0)", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
+    flags.DEFINE_integer("rollout_frames", None, "predictors (ours): also make clips of so many frames, one "
+                         "prediction after another, and score their seams", lower_bound=2,
+                         upper_bound=4096)  # fmt: skip
     flags.DEFINE_bool("batch_statistics", False, "mdgan, vgan_conditional: normalise with the statistics of each batch "
                       "of 8 clips, and not with those of the training")  # fmt: skip
 
@@ -39,7 +43,7 @@ def main() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)  # Scores are of float32 on every machine.
-    from tfvideogan.inference import scoring
+    from tfvideogan.inference import rollout, scoring
     from tfvideogan.runs import journal, loading, run_folder
 
     model, checkpoint = loading.load_model(args.run_dir)
@@ -47,11 +51,15 @@ def main() -> None:
         raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
     if args.seed is not None and model.predicts:
         raise UsageError("--seed is for generators from noise; this run is a predictor")
+    if args.rollout_frames:
+        _check_rollout(args.rollout_frames, model)
     config = run_folder.RunFolder.open(args.run_dir).config()
     source, described = open_data(config, args.data, args.num_clips)
     count = min(args.num_clips, len(source))
     if model.predicts:
         scores = scoring.score_predictions(model, source, count, args.batch_statistics)
+        if args.rollout_frames:
+            scores["rollout"] = rollout.score(model, source, count, args.rollout_frames)
     else:
         scores = scoring.score_generation(model, source, count, args.seed or 0)
     line = {
@@ -67,6 +75,14 @@ def main() -> None:
         "versions": versions(),
     }
     print(json.dumps(journal.without_nan(line | scores)))
+
+
+def _check_rollout(frames: int, model: AdversarialModel) -> None:
+    if not model.predicts:
+        raise UsageError("--rollout_frames is for predictors; this run is a generator from noise")
+    if frames <= model.num_frames:
+        raise UsageError(f"--rollout_frames must be more than the {model.num_frames} of one prediction. "
+                         f"Received: {frames}")  # fmt: skip
 
 
 def open_data(config: Config, data: str | None, num_clips: int) -> tuple[ClipSource, dict[str, Any]]:
