@@ -24,7 +24,7 @@ from tfvideogan import __version__, config, prepare_data
 
 TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
 COMMANDS = ("train", "generate", "predict", "evaluate", "preview", "benchmark", "benchmark_loader", "prepare_data")
-COMMANDS += ("verify_data", "import_weights", "classify")
+COMMANDS += ("verify_data", "import_weights", "classify", "experiments")
 SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
 
 
