@@ -36,6 +36,7 @@ class ClassifyTest(tf.test.TestCase):
         few = ["--steps=1", "--batch_size=4", "--train_clips=32", "--test_clips=8"]
         done = run("classify", run_dir, *few, "--shares=0.5", "--seeds=3")
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         methods = ["fine_tuning", "linear_probe", "random_init"]
         self.assertEqual([line["method"] for line in lines], methods)
@@ -44,6 +45,7 @@ class ClassifyTest(tf.test.TestCase):
         self.assertEqual((folder / "classification" / "results.jsonl").read_text(), done.stdout)
         self.assertTrue((folder / "classification" / "curve.png").is_file())
         self.refuse("--shares must be above 0", run_dir, "--shares=0.5,0")
+        self.refuse("--methods must be of fine_tuning, linear_probe, random_init", run_dir, "--methods=svm")
         self.refuse("--seeds must be numbers", run_dir, "--seeds=one")
         self.refuse("--test_list is required", run_dir, "--train_list=a.txt")
         self.refuse("--stride is for a folder of videos", run_dir, "--stride=2")

@@ -34,8 +34,8 @@ def define_flags() -> None:
                         "four fifths of each class's videos)")  # fmt: skip
     flags.DEFINE_string("test_list", None, "list of the videos to test on")
     flags.DEFINE_string("output", None, "folder for results.jsonl and curve.png (default: classification in RUN_DIR)")
-    flags.DEFINE_multi_enum("method", _METHODS, _METHODS, "classifiers to compare, each by a flag: the discriminator "
-                            "with all layers trained, its features under a new last layer, a fresh one")  # fmt: skip
+    flags.DEFINE_list("methods", _METHODS, "classifiers to compare: the discriminator with all layers trained, its "
+                      "features under a new last layer, a fresh one")  # fmt: skip
     flags.DEFINE_list("shares", ["0.125", "0.25", "0.5", "1"], "shares of the labels to learn from, above 0, up to 1")
     flags.DEFINE_list("seeds", ["0"], "seeds of labels, new weights and order; the picture shows the mean over them")
     flags.DEFINE_integer("steps", 1000, "training steps of each classifier", lower_bound=1, upper_bound=10**7)
@@ -55,6 +55,11 @@ def main() -> None:
     _check(args, shares, seeds)
     output = Path(args.output or Path(args.run_dir) / "classification")
     cli.load_tensorflow(gpus=True)
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # It would warn of what must be: each classifier is traced anew.
+    # This rewriting of graphs fails on the gradient of LeakyReLU, and says so on standard error.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     from tfvideogan.data.labelled import open_labelled
     from tfvideogan.files import atomic
     from tfvideogan.runs import loading, run_folder
@@ -68,7 +73,7 @@ def main() -> None:
     size = config.model.frame_size, config.model.num_frames
     data = open_labelled(args.data, *size, config.train.seed, lists, args.stride, args.clips == "first")
     lines: list[dict[str, Any]] = []
-    for line in _results(args, config, data, itertools.product(seeds, shares, args.method)):
+    for line in _results(args, config, data, itertools.product(seeds, shares, args.methods)):
         lines.append(line)
         print(json.dumps(line), flush=True)
         atomic.write_bytes(output / "results.jsonl", "".join(json.dumps(one) + "\n" for one in lines).encode())
@@ -119,10 +124,12 @@ def _draw(path: Path, lines: list[dict[str, Any]]) -> None:
 
 def _check(args: Any, shares: list[float], seeds: list[int]) -> None:
     """Raises UsageError for values out of range, and for flags that exclude each other."""
+    if not args.methods or set(args.methods) - set(_METHODS):
+        raise UsageError(f"--methods must be of {', '.join(_METHODS)}. Received: {','.join(args.methods)!r}")
     if not all(0 < share <= 1 for share in shares):
-        raise UsageError(f"--shares must be above 0, and 1 at most. Received: {args.shares}")
+        raise UsageError(f"--shares must be above 0, and 1 at most. Received: {','.join(args.shares)}")
     if not all(0 <= seed < 2**31 for seed in seeds):
-        raise UsageError(f"--seeds must be from 0 to 2147483647. Received: {args.seeds}")
+        raise UsageError(f"--seeds must be from 0 to 2147483647. Received: {','.join(args.seeds)}")
     if bool(args.train_list) != bool(args.test_list):
         missing = "test_list" if args.train_list else "train_list"
         raise UsageError(f"--{missing} is required: UCF101's lists come in pairs")

@@ -1,4 +1,4 @@
-"""Video-GAN's discriminator as a classifier of actions (Vondrick et al., NIPS 2016, arXiv 1609.02612, section 4.2).
+"""Video-GAN's discriminator as a classifier of actions (Vondrick et al., NIPS 2016, arXiv 1609.02612).
 
 Its last layer is removed; dropout of 0.5 and a convolution from its 512 channels to the classes come in its place. All
 layers are trained on (fine-tuning), or the new one alone on what the others give (the paper's logistic regression).

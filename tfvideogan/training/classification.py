@@ -1,4 +1,4 @@
-"""What a trained discriminator is worth in labels: accuracies of three classifiers (arXiv 1609.02612, section 4.2).
+"""What a trained discriminator is worth in labels: accuracies of three classifiers (arXiv 1609.02612).
 
 `fine_tuning` trains all layers of the discriminator, `linear_probe` a new last layer on its features alone, and
 `random_init` all layers of a fresh network of the same size.
