@@ -24,7 +24,7 @@ from tfvideogan import __version__, config, prepare_data
 
 TINY = ["--base_width=2", "--num_frames=4", "--batch_size=4", "--init_stddev=0.1"]
 COMMANDS = ("train", "generate", "predict", "evaluate", "preview", "benchmark", "benchmark_loader", "prepare_data")
-COMMANDS += ("verify_data", "import_weights", "client")
+COMMANDS += ("verify_data", "import_weights", "classify", "experiments", "client")
 SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
 
 
@@ -151,9 +151,14 @@ class CommandsTest(tf.test.TestCase):
             if model == "vgan":
                 self.assertIn("mask_iou_truth", line["scores"]["real"])
         out = self.succeed(
-            "evaluate", f"--run_dir={self.runs / 'vgan_conditional'}", "--num_clips=2", "--data=synthetic:sprites:test"
-        )
+            "evaluate", f"--run_dir={self.runs / 'vgan_conditional'}", "--num_clips=2", "--data=synthetic:sprites:test",
+            "--rollout_frames=9",
+        )  # fmt: skip
         self.assertIn("mask_iou_truth", json.loads(out)["scores"]["stage_1"])
+        self.assertEqual(json.loads(out)["rollout"]["frames"], 9)
+        for model, message in (("vgan", "is for predictors"), ("mdgan", "must be more than the 4")):
+            run_dir = f"--run_dir={self.runs / model}"
+            self.refuse(f"--rollout_frames {message}", "evaluate", run_dir, "--rollout_frames=4")
 
     def test_a_run_with_drift_from_training_to_scores(self):
         run_dir, options = self.runs / "drift", ["--residual", "--drift=fused", "--ema=0.5", "--init_stddev=0.02"]

@@ -22,6 +22,8 @@ COMMANDS = {
     "client",
     "import_weights",
     "benchmark_loader",
+    "classify",
+    "experiments",
 }
 FOR_ALL = {"config", "losses"}
 # A room may import from the rooms below it, and from itself.

@@ -66,6 +66,11 @@ class ModelConfig:
     )
     adversarial_weight: float | None = flag(None, "mdgan: weight of the adversarial loss (paper: 1)")
     ranking_weight: float | None = flag(None, "mdgan: weight of the ranking loss in stage 2 (default 1)")
+    refine_skips: str | None = flag(
+        None,
+        "mdgan: skips of G2, the paper's, which has none from conv1 and conv2, or all that G1 has (ours, an ablation)",
+        choices=("paper", "all"),
+    )
     residual: bool | None = flag(
         None, "mdgan: G1 predicts the change of its input, and G2 that of G1's clip (ours; paper: the clip itself)"
     )
@@ -92,7 +97,7 @@ class DataConfig:
         "a data set of prepare_data (its train split; SET/test for another), TFRecord shards or a glob of them, a "
         "folder of videos, frames, strips or arrays, one of their files, a list of them, or synthetic:sky (default of "
         "mdgan and vgan_conditional), synthetic:sprites (of the others), or our richer synthetic:skies, "
-        "synthetic:skies-common-wind and synthetic:scenes; several as A@0.7,B@0.3 with their weights",
+        "synthetic:skies-common-wind, synthetic:scenes and synthetic:moves; several as A@0.7,B@0.3 with their weights",
     )
     max_bad_shards: int = flag(
         0, "leave out so many damaged shards of a source, with a warning; with more the run stops"
@@ -247,7 +252,7 @@ PAPER: dict[str, dict[str, Any]] = {
         "base_width": 32, "frame_size": 128, "num_frames": 32, "init_stddev": 0.02, "data": "synthetic:sky",
         "batch_size": 16, "steps": 66_000, "refine_steps": 148_000, "beta2": 0.9,
         "adversarial_weight": 1.0, "ranking_weight": 1.0, "adversarial_from": 0, "refine_adversarial_from": 0,
-        "refine_init": "fresh", "residual": False, "drift": "off",
+        "refine_skips": "paper", "refine_init": "fresh", "residual": False, "drift": "off",
     },
 }  # fmt: skip
 

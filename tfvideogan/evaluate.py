@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfvideogan.data.layouts import Form
     from tfvideogan.data.sources import ClipSource
     from tfvideogan.inference.video_features import Extractor
+    from tfvideogan.models.adversarial import AdversarialModel
 
 logger = logging.getLogger("tfvideogan")
 
@@ -53,6 +54,9 @@ def define_flags() -> None:
     flags.DEFINE_string("curves", None, "predictors: picture of MSE, PSNR and SSIM over the frames to write, .png")
     flags.DEFINE_integer("seed", None, "vgan, vgan_one_stream: seed of the latents (default 0)", lower_bound=0,
                          upper_bound=2**31 - 1)  # fmt: skip
+    flags.DEFINE_integer("rollout_frames", None, "predictors (ours): also make clips of so many frames, one "
+                         "prediction after another, and score their seams", lower_bound=2,
+                         upper_bound=4096)  # fmt: skip
     flags.DEFINE_bool("batch_statistics", False, "mdgan, vgan_conditional: normalise with the statistics of each batch "
                       "of 8 clips, and not with those of the training")  # fmt: skip
 
@@ -105,7 +109,7 @@ def _check_flags(args: Any) -> list[Distance]:
         raise UsageError("--frame_size is required with --generated: the pixels a side of what the model makes")
     if args.frame_size and not args.generated:
         raise UsageError("--frame_size is for --generated; a run knows its own")
-    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics") if args[n].value]
+    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics", "rollout_frames") if args[n].value]
     if not of_run and (args.generated or args.selfcheck) and only_of_run:
         raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
     if not (args.generated or args.selfcheck):
@@ -120,11 +124,13 @@ def _check_flags(args: Any) -> list[Distance]:
 def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:
     """The line of a trained run."""
     from tfvideogan.data.layouts import Form
-    from tfvideogan.inference import comparison, measures, scoring, video_features
+    from tfvideogan.inference import comparison, measures, rollout, scoring, video_features
     from tfvideogan.runs import loading, run_folder
 
     model, checkpoint = loading.load_model(args.run_dir)
     names = _check_model(args, model, wanted)
+    if args.rollout_frames:
+        _check_rollout(args.rollout_frames, model)
     config = run_folder.RunFolder.open(args.run_dir).config()
     most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
     source, described = open_data(config, args.data, most, Form(*cli.array_form(config.data)))
@@ -145,6 +151,8 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
         for name, distances in found.items():
             result["scores"].setdefault(name, {}).update(distances)
         result["protocol"] |= {d.name: video_features.protocol(d, model.frame_size, extractor) for d in wanted}
+    if args.rollout_frames:
+        result["rollout"] = rollout.score(model, source, count, args.rollout_frames)
     if args.curves:
         _write_curves(args.curves, measures.frame_curves(of_frames))
     return {
@@ -185,11 +193,19 @@ def _check_model(args: Any, model: Any, wanted: Sequence[Distance]) -> list[str]
     return list(names)
 
 
+def _check_rollout(frames: int, model: AdversarialModel) -> None:
+    if not model.predicts:
+        raise UsageError("--rollout_frames is for predictors; this run is a generator from noise")
+    if frames <= model.num_frames:
+        raise UsageError(f"--rollout_frames must be more than the {model.num_frames} of one prediction. "
+                         f"Received: {frames}")  # fmt: skip
+
+
 def _write_curves(path: str, panels: dict[str, Any]) -> None:
     from tfvideogan.files import pictures
     from tfvideogan.inference import curves
 
-    pictures.write_image(path, curves.picture(panels, across="frame"))
+    pictures.write_image(path, curves.picture(panels, x_label="frame"))
 
 
 def open_data(

@@ -162,9 +162,10 @@ def _write_state_dicts(args: Any, final: Path) -> str:
     from tfvideogan.weights import mdgan_files, torch_file
 
     model_config = run_folder.RunFolder.open(args.run_dir).config().model
-    if model_config.model != "mdgan" or model_config.residual or model_config.drift != "off":
-        raise UsageError("--run_dir must be an MD-GAN run without --residual and --drift, which the released code does "
-                         f"not know. Received: {args.run_dir}, --model={model_config.model}")  # fmt: skip
+    own = model_config.residual or model_config.drift != "off" or model_config.refine_skips == "all"
+    if model_config.model != "mdgan" or own:
+        raise UsageError("--run_dir must be an MD-GAN run without --residual, --drift and --refine_skips=all, unknown "
+                         f"to the released code. Received: {args.run_dir}, --model={model_config.model}")  # fmt: skip
     model, checkpoint = loading.load_model(args.run_dir)
     files = {"netG_S1.pth": model.base_generator}
     files |= {"netG_S2.pth": model.sampling_generator} if model.stage == 2 else {}

@@ -49,6 +49,7 @@ class SyntheticNamesTest(tf.test.TestCase):
         kinds = {
             "sky": synthetic.Sky,
             "sprites": synthetic.Sprites,
+            "moves": synthetic.Moves,
             "skies": skies.Skies,
             "skies-common-wind": skies.SkiesCommonWind,
             "scenes": scenes.Scenes,

@@ -5,9 +5,14 @@ import tensorflow as tf
 
 from tfvideogan.data.scenes import Scenes
 from tfvideogan.data.skies import Skies, SkiesCommonWind
-from tfvideogan.data.synthetic import Sky, Sprites
+from tfvideogan.data.synthetic import Moves, Sky, Sprites
 
-KINDS = (Sky, Sprites, Skies, SkiesCommonWind, Scenes)
+KINDS = (Sky, Sprites, Moves, Skies, SkiesCommonWind, Scenes)
+# Of each class of `moves`: how far a shape goes on from its start, across and down, and which way round, by the signs.
+MOTIONS = {
+    "right": (1, 0, 0), "left": (-1, 0, 0), "down": (0, 1, 0), "up": (0, -1, 0), "clockwise": (0, 0, 1),
+    "anticlockwise": (0, 0, -1), "to and fro": (0, 0, 0), "up and down": (0, 0, 0),
+}  # fmt: skip
 
 
 class RepeatableTest(tf.test.TestCase):
@@ -103,3 +108,19 @@ class SpritesTest(tf.test.TestCase):
     def test_clip_and_mask_is_the_clip(self):
         source = Sprites(16, 4)
         self.assertAllEqual(source[2], source.clip_and_mask(2)[0])
+
+
+class MovesTest(tf.test.TestCase):
+    def test_the_motion_is_that_of_the_class(self):
+        source = Moves(32, 16, num_clips=16)
+        self.assertEqual(Moves.CLASSES, tuple(MOTIONS))
+        for index in range(16):
+            kind = Moves.CLASSES[source.label(index)]
+            masks = source.clip_and_mask(index)[1]
+            y, x = np.array([np.argwhere(mask).mean(axis=0) for mask in masks]).T  # pixels
+            twice_the_area = np.sum((x[:-1] - x.mean()) * np.diff(y) - (y[:-1] - y.mean()) * np.diff(x))
+            with self.subTest(index=index, kind=kind):
+                found = np.sign(np.round([(x[-1] - x[0]) / 12, (y[-1] - y[0]) / 12, twice_the_area / 300]))
+                self.assertAllEqual(found, MOTIONS[kind])
+                if kind in ("to and fro", "up and down"):
+                    self.assertEqual((np.ptp(x) > 8, np.ptp(y) > 8), (kind == "to and fro", kind == "up and down"))

@@ -97,6 +97,16 @@ class RolledOutTest(tf.test.TestCase):
         last = [round(a + (k + 1) / 5 * (b - a)) for k, (a, b) in enumerate(zip(second[4:], third, strict=False))]
         self.assertEqual(frames[:, 0, 0, 0].tolist(), (first[:4] + blended + last + third[4:])[:14])
 
+    def test_seams_are_told_where_they_are(self):
+        self.assertEqual(animation.seam_frames(8, 14), [4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 12, 13])
+        self.assertEqual(animation.seam_frames(32, 61), [28, 29, 30, 31, 32, 56, 57, 58, 59, 60])
+        self.assertEqual(animation.seam_frames(8, 4), [])
+        starts = np.zeros([1, 1, 3], np.uint8)
+        frames = animation.rolled_out(lambda start: np.stack([start + 10] * 16), starts, 39)[:, 0, 0, 0].astype(int)
+        jumps = np.flatnonzero(np.diff(frames)) + 1  # each prediction is still, 10 above its start
+        self.assertContainsSubset(jumps, animation.seam_frames(16, 39))
+        self.assertNotEmpty(jumps)
+
     def test_short_clips_go_on_too(self):
         for length in (2, 4):
             clip = np.zeros([length, 1, 1, 3], np.uint8)

@@ -235,6 +235,16 @@ class ObjectiveTest(tf.test.TestCase):
         ratios = {name: float(terms[1][name] / terms[0][name]) for name in terms[0]}
         self.assertAllClose(ratios, {"g_adversarial": 0.5, "g_content": 1.0, "g_ranking": 3.0}, rtol=1e-5)
 
+    def test_an_ablation_takes_a_term_or_the_choice_of_skips_away(self):
+        clips = tiny.clips("mdgan", 2)
+        for weight, term in (("adversarial_weight", "g_adversarial"), ("ranking_weight", "g_ranking")):
+            model = registry.build_model(tiny.config("mdgan", **{weight: 0.0}).model, 2)
+            terms = model.generator_losses(clips, model.generate(clips[:, 0], model.generator, training=True))
+            self.assertEqual([name for name, value in terms.items() if float(value) == 0.0], [term])
+        config = tiny.config("mdgan", refine_skips="all")
+        additions = [layer for layer in registry.build_model(config.model, 2).generator.layers if "add" in layer.name]
+        self.assertLen(additions, 3)
+
     def test_the_frozen_base_net_takes_inference_statistics_in_stage_2(self):
         model = tiny.model("mdgan", 2)
         frames = tiny.clips("mdgan", 3)[:, 0]

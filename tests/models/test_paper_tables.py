@@ -94,6 +94,8 @@ NETWORKS = {  # table, whether convolutions have a bias, standard deviation of t
     mdgan.discriminator: (MDGAN_DISCRIMINATOR, False, 0.02),
     # With spectral normalisation, which is ours, there is no batch normalisation, and every convolution has a bias.
     functools.partial(vgan.discriminator, spectral=True): (_without_norms(VGAN_DISCRIMINATOR), True, 0.01),
+    # The ablation of MD-GAN's skips has those of G1 (ours).
+    functools.partial(mdgan.refine_generator, skips="all"): (G1, False, 0.02),
     functools.partial(mdgan.discriminator, spectral=True): (_without_norms(MDGAN_DISCRIMINATOR), True, 0.02),
 }
 TRAINING = {  # learning rate, Adam's betas, clips a step, deviation of initial weights, and the losses' weights

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Cutting
-from tfvideogan.data.inputs import find_inputs
+from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.wording import counted
 from tfvideogan.data.worker import EncodedClip, Limits, Worker
@@ -38,13 +38,15 @@ class ClipFolder:
         max_clips: decoding stops after so many clips.
         allow_outside: whether a list may name files outside of its own folder.
         form: how arrays are read.
+        stride: frames from the start of a clip to that of the next in the same input; 0 stands for `num_frames`.
+        first_only: each input gives one clip.
 
     Raises:
         UsageError: the folder is missing or holds nothing usable, or the disk is full.
 
     Attributes:
         skipped: the name of each input that was not used, or not in whole, and the reason.
-        used: how many inputs the clips are of.
+        origins: the input of each clip.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class ClipFolder:
         max_clips: int | None = None,
         allow_outside: bool = False,
         form: Form = BY_RULE,
+        stride: int = 0,
+        first_only: bool = False,
     ):
         self.skipped: list[str] = []
-        self.used = 0
+        self.origins: list[Input] = []
         self._bytes_a_clip = num_frames * frame_size**2 * 3
         try:
             contents = find_inputs(str(path), allow_outside, dataclasses.replace(form, least=num_frames))
@@ -68,9 +72,9 @@ class ClipFolder:
         with tempfile.TemporaryFile(prefix="tfvideogan-clips-") as spool:
             few = len(contents.inputs) < 2
             items = tqdm(contents.inputs, desc=f"reading {path}", unit="", leave=False, disable=few)
-            cutting = Cutting(frame_size, num_frames)
+            cutting = Cutting(frame_size, num_frames, stride=stride, first_only=first_only)
             with Worker(cutting, None, LIMITS) as worker:
-                clips = itertools.chain.from_iterable(self._usable(worker.clips(item)) for item in items)
+                clips = itertools.chain.from_iterable(self._usable(worker.clips(item), item) for item in items)
                 count = _spool(itertools.islice(clips, max_clips), spool, path)
             unusable = counted(len(self.skipped), "unusable input")
             others = counted(len(contents.ignored), "other file")
@@ -92,12 +96,10 @@ class ClipFolder:
     def __getitem__(self, index: int) -> np.ndarray:
         return np.array(self._clips[index])
 
-    def _usable(self, clips: Iterable[EncodedClip | UsageError]) -> Iterable[bytes]:
-        first = True
+    def _usable(self, clips: Iterable[EncodedClip | UsageError], item: Input) -> Iterable[bytes]:
         for clip in clips:
             if isinstance(clip, EncodedClip) and len(clip.strip) == self._bytes_a_clip:
-                self.used += first
-                first = False
+                self.origins.append(item)
                 yield clip.strip
             elif isinstance(clip, EncodedClip):  # A file may have taken the process over.
                 self._skip(f"the decoder gave a clip of {len(clip.strip)} bytes in place of {self._bytes_a_clip}")

@@ -26,6 +26,7 @@ from tfvideogan.files import paths
 SYNTHETIC = {
     "sky": synthetic.Sky,
     "sprites": synthetic.Sprites,
+    "moves": synthetic.Moves,
     "skies": skies.Skies,
     "skies-common-wind": skies.SkiesCommonWind,
     "scenes": scenes.Scenes,

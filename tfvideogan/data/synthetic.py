@@ -1,4 +1,4 @@
-"""Built-in clips, made on the fly from a seed: `sky` and `sprites`, and what they share with `skies` and `scenes`.
+"""Built-in clips, made on the fly from a seed: `sky`, `sprites` and `moves`, and what all kinds share.
 
 Each kind is a sequence of clips, uint8 [T, H, W, 3]. Clip i follows from (kind, split, seed, i) alone, so that a run is
 repeatable and the held-out split ("test") has no clip of the training split. All lengths are fractions of the frame, so
@@ -102,11 +102,7 @@ class Sprites(Synthetic):
         grid = (np.arange(size) + 0.5) / size
         background = self._background(rng, grid)  # [H, W, 3]
 
-        radius, angle = rng.uniform(0.11, 0.15), rng.uniform(0, 2 * np.pi)
-        # The shape moves so far that it covers hardly any pixel for half of the clip, and the median is background.
-        step = np.array([np.sin(angle), np.cos(angle)]) * rng.uniform(0.33, 0.36)
-        centre = rng.uniform(0.42, 0.58, 2)
-        path = centre + np.linspace(-1.0, 1.0, self.num_frames)[:, None] * step  # [T, 2] (y, x)
+        radius, path = rng.uniform(0.11, 0.15), self._path(rng, index)
         dy = grid[None, :, None] - path[:, 0, None, None]  # [T, H, 1]
         dx = grid[None, None, :] - path[:, 1, None, None]  # [T, 1, W]
         cover = np.clip(0.5 - (_distance(rng, dy, dx) - radius) * size, 0.0, 1.0)  # [T, H, W], antialiased
@@ -119,6 +115,14 @@ class Sprites(Synthetic):
         frames = background + (shape - background) * cover[..., None]
         return to_uint8(frames), cover > 0.5
 
+    def _path(self, rng: np.random.Generator, index: int) -> np.ndarray:  # noqa: ARG002 - `Moves` has use for it.
+        """Where the middle of the shape is in each frame: [T, 2] (y, x)."""
+        angle = rng.uniform(0, 2 * np.pi)
+        # The shape moves so far that it covers hardly any pixel for half of the clip, and the median is background.
+        step = np.array([np.sin(angle), np.cos(angle)]) * rng.uniform(0.33, 0.36)
+        centre = rng.uniform(0.42, 0.58, 2)
+        return centre + np.linspace(-1.0, 1.0, self.num_frames)[:, None] * step
+
     @staticmethod
     def _background(rng: np.random.Generator, grid: np.ndarray) -> np.ndarray:
         texture = fractal(rng, grid, grid[None], octaves=3, scale=4.0, span=1.0)[0][..., None]  # [H, W, 1]
@@ -126,6 +130,28 @@ class Sprites(Synthetic):
         dark = np.array(colorsys.hsv_to_rgb(hue, 0.5, 0.15))
         light = np.array(colorsys.hsv_to_rgb(hue + rng.uniform(-0.1, 0.1), 0.35, 0.5))
         return dark + (light - dark) * np.clip((texture - 0.25) * 2.0, 0.0, 1.0)
+
+
+class Moves(Sprites):
+    """Sprites whose motion is their class, i % 8 for clip i; what they look like tells nothing of it (ours)."""
+
+    kind = 6
+    CLASSES = ("right", "left", "down", "up", "clockwise", "anticlockwise", "to and fro", "up and down")
+
+    def label(self, index: int) -> int:
+        """The class of clip `index`, as its place in `CLASSES`."""
+        return index % len(self.CLASSES)
+
+    def _path(self, rng: np.random.Generator, index: int) -> np.ndarray:
+        reach, centre, phase = rng.uniform(0.25, 0.36), rng.uniform(0.42, 0.58, 2), rng.uniform(0, 2 * np.pi)
+        time = np.linspace(-1.0, 1.0, self.num_frames)
+        turn, still = np.pi * time + phase, np.zeros_like(time)
+        paths = (
+            (still, time), (still, -time), (time, still), (-time, still),
+            (np.sin(turn), np.cos(turn)), (np.cos(turn), np.sin(turn)),
+            (still, np.sin(turn)), (np.sin(turn), still),
+        )  # fmt: skip
+        return centre + reach * np.stack(paths[self.label(index)], axis=1)
 
 
 def _distance(rng: np.random.Generator, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:

@@ -104,6 +104,18 @@ def rolled_out(predict: Callable[[np.ndarray], np.ndarray], picture: np.ndarray,
     return np.stack(frames[:num_frames])
 
 
+def seam_frames(clip_frames: int, num_frames: int) -> list[int]:
+    """The frames of `rolled_out`, counted from 0, that are blended, or follow one that is.
+
+    Args:
+        clip_frames: frames of a single prediction.
+        num_frames: frames in all.
+    """
+    seam = min(SEAM, clip_frames // 2)
+    starts = range(clip_frames - seam, num_frames, clip_frames - seam)
+    return [frame for start in starts for frame in range(start, start + seam + 1) if frame < num_frames]
+
+
 def _to_square(picture: np.ndarray, fit: str) -> np.ndarray:
     """The part of a picture that a model is shown, as yet at the picture's own scale."""
     if fit == "crop":

@@ -117,7 +117,10 @@ def chosen(source: ClipSource, count: int) -> dict[str, Any]:
         of_videos, all_videos = source.videos(count)
         return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
     if isinstance(source, Indexed) and isinstance(source.clips, ClipFolder):
-        return {"chosen": f"the first {count}", "videos": f"{source.clips.used} of the first {len(source)}"}
+        return {
+            "chosen": f"the first {count}",
+            "videos": f"{len({item.name for item in source.clips.origins})} of the first {len(source)}",
+        }
     return {"chosen": f"the first {count}"}
 
 

@@ -15,14 +15,12 @@ _COLOURS = ((200, 60, 40), (30, 90, 180), (60, 140, 60), (130, 90, 160))
 _GREY, _BLACK = (205, 205, 205), (40, 40, 40)
 
 
-def picture(panels: Mapping[str, Mapping[str, Points]], columns: int = 2, across: str = "step") -> np.ndarray:
+def picture(panels: Mapping[str, Mapping[str, Points]], columns: int = 2, x_label: str = "step") -> np.ndarray:
     """Panels by their titles, of curves by their names, each of points (x, y) in order: uint8 [H, W, 3].
-
-    What x is, `across` tells.
 
     Points whose y is not finite are left out.
     """
-    drawn = [_panel(title, curves, across) for title, curves in panels.items()]
+    drawn = [_panel(title, curves, x_label) for title, curves in panels.items()]
     drawn += [Image.new("RGB", (_WIDTH, _HEIGHT), "white")] * (-len(drawn) % columns)
     rows = [
         np.concatenate(list(map(np.asarray, drawn[i : i + columns])), axis=1) for i in range(0, len(drawn), columns)
@@ -30,7 +28,7 @@ def picture(panels: Mapping[str, Mapping[str, Points]], columns: int = 2, across
     return np.concatenate(rows)
 
 
-def _panel(title: str, curves: Mapping[str, Points], across: str) -> Image.Image:
+def _panel(title: str, curves: Mapping[str, Points], x_label: str) -> Image.Image:
     finite = {name: [(x, y) for x, y in points if np.isfinite(y)] for name, points in curves.items()}
     points = [point for of_curve in finite.values() for point in of_curve]
     image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
@@ -50,7 +48,7 @@ def _panel(title: str, curves: Mapping[str, Points], across: str) -> Image.Image
         draw.line([start, end], _GREY)
         draw.text((start[0] - 6, start[1]), f"{value:.4g}", _BLACK, font, anchor="rm")
     right, below = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM + 8
-    draw.text((8, below), across, _BLACK, font, anchor="la")
+    draw.text((8, below), x_label, _BLACK, font, anchor="la")
     for value in ticks_x:
         draw.text((place(value, low_y)[0], below), f"{value:.6g}", _BLACK, font, anchor="ma")
     for (name, of_curve), colour in reversed(list(zip(finite.items(), _COLOURS, strict=False))):

@@ -10,6 +10,11 @@ def mean_frame_difference(clips: np.ndarray) -> float:
     return float(np.abs(np.diff(clips.astype(np.float64), axis=1)).mean())
 
 
+def frame_changes(clips: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of each frame from the one before it, [N, T - 1], of clips [N, T, H, W, 3]."""
+    return np.abs(np.diff(clips.astype(np.float64), axis=1)).mean(axis=(2, 3, 4))
+
+
 def ratio(generated: float, real: float) -> float:
     """The mean frame difference of generated clips over that of real ones; at 1 they move as much as real ones.
 

@@ -68,13 +68,22 @@ def base_generator(
 
 
 def refine_generator(
-    base_width: int = 32, frame_size: int = 128, num_frames: int = 32, init_stddev: float = 0.02, residual: bool = False
+    base_width: int = 32,
+    frame_size: int = 128,
+    num_frames: int = 32,
+    init_stddev: float = 0.02,
+    residual: bool = False,
+    skips: str = "paper",
 ) -> keras.Model:
     """G2, the Refine-Net: G1 without the skips from conv1 and conv2.
 
-    Arguments, result and errors are those of `base_generator`; the input is Y1.
+    Other arguments, result and errors are those of `base_generator`; the input is Y1.
+
+    Args:
+        skips: `paper`, or `all` that G1 has (ours, to see what their absence does).
     """
-    return _u_net("refine_generator", base_width, frame_size, num_frames, init_stddev, finest_skip=2, residual=residual)
+    size = base_width, frame_size, num_frames, init_stddev
+    return _u_net("refine_generator", *size, finest_skip=0 if skips == "all" else 2, residual=residual)
 
 
 def _u_net(

@@ -66,7 +66,7 @@ def build_model(config: ModelConfig, stage: int = 1, **options: Any) -> Adversar
         return mdgan.MDGAN(
             mdgan.base_generator(*size, config.residual, config.drift),
             mdgan.discriminator(*size, spectral=spectral),
-            mdgan.refine_generator(*size, config.residual) if stage == 2 else None,
+            mdgan.refine_generator(*size, config.residual, config.refine_skips) if stage == 2 else None,
             adversarial_weight=config.adversarial_weight,
             ranking_weight=config.ranking_weight,
             takes_wind=config.takes_wind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -94,6 +95,24 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
     model = build_model(config.model, stage or checkpoint.stage)
     restore(checkpoint, {parts.get(part, part): named for part, named in state.for_sampling(model).items()})
     return model, checkpoint
+
+
+def load_discriminator(run_dir: str | paths.Path) -> tuple[keras.Model, Checkpoint]:
+    """The discriminator of a run folder's newest stage, and the checkpoint it was loaded from.
+
+    Raises:
+        UsageError: no run folder, no checkpoint, a damaged one, or one that holds only what sampling needs.
+    """
+    run = RunFolder.open(run_dir)
+    checkpoint = run.latest()
+    if checkpoint is None:
+        raise UsageError(f"--run_dir: no checkpoint in {run.path}; train it first")
+    discriminator = build_model(run.config().model, checkpoint.stage).discriminator
+    try:
+        restore(checkpoint, {"discriminator": state.of_network(discriminator)})
+    except UsageError as error:
+        raise UsageError(f"--run_dir holds no discriminator that can be used: {error}") from error
+    return discriminator, checkpoint
 
 
 def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"stage(\d+)-step(\d+)")
 # These options of a run folder stay.
-_FIXED = ("model", "base_width", "frame_size", "num_frames", "discriminator_norm", "residual", "drift")
+_FIXED = ("model", "base_width", "frame_size", "num_frames", "discriminator_norm", "refine_skips", "residual", "drift")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
