@@ -40,7 +40,7 @@ def main() -> None:
     if final.exists():
         raise UsageError(f"--output must not hold version {args.version} yet. Received: {final}, which exists")
     atomic.check_folder("output", args.output)
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     names = save(model, final, args.lowering == "on", args.max_batch)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {final}/ ({', '.join(names)})")
 

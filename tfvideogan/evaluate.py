@@ -42,12 +42,15 @@ def main() -> None:
     from tfvideogan.inference import scoring
     from tfvideogan.runs import journal, loading, run_folder
 
-    model, checkpoint = loading.load_model(args.run_dir)
+    model, checkpoint = loading.load_model(args.run_dir, trust=args.trust)
     if args.batch_statistics and not model.predicts:
         raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
     if args.seed is not None and model.predicts:
         raise UsageError("--seed is for generators from noise; this run is a predictor")
-    config = run_folder.RunFolder.open(args.run_dir).config()
+    run = run_folder.RunFolder.open(args.run_dir)
+    config = run.config()
+    if args.data is None:
+        run.own_data("--data", args.trust)
     source, described = open_data(config, args.data, args.num_clips)
     count = min(args.num_clips, len(source))
     if model.predicts:

@@ -61,7 +61,7 @@ def main() -> None:
     from tfvideogan.runs import loading
 
     jobs = _jobs(args)
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     _check_model(args, model)
     real = _read_real(args.real, model.num_frames, model.frame_size) if args.real else None
     wind = (given if given is not None else measure(real)) if model.takes_wind else None

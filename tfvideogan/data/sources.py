@@ -123,6 +123,11 @@ def split_names(data: str) -> list[tuple[str, float]]:
     return weights
 
 
+def is_built_in(data: str) -> bool:
+    """Whether all sources are clips that are made on the fly, so that no file is opened."""
+    return all(part.startswith("synthetic:") for part in data.split(","))
+
+
 def held_out(data: str) -> str:
     """The test split of the source that a run was trained on, or the same source if it has none."""
     ((data, _),) = split_names(data)

@@ -43,13 +43,13 @@ def _versions(folder: paths.Path) -> list[paths.Path]:
     return sorted(versions, key=lambda inner: -int(inner.name))
 
 
-def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> Opened:
+def open_run_folder(path: str | os.PathLike[str], stage: int | None, trust: bool = False) -> Opened:
     """The model of a run folder, by TensorFlow; of the newest stage if `stage` is None."""
     import tensorflow as tf
 
     from tfvideogan.runs import loading
 
-    model = loading.load_generator(path, stage)
+    model = loading.load_generator(path, stage, trust)
     forward = tf.function(
         lambda *inputs: model(inputs if model.takes_wind else inputs[0], training=False)["clip"], reduce_retracing=True
     )

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
+from tfvideogan.models import memory
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.registry import build_model, num_stages
 from tfvideogan.runs import packed, state
@@ -71,14 +72,17 @@ def _first_of(names: set[str]) -> str:
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
-def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
+def load_model(
+    run_dir: str | paths.Path, stage: int | None = None, trust: bool = False
+) -> tuple[AdversarialModel, Checkpoint]:
     """The model of a run folder, ready to generate or predict, and the checkpoint it was loaded from.
 
     Args:
         stage: 1 for MD-GAN's Base-Net alone; the newest stage by default.
+        trust: whether its options may ask for more memory than there is.
 
     Raises:
-        UsageError: no run folder, no checkpoint (of that stage), or a damaged one.
+        UsageError: no run folder, no checkpoint (of that stage), a damaged one, or too large a network.
     """
     run = RunFolder.open(run_dir)
     config = run.config()
@@ -91,19 +95,21 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
     if checkpoint is None:
         of_stage = f" of stage {stage}" if stage else ""
         raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
+    if not trust:
+        memory.check(config.model)
     model = build_model(config.model, stage or checkpoint.stage)
     restore(checkpoint, {parts.get(part, part): named for part, named in state.for_sampling(model).items()})
     return model, checkpoint
 
 
-def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
+def load_generator(run_dir: str | paths.Path, stage: int | None = None, trust: bool = False) -> AdversarialModel:
     """The model of a run folder, or of weights that come with the package, by their name ("mdgan-skies-64").
 
     Call it on latents [N, 100], on frames [N, H, W, 3] in [-1, 1], or, if it `takes_wind`, on the pair of these and of
     their wind [N, 2]. Arguments and errors are those of `load_model`. A folder of that name comes before the package's.
     """
     is_shipped = str(run_dir) in shipped.names() and not paths.path(run_dir).exists()
-    return load_model(shipped.path_of(str(run_dir)) if is_shipped else run_dir, stage)[0]
+    return load_model(shipped.path_of(str(run_dir)) if is_shipped else run_dir, stage, trust)[0]
 
 
 def weights_sha256(model: AdversarialModel) -> str:
