@@ -213,7 +213,7 @@ def _listed_strips(where: paths.Path) -> list[str]:
 def _strips_named_in(text: paths.Path) -> list[str]:
     """The paths of the pictures that a text names; a class index behind a path is ignored."""
     lines = text.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
-    names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines]
+    names = [re.sub(r"[\s,]+\d+$", "", line.strip()) for line in lines if "\0" not in line]
     if not any("/" in name for name in names):  # Windows separates folders so.
         names = [name.replace("\\", "/") for name in names]
     return [str(text.parent / name) for name in names if PurePosixPath(name).suffix.lower() in pictures.IMAGE_SUFFIXES]

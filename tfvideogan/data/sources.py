@@ -133,7 +133,7 @@ def held_out(data: str) -> str:
     ((data, _),) = split_names(data)
     if data.startswith("synthetic:"):
         return f"{data}:test" if data.count(":") == 1 else data
-    has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
+    has_split = paths.is_file(paths.path(data) / records.DATASET) and "test" in records.read_dataset(data)["shards"]
     return f"{data.rstrip('/')}/test" if has_split else data
 
 

@@ -139,11 +139,11 @@ def load_exported(
     threads = threads or openers.cores()
     if not where.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if where.suffix in (".tflite", ".onnx") and where.is_file():
+    if where.suffix in (".tflite", ".onnx") and paths.is_file(where):
         opener = openers.open_tflite if where.suffix == ".tflite" else openers.open_onnx
         with paths.local(where) as file:
             return Exported(path, *opener(file, threads))
-    if (where / "config.json").is_file():
+    if paths.is_file(where / "config.json"):
         return Exported(path, *openers.open_run_folder(path, stage, trust))
     folder = openers.saved_model_folder(where)
     if folder is None:

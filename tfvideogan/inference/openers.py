@@ -21,6 +21,8 @@ from tfvideogan.models.drift import drifting_clip
 
 # Type and shape of an input or output of a file; a side that varies is a name, None or -1.
 Port = tuple[str, list[Any]]
+_MOST_OF_CLIP = 1000  # A feature map has fewer values for each of the clip's.
+_LARGEST_CLIP = 128 * 512 * 512 * 3
 # Latents [N, 100], frames [N, H, W, 3] in [-1, 1], or these and their wind [N, 2] -> video [N, T, H, W, 3].
 Run = Callable[..., np.ndarray]
 Opened = tuple[Run, Sequence[int], bool]
@@ -34,7 +36,7 @@ def cores() -> int:
 def saved_model_folder(where: paths.Path) -> paths.Path | None:
     """The SavedModel that `where` stands for: itself, or the newest version in it; None if there is none."""
     candidates = [where, *_versions(where)]
-    return next((folder for folder in candidates if (folder / "saved_model.pb").is_file()), None)
+    return next((folder for folder in candidates if paths.is_file(folder / "saved_model.pb")), None)
 
 
 def _versions(folder: paths.Path) -> list[paths.Path]:
@@ -105,9 +107,13 @@ def open_tflite(file: str, threads: int) -> Opened:
     """A .tflite file, by LiteRT."""
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
     try:
-        interpreter = runtime.Interpreter(model_content=Path(file).read_bytes(), num_threads=threads)
+        content = Path(file).read_bytes()
+        interpreter = runtime.Interpreter(model_content=content, num_threads=threads)
+        _check_tensors(file, interpreter, len(content))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{file}: not a TFLite model that can be run ({error})") from error
     ports = [
         [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
@@ -128,6 +134,19 @@ def open_tflite(file: str, threads: int) -> Opened:
     if len(shape) != 4:
         return run, shape, False
     return lambda frames, winds: run(drifting_clip(frames, winds, shape[0])), shape[1:], True
+
+
+def _check_tensors(file: str, interpreter: Any, num_bytes: int) -> None:
+    """Raises UsageError for a tensor that is out of all proportion, before there is memory for it.
+
+    Weights are in the file, and a feature map has some hundred times the values of the clip at most.
+    """
+    clip = max((np.prod(port["shape"], dtype=float) for port in interpreter.get_output_details()), default=0.0)
+    most = max(num_bytes, _MOST_OF_CLIP * min(clip, _LARGEST_CLIP))
+    for tensor in interpreter.get_tensor_details():
+        if np.prod(tensor["shape"], dtype=float) > most:
+            shape = tensor["shape"].tolist()
+            raise UsageError(f"{file}: not a file of this package: one of its tensors is {shape}")
 
 
 def open_onnx(file: str, threads: int) -> Opened:

@@ -30,8 +30,9 @@ def restore(checkpoint: Checkpoint, variables: State) -> None:
     prefix = str(checkpoint.path / "variables")
     parts = variables
     try:
-        if (checkpoint.path / packed.NAME).exists():
-            return _assign(packed.read(checkpoint.path / packed.NAME), variables)
+        if paths.is_file(checkpoint.path / packed.NAME):
+            sizes = [v.shape.num_elements() * v.dtype.size for named in variables.values() for v in named.values()]
+            return _assign(packed.read(checkpoint.path / packed.NAME, most=2 * sum(sizes) + 2**20), variables)
         if checkpoint.format[0] == 1:  # Its variables are known by their places.
             parts = {part: list(named.values()) for part, named in variables.items()}
         else:
@@ -42,7 +43,7 @@ def restore(checkpoint: Checkpoint, variables: State) -> None:
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {paths.first_line(error)}") from error
-    except tf.errors.OpError as error:
+    except (IndexError, tf.errors.OpError) as error:  # A file that is too short is an IndexError of TensorFlow's.
         raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
 
 

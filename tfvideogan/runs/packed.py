@@ -26,9 +26,12 @@ def content(state: State) -> bytes:
     return file.getvalue()
 
 
-def read(path: paths.Path) -> dict[str, np.ndarray]:
-    """The arrays of a file. Raises ValueError if it is damaged."""
+def read(path: paths.Path, most: int) -> dict[str, np.ndarray]:
+    """The arrays of a file. Raises ValueError if it is damaged, or unpacks to more than `most` bytes."""
     try:
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as file:
+            if sum(entry.file_size for entry in file.infolist()) > most:
+                raise ValueError(f"{NAME} unpacks to more than {most:,} bytes, which its model does not have")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
