@@ -1,6 +1,6 @@
 # make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
-# make test   runs the test suite; make test-io the part of it that wants tensorflow-io; make test-package the wheel in an
-#             environment that holds nothing else; make soak the long tests
+# make test   runs the test suite, and after it make fuzz, damaged files; make test-io the part of it that wants
+#             tensorflow-io; make test-package the wheel in an environment that holds nothing else; make soak the long tests
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,8 +8,9 @@ VENV ?= .venv
 VENV_IO ?= .venv-io
 RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-io test-package soak lint install install-io clean
+.PHONY: demo test fuzz test-io test-package soak lint install install-io clean
 
 install: $(VENV)/.installed
 
@@ -32,10 +33,16 @@ demo: install
 
 test: install
 	$(RUN) pytest -n 2 --dist=loadscope --no-loadscope-reorder
+	$(MAKE) fuzz
 
-# The promises of docs/reliability.md in their long form: three quarters of an hour.
+# Damaged files at random, for a minute each reader; FUZZ_SECONDS=600 for ten.
+fuzz: install
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) pytest -n 2 --dist=load tests/test_fuzz.py tests/weights/test_hostile_files.py
+
+# The promises of docs/reliability.md in their long form: three quarters of an hour. Then an hour of damaged files.
 soak: install
 	SOAK=1 $(RUN) pytest -s tests/training/test_reliability.py
+	$(MAKE) fuzz FUZZ_SECONDS=600
 
 # tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
 test-io: install-io

@@ -1,7 +1,7 @@
 """Reads damaged copies of a good file, first those of a fixed list, then random ones as long as the time allows.
 
-`FUZZ_SECONDS` is the time for each reader, and `FUZZ_SEED` repeats a run. The file of a failure is kept, and named; if
-a reader hangs or takes the process down, the file is the one at its path.
+`FUZZ_SECONDS` is the time for each reader, over all kinds of its files, and `FUZZ_SEED` repeats a run. The file of a
+failure is kept, and named; if a reader hangs or takes the process down, the file is the one at its path.
 """
 
 import faulthandler
@@ -23,14 +23,20 @@ _HANGS = 60  # After so many seconds the process is ended.
 _PLACES = 12
 
 
-def fuzz(read: Callable[[Path], object], path: Path, refused: tuple[type[Exception], ...] = (UsageError,)) -> int:
+def fuzz(
+    read: Callable[[Path], object], path: Path, refused: tuple[type[Exception], ...] = (UsageError,), kinds: int = 1
+) -> int:
     """Reads damaged copies of the file at `path`, which are written in its place, and returns how many they were.
+
+    Args:
+        refused: what a reader may raise.
+        kinds: how many kinds of files share the time of their reader.
 
     Raises:
         AssertionError: one ended in another error than `refused`, took longer than 5 s, or more than 512 MB.
     """
     whole, seed = path.read_bytes(), int(os.environ.get("FUZZ_SEED", time.time_ns()))
-    draw, end, count = random.Random(seed), time.monotonic() + SECONDS, 0
+    draw, end, count = random.Random(seed), time.monotonic() + SECONDS / kinds, 0
     fixed, before = systematic(whole), _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # The peak is counted anew.
     while True:

@@ -111,9 +111,9 @@ def open_tflite(file: str, threads: int) -> Opened:
         interpreter = runtime.Interpreter(model_content=content, num_threads=threads)
         _check_tensors(file, interpreter, len(content))
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        if isinstance(error, UsageError):
-            raise
+    except UsageError:
+        raise
+    except Exception as error:  # LiteRT raises whatever its C++ has thrown.
         raise UsageError(f"{file}: not a TFLite model that can be run ({error})") from error
     ports = [
         [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
