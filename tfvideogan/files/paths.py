@@ -20,6 +20,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import optional
 
 Path = epath.Path
+_LONGEST_LINE = 1000  # letters of a message
 
 
 def path(name: str | os.PathLike[str]) -> epath.Path:
@@ -126,5 +127,6 @@ def remove_folder(folder: epath.Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its class if it has no message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of an error's message, or its class if it has no message; a file may have made it long."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."

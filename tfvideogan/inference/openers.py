@@ -17,6 +17,7 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional, paths
+from tfvideogan.inference.trial import Trial
 from tfvideogan.models.drift import drifting_clip
 
 # Type and shape of an input or output of a file; a side that varies is a name, None or -1.
@@ -103,22 +104,29 @@ def open_saved_model(path: paths.Path, trust: bool = False) -> Opened:
     return run, arguments[argument].shape[1:], "wind" in arguments
 
 
-def open_tflite(file: str, threads: int) -> Opened:
-    """A .tflite file, by LiteRT."""
+def open_tflite(file: str, threads: int, trust: bool = False) -> Opened:
+    """A .tflite file, by LiteRT.
+
+    Args:
+        trust: it is not opened in another process before (see `trial`).
+    """
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
+    if not trust:
+        with Trial() as trial:
+            trial.check(file)
     try:
         content = Path(file).read_bytes()
         interpreter = runtime.Interpreter(model_content=content, num_threads=threads)
         _check_tensors(file, interpreter, len(content))
         interpreter.allocate_tensors()
+        ports = [
+            [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
+            for side in (interpreter.get_input_details(), interpreter.get_output_details())
+        ]
     except UsageError:
         raise
     except Exception as error:  # LiteRT raises whatever its C++ has thrown.
-        raise UsageError(f"{file}: not a TFLite model that can be run ({error})") from error
-    ports = [
-        [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
-        for side in (interpreter.get_input_details(), interpreter.get_output_details())
-    ]
+        raise UsageError(f"{file}: not a TFLite model that can be run ({paths.first_line(error)})") from error
     _check_ports(file, *ports)
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
 
@@ -157,7 +165,7 @@ def open_onnx(file: str, threads: int) -> Opened:
     try:
         session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own.
-        raise UsageError(f"{file}: not an ONNX model that can be run ({error})") from error
+        raise UsageError(f"{file}: not an ONNX model that can be run ({paths.first_line(error)})") from error
     ports = [
         [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
         for side in (session.get_inputs(), session.get_outputs())

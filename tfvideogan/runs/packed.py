@@ -36,7 +36,7 @@ def read(path: paths.Path, most: int) -> dict[str, np.ndarray]:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except Exception as error:  # NumPy's reader raises anything on evil files, MemoryError and TokenError too.
-        raise ValueError(f"{NAME} cannot be read: {error}") from error
+        raise ValueError(f"{NAME} cannot be read: {paths.first_line(error)}") from error
 
 
 def _small(values: np.ndarray) -> np.ndarray:
