@@ -143,6 +143,9 @@ def _on_paper(image: Image.Image) -> Image.Image:
     """The picture in RGB, with PAPER behind what is transparent."""
     if "transparency" not in image.info and not image.mode.upper().endswith("A"):
         return image.convert("RGB")
+    colour = image.info.get("transparency")
+    if isinstance(colour, tuple) and max(colour) > 255:  # It is of 16 bits, of which Pillow has taken the upper ones.
+        image.info["transparency"] = tuple(level >> 8 for level in colour)
     picture = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", picture.size, (*PAPER, 255)), picture).convert("RGB")
 
@@ -174,7 +177,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if not (low >= 0 and high <= 65_535):
         raise ValueError(f"its values, from {low:g} to {high:g}, are of no known range")
     white = 65_535 if image.mode.startswith("I") or high > 255 else 255 if high > 1 else 1
-    return Image.fromarray(np.uint8(np.floor(values / white * 255 + 0.001)))
+    scaled = np.uint8(np.floor(values / white * 255 + 0.001))
+    if isinstance(level := image.info.get("transparency"), int):
+        scaled[values == level] = PAPER[0]
+    return Image.fromarray(scaled)
 
 
 def check_pixels(path: str | Path, width: int, height: int) -> None:
