@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from unittest import mock
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from tests.helpers import tiny
 from tests.helpers.commands import run
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
+from tfvideogan.models import memory
 from tfvideogan.runs import config_file, home, loading, run_folder
 
 
@@ -61,6 +63,17 @@ class HomeTest(FolderTest):
         done = run("evaluate", f"--run_dir={self.path}")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertRegex(done.stderr, r"^evaluate: error: --data must be given, or --trust: [^\n]*\n$")
+        exported = f"--output={self.root / 'exported'}"
+        for command, flag, more in (
+            ("all", "--calibration", [exported]),
+            ("to_tflite", "--calibration", [f"--output={self.root / 'a.tflite'}", "--precision=int8"]),
+            ("check_parity", "--clips", [f"--artefact={self.path / 'config.json'}"]),
+        ):
+            done = run(command, f"--run_dir={self.path}", *more, package="export")
+            with self.subTest(command):
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(f"error: {flag} must be given, or --trust: ", done.stderr)
+        self.assertCountEqual([path.name for path in self.root.iterdir()], ["run", "opened"])
 
     def test_options_that_ask_for_terabytes_are_refused_before_anything_is_built(self):
         self.change("model", base_width=1024, frame_size=512, num_frames=128)
@@ -69,6 +82,13 @@ class HomeTest(FolderTest):
             with self.assertRaisesRegex(UsageError, "--run_dir asks for about [0-9,]+ GiB"):
                 load(self.path)
         self.assertLess(time.monotonic() - begin, 5)
+
+    def test_what_is_trusted_may_ask_for_more_than_there_is(self):
+        with mock.patch.object(memory, "of_machine", return_value=1000):
+            with self.assertRaisesRegex(UsageError, "--trust loads it nevertheless"):
+                loading.load_model(self.path)
+            loading.load_model(self.path, trust=True)
+            self.assertTrue(load_exported(self.path, trust=True).predicts)
 
 
 if __name__ == "__main__":
