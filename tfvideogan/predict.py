@@ -99,8 +99,8 @@ def _read_picture(args: Any, image: str | Path, count: int) -> np.ndarray:
 
     with cli.naming("image"):
         picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
-    if (pages := pictures.count_pages(image)) > 1:
-        logger.warning("%s has %d pages: the first is taken", image, pages)
+    if pictures.count_pages(image) > 1:
+        logger.warning("%s has several pages: the first is taken", image)
     if args.size == "picture" and count * picture.size > _MOST_BYTES:
         most = _MOST_BYTES // picture.size
         raise UsageError(f"--seconds of {image} at its own size must be {most} frames at most. Received: {count}")

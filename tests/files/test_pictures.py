@@ -181,6 +181,25 @@ def deep_png(path: Path, levels: np.ndarray, transparent: list[int]) -> Path:
     return path
 
 
+def empty_pages(count: int) -> bytes:
+    """A TIFF of so many pages without a pixel, 114 bytes each."""
+    tags = [(256, 1), (257, 16), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, 256)]
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
+    ends = (8 + (i + 1) * (len(entries) + 6) for i in range(count))
+    pages = (struct.pack("<H", len(tags)) + entries + struct.pack("<I", end) for end in ends)
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(pages)
+
+
+class ManyPagesTest(tf.test.TestCase):
+    def test_a_tiff_of_a_hundred_thousand_empty_pages_is_told_at_once(self):
+        path = Path(self.create_tempdir().full_path) / "a.tif"
+        begin = time.monotonic()
+        for count, counted in ((3, 3), (100_000, 100)):
+            path.write_bytes(empty_pages(count)[:-4] + bytes(4))
+            self.assertEqual(pictures.count_pages(path), counted)
+        self.assertLess(time.monotonic() - begin, 3)
+
+
 class DeepTransparencyTest(tf.test.TestCase):
     def test_one_transparent_level_or_colour_of_16_bits_shows_the_paper(self):
         folder = Path(self.create_tempdir().full_path)

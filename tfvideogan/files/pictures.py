@@ -23,6 +23,7 @@ _IMAGE_FORMATS = (  # EPS is left out, as it is a program.
 )
 _MANY_PAGES = (b"GIF8", b"RIFF", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
 PAPER = (255, 255, 255)  # What is transparent shows this colour.
+_MOST_COUNTED = 100
 MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
 
 # A Fit maps the (width, height) of a frame to those that it is scaled to.
@@ -87,15 +88,27 @@ def read_pages(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
 
 
 def count_pages(path: str | Path) -> int:
-    """How many pages a picture has by its content, whatever its name; 1 for what cannot be read."""
+    """How many pages a picture has by its content, whatever its name; 1 for what cannot be read.
+
+    Of a TIFF no more than a hundred are counted: Pillow takes minutes for one of many thousand empty pages.
+    """
     try:
         with paths.path(path).open("rb") as file:
             if not file.read(4).startswith(_MANY_PAGES):
                 return 1
         with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
-            return getattr(image, "n_frames", 1)
+            return _count_tiff(image) if image.format == "TIFF" else getattr(image, "n_frames", 1)
     except Exception:  # Pillow's readers raise anything on evil files, which decoding will tell of.
         return 1
+
+
+def _count_tiff(image: Image.Image) -> int:
+    for page in range(1, _MOST_COUNTED):
+        try:
+            image.seek(page)
+        except EOFError:
+            return page
+    return _MOST_COUNTED
 
 
 @contextlib.contextmanager
