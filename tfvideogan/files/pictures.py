@@ -142,8 +142,10 @@ def _telling(path: str | Path) -> Iterator[None]:
         raise UsageError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise UsageError(f"{path}: not a picture that Pillow can read") from error
+    except (MemoryError, UsageError):  # The former is told by whoever has set a limit.
+        raise
     except Exception as error:  # Pillow's readers raise anything on evil files.
-        raise error if isinstance(error, UsageError) else UsageError(f"{path}: damaged picture ({error})") from error
+        raise UsageError(f"{path}: damaged picture ({error})") from error
 
 
 def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
