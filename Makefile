@@ -1,6 +1,7 @@
 # make demo   trains a small MD-GAN on built-in clips and predicts a clip from a still picture
-# make test   runs the test suite; make test-io the part of it that wants tensorflow-io; make test-package the wheel in an
-#             environment that holds nothing else; make test-serving model servers; make soak the long tests
+# make test   runs the test suite, and after it make fuzz, damaged files; make test-io the part of it that wants
+#             tensorflow-io; make test-package the wheel in an environment that holds nothing else; make test-serving model
+#             servers; make soak the long tests
 # make experiments   the small forms of the papers' experiments and a page of them, two hours and a half on 2 cores; it
 #             goes on where it stopped. ARGS=--steps=3 tries it out in a quarter of an hour
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
@@ -12,8 +13,9 @@ VENV_SERVING ?= .venv-serving
 RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
 EXPERIMENTS ?= runs/experiments
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo experiments test test-io test-package test-serving soak lint install install-io install-serving clean
+.PHONY: demo experiments test fuzz test-io test-package test-serving soak lint install install-io install-serving clean
 
 install: $(VENV)/.installed
 
@@ -39,11 +41,18 @@ experiments: install
 
 test: install
 	$(RUN) pytest -n 2 --dist=loadscope --no-loadscope-reorder
+	$(MAKE) fuzz
 
-# The promises of docs/reliability.md in their long form, three quarters of an hour, and the load of docs/serving.md.
+# Damaged files at random, for a minute each reader; FUZZ_SECONDS=600 for ten.
+fuzz: install
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) pytest -n 2 --dist=load tests/test_fuzz.py tests/weights/test_hostile_files.py
+
+# The promises of docs/reliability.md in their long form, three quarters of an hour, the load of docs/serving.md, and then
+# an hour of damaged files.
 soak: install install-serving
 	SOAK=1 $(RUN) pytest -s tests/training/test_reliability.py
 	SOAK=1 SERVING=1 VENV_SERVING=$(VENV_SERVING) $(RUN) pytest -s tests/test_model_servers.py -k load
+	$(MAKE) fuzz FUZZ_SECONDS=600
 
 # tensorflow-io loads with an older TensorFlow only, hence an environment of its own.
 test-io: install-io

@@ -63,9 +63,9 @@ class Job:
     lowered: bool
     file: Path
 
-    def make(self, folder: Path, run_dir: str, stage: int, calibration: str | None) -> None:
+    def make(self, folder: Path, run_dir: str, stage: int, calibration: str | None, trust: bool = False) -> None:
         """Writes the artefact to `folder` in a process of its own. Raises UsageError if that process fails."""
-        options = {"run_dir": run_dir, "stage": stage, "lowering": "on" if self.lowered else "off"}
+        options = {"run_dir": run_dir, "stage": stage, "trust": trust, "lowering": "on" if self.lowered else "off"}
         if self.format == "saved_model":
             options["output"] = folder / self.file.parent  # the command itself makes the folder of the version
         else:
@@ -106,7 +106,9 @@ def main() -> int:
     run = run_folder.RunFolder.open(args.run_dir)
     config = run.config()
     jobs = _jobs(config.model.model, args)
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
+    if model.predicts and not args.calibration:
+        run.own_data("--calibration", args.trust)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
         reference = Reference(model, Path(beside), args.calibration, config.data.data, "--calibration")
         folder = Path(beside) / "made"
@@ -183,7 +185,7 @@ def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -
     logger.info("%s, %s", job.format, job.precision)
     with tempfile.TemporaryDirectory(dir=folder.parent) as unchecked:
         try:
-            job.make(Path(unchecked), args.run_dir, stage, args.calibration)
+            job.make(Path(unchecked), args.run_dir, stage, args.calibration, args.trust)
             row = reference.check(Path(unchecked) / job.file, job.precision, args.repeats, args.threads)
             place = PLACES[row.status]
             (folder / place).mkdir(exist_ok=True)

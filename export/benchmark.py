@@ -77,7 +77,7 @@ def main() -> int:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    flops = flops_of(args.run_dir, report) if args.run_dir else None
+    flops = flops_of(args.run_dir, report, args.trust) if args.run_dir else None
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
         inputs = Path(folder) / "inputs.npz"
         measure.save_inputs(inputs, inputs_of(report))
@@ -200,11 +200,11 @@ def inputs_of(report: dict[str, Any]) -> np.ndarray | tuple[np.ndarray, np.ndarr
     return frames, np.tile(np.float32(drift.DEFAULT_WIND), [NUM_INPUTS, 1])
 
 
-def flops_of(run_dir: str, report: dict[str, Any]) -> float:
+def flops_of(run_dir: str, report: dict[str, Any], trust: bool = False) -> float:
     """Floating-point operations a clip. Raises UsageError if the run's weights are not those that were exported."""
     from tfvideogan.runs import loading
 
-    model, _ = loading.load_model(run_dir, report["stage"])
+    model, _ = loading.load_model(run_dir, report["stage"], trust)
     if loading.weights_sha256(model) != report["weights_sha256"]:
         raise UsageError(f"--run_dir has other weights than --dir was made of. Received: {run_dir}")
     return sum(speed.flops_per_clip(network) for network in model.sampling_networks.values())

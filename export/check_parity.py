@@ -65,8 +65,9 @@ def main() -> int:
         if artefact.is_dir() and not openers.saved_model_folder(artefact):
             raise UsageError(f"--artefact: a folder, but of no SavedModel. Received: {artefact}")
     check_runtimes(map(format_of, artefacts))
-    model, _ = loading.load_model(args.run_dir, args.stage)
-    trained_on = run_folder.RunFolder.open(args.run_dir).config().data.data
+    model, _ = loading.load_model(args.run_dir, args.stage, args.trust)
+    run = run_folder.RunFolder.open(args.run_dir)
+    trained_on = run.own_data("--clips", args.trust) if model.predicts and not args.clips else run.config().data.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
         reference = Reference(model, Path(folder), args.clips, trained_on)
         rows = [reference.check(path, precision_of(path), args.repeats, args.threads) for path in artefacts]

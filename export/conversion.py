@@ -49,10 +49,11 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     atomic.check_output("output", args.output, (suffix,))
     if paths.path(args.output).exists():
         raise UsageError(f"--output must be a new file. Received: {args.output}, which exists")
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     calibration = None
     if args.precision == "int8":
-        trained_on = run_folder.RunFolder.open(args.run_dir).config().data.data
+        run, asks = run_folder.RunFolder.open(args.run_dir), model.predicts and not args.calibration
+        trained_on = run.own_data("--calibration", args.trust) if asks else run.config().data.data
         calibration = calibration_inputs(model, args.calibration, trained_on)
     content = convert(model, args.precision, args.lowering == "on", calibration)
     check_size(content, model, args.precision)

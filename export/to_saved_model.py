@@ -46,7 +46,7 @@ def main() -> None:
     atomic.check_folder("output", args.output)
     if args.serving:
         server_files.check_name("output", final.parent.name)
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     names = save(model, final, args.lowering == "on", args.max_batch, args.serving)
     files = server_files.write_files(final.parent, args.max_batch) if args.serving else []
     beside = f"; beside it {', '.join(files)}" if files else ""

@@ -66,7 +66,7 @@ def _pack(run: Any, folder: Path) -> None:
     """Writes the run folder: options, and one checkpoint with its manifest."""
     from tfvideogan.runs import config_file, loading, manifest, packed, state
 
-    model, checkpoint = loading.load_model(run.path)
+    model, checkpoint = loading.load_model(run.path, trust=True)
     config = run.config()
     parts = state.for_sampling(model)
     if config.train.ema:
@@ -85,7 +85,7 @@ def _card(run: Any, folder: Path, args: Any) -> dict[str, Any]:
 
     config = run.config()
     scored = [
-        processes.run_for_json("tfvideogan.evaluate", run_dir=folder, num_clips=args.num_clips, data=data)
+        processes.run_for_json("tfvideogan.evaluate", run_dir=folder, num_clips=args.num_clips, data=data, trust=True)
         for data in (None, *args.score_on)
     ]
     for line in scored:

@@ -37,7 +37,7 @@ def main() -> None:
     from tfvideogan.runs import loading
 
     torch.set_num_threads(args.threads)
-    model, _ = loading.load_model(args.run_dir, args.stage)
+    model, _ = loading.load_model(args.run_dir, args.stage, args.trust)
     if model.takes_wind:
         raise UsageError(f"--run_dir must be a run without --drift, which PyTorch's copy does not know. "
                          f"Received: {args.run_dir}")  # fmt: skip

@@ -68,7 +68,7 @@ def main() -> None:
     config = run_folder.RunFolder.open(args.run_dir).config()
     if config.model.model == "mdgan":
         raise UsageError(f"--run_dir must hold a Video-GAN. Received: {args.run_dir}, --model=mdgan")
-    loading.load_discriminator(args.run_dir)  # A run that has none is refused before any clip is decoded.
+    loading.load_discriminator(args.run_dir, args.trust)  # A run that has none is refused before any clip is decoded.
     lists = (args.train_list, args.test_list) if args.train_list else None
     size = config.model.frame_size, config.model.num_frames
     data = open_labelled(args.data, *size, config.train.seed, lists, args.stride, args.clips == "first")
@@ -94,7 +94,7 @@ def _results(
     def network(method: str) -> Any:
         if method == "random_init":
             return build_model(config.model).discriminator
-        return loading.load_discriminator(args.run_dir)[0]
+        return loading.load_discriminator(args.run_dir, args.trust)[0]
 
     for seed, share, method in asked:
         scores = classification.accuracy(method, functools.partial(network, method), data, share, seed, recipe)

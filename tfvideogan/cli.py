@@ -89,10 +89,17 @@ def array_form(otherwise: DataConfig = DataConfig()) -> tuple[str, str]:  # noqa
 
 
 def define_run() -> None:
-    """`--run_dir` and `--weights`, for all that takes a trained model; `require_run` makes the first of either."""
+    """`--run_dir`, `--weights` and `--trust`, for all that takes a trained model; see `require_run`."""
     flags.DEFINE_string("run_dir", None, "folder of a trained run; this or --weights is required")
     flags.DEFINE_string("weights", None, "trained weights that come with the package, by their name, in place of a "
                         "run; --weights=help lists them")  # fmt: skip
+    define_trust()
+
+
+def define_trust() -> None:
+    """`--trust`, for all that loads a run folder."""
+    flags.DEFINE_bool("trust", False, "the run is from whom you trust: it may ask for more memory than this machine "
+                      "has, and its own data are opened though it was made elsewhere")  # fmt: skip
 
 
 def require_run(*names: str) -> None:

@@ -127,11 +127,14 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     from tfvideogan.inference import comparison, measures, rollout, scoring, video_features
     from tfvideogan.runs import loading, run_folder
 
-    model, checkpoint = loading.load_model(args.run_dir)
+    model, checkpoint = loading.load_model(args.run_dir, trust=args.trust)
     names = _check_model(args, model, wanted)
     if args.rollout_frames:
         _check_rollout(args.rollout_frames, model)
-    config = run_folder.RunFolder.open(args.run_dir).config()
+    run = run_folder.RunFolder.open(args.run_dir)
+    config = run.config()
+    if args.data is None:
+        run.own_data("--data", args.trust)
     most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
     source, described = open_data(config, args.data, most, Form(*cli.array_form(config.data)))
     video_features.check_counts(wanted, {described["data"]: len(source)})

@@ -45,7 +45,7 @@ def main() -> None:
     from tfvideogan.runs import loading
 
     atomic.check_folder("output", output)
-    model, checkpoint = loading.load_model(args.run_dir)
+    model, checkpoint = loading.load_model(args.run_dir, trust=args.trust)
     if model.predicts:
         which = f"--weights {args.weights}" if args.weights else f"--run_dir {args.run_dir}"
         raise UsageError(f"{which} holds a predictor, not a generator: use tfvideogan.predict")

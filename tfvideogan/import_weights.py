@@ -37,14 +37,15 @@ def define_flags() -> None:
                         "batch normalisation's statistics are estimated anew")  # fmt: skip
     flags.DEFINE_integer("num_clips", 256, "how many of them", lower_bound=1)
     flags.DEFINE_string("run_dir", None, "with --to=state_dict: folder of a trained MD-GAN run")
+    cli.define_trust()
     flags.DEFINE_string("output", None, "required: folder to write, which must be new")
 
 
 def main() -> None:
     cli.require("output")
     args = cli.flags.FLAGS
-    of_run = {"source": False, "source2": False, "discriminator": False, "recalibrate_bn": False, "run_dir": True}
-    for name, for_state_dict in of_run.items():
+    of_run = {"source": False, "source2": False, "discriminator": False, "recalibrate_bn": False}
+    for name, for_state_dict in (of_run | {"run_dir": True, "trust": True}).items():
         if args[name].value and for_state_dict != (args.to == "state_dict"):
             raise UsageError(f"--{name} has no meaning with --to={args.to}. Received: {args[name].value}")
     final = paths.path(args.output)
@@ -166,7 +167,7 @@ def _write_state_dicts(args: Any, final: Path) -> str:
     if model_config.model != "mdgan" or own:
         raise UsageError("--run_dir must be an MD-GAN run without --residual, --drift and --refine_skips=all, unknown "
                          f"to the released code. Received: {args.run_dir}, --model={model_config.model}")  # fmt: skip
-    model, checkpoint = loading.load_model(args.run_dir)
+    model, checkpoint = loading.load_model(args.run_dir, trust=args.trust)
     files = {"netG_S1.pth": model.base_generator}
     files |= {"netG_S2.pth": model.sampling_generator} if model.stage == 2 else {}
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,8 @@
 
 python -m tfvideogan.predict --run_dir=runs/mdgan --image=photo.jpg --output=clip.mp4 --sheet=sheet.png
 python -m tfvideogan.predict --weights=mdgan-skies-64 --image=photos --output=clips --format=webp --size=picture
+
+Of a folder, pictures that cannot be read are named, the others are done, and the status is 1.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ import numpy as np
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 
+logger = logging.getLogger("tfvideogan")
+
+FAILED = 1
 _LONGEST_SIDE = 2160  # Larger pictures are scaled down to this with --size=picture.
 _MOST_SECONDS = 60
 _MOST_BYTES = 2**31  # of the frames of a clip, which lie in memory together
@@ -48,41 +53,58 @@ def define_flags() -> None:
     flags.DEFINE_integer("fps", 12, "frames a second", lower_bound=1, upper_bound=50)
 
 
-def main() -> None:
+def main() -> int:
     cli.require_run("image", "output")
     args = cli.flags.FLAGS
     _check_flags(args)
     given = _parse_wind(args.wind)
     cli.load_tensorflow(gpus=True)
     from tfvideogan.data.wind import measure
-    from tfvideogan.files import encoders, pictures
+    from tfvideogan.files import encoders
     from tfvideogan.inference.animation import Animator
     from tfvideogan.inference.visuals import enlarge
     from tfvideogan.runs import loading
 
     jobs = _jobs(args)
-    model, checkpoint = loading.load_model(args.run_dir, args.stage)
+    model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     _check_model(args, model)
     real = _read_real(args.real, model.num_frames, model.frame_size) if args.real else None
     wind = (given if given is not None else measure(real)) if model.takes_wind else None
     animator = Animator(model, args.fit, args.size == "picture", args.batch_statistics)
     count = round(args.seconds * args.fps) if args.seconds else model.num_frames
+    of_folder, failed = Path(args.image).is_dir(), 0
     for image, output in jobs:
-        with cli.naming("image"):
-            picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
-        if (pages := pictures.count_pages(image)) > 1:
-            logging.getLogger("tfvideogan").warning("%s has %d pages: the first is taken", image, pages)
-        if args.size == "picture" and count * picture.size > _MOST_BYTES:
-            most = _MOST_BYTES // picture.size
-            raise UsageError(f"--seconds of {image} at its own size must be {most} frames at most. Received: {count}")
+        try:
+            picture = _read_picture(args, image, count)
+        except UsageError as error:
+            if not of_folder:
+                raise
+            failed += 1
+            logger.error("%s", error)
+            continue
         clip = animator.longer(picture, wind, max(count, 1))
         encoders.write_clip(output, enlarge(clip, args.scale), args.fps)
     if args.sheet:
         _write_sheet(args, animator, model, picture, wind, real)
     written = f"{args.output}{f', {args.sheet}' if args.sheet else ''}"
     by = f", wind {wind[0]:.4f},{wind[1]:.4f}" if wind is not None else ""
-    of = f", {len(jobs)} pictures" if Path(args.image).is_dir() else ""
+    of = f", {len(jobs) - failed} of {len(jobs)} pictures" if failed else f", {len(jobs)} pictures" if of_folder else ""
     print(f"stage {checkpoint.stage}, step {checkpoint.step}{by}{of}: {written}")
+    return FAILED if failed else 0
+
+
+def _read_picture(args: Any, image: str | Path, count: int) -> np.ndarray:
+    """The picture, of which `count` frames are to be made. Raises UsageError if it cannot be read, or is too large."""
+    from tfvideogan.files import pictures
+
+    with cli.naming("image"):
+        picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
+    if pictures.count_pages(image) > 1:
+        logger.warning("%s has several pages: the first is taken", image)
+    if args.size == "picture" and count * picture.size > _MOST_BYTES:
+        most = _MOST_BYTES // picture.size
+        raise UsageError(f"--seconds of {image} at its own size must be {most} frames at most. Received: {count}")
+    return picture
 
 
 def _check_flags(args: Any) -> None:

@@ -46,7 +46,7 @@ def _shards(data: str) -> list[str] | None:
     from tfvideogan.files import paths
 
     folder = paths.path(data)
-    if not (folder / records.DATASET).is_file():
+    if not paths.is_file(folder / records.DATASET):
         return records.find_shards(data)
     of_splits = records.read_dataset(data)["shards"].values()
     return [str(folder / shard["name"]) for of_split in of_splits for shard in of_split]

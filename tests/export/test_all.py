@@ -192,7 +192,7 @@ class ExportAllTest(tf.test.TestCase):
 
         checked = Row("ignored", job.format, job.precision, status="rejected", reason="differs")
         reference = SimpleNamespace(check=lambda *_: checked)
-        args = SimpleNamespace(run_dir="run", calibration=None, repeats=1, threads=1)
+        args = SimpleNamespace(run_dir="run", calibration=None, repeats=1, threads=1, trust=False)
         with mock.patch.object(processes, "run", write):
             return export_all._make(job, self.folder, reference, 1, args)
 
@@ -223,7 +223,7 @@ class ExportAllTest(tf.test.TestCase):
 
         args = SimpleNamespace(
             run_dir=run_dir, output=self.output, formats=["tflite"], precisions=["float32"], lowering="on",
-            stage=None, calibration=None, threads=1,
+            stage=None, calibration=None, threads=1, trust=False,
         )  # fmt: skip
         nothing = lambda *_: None  # noqa: E731
         cli = SimpleNamespace(

@@ -187,3 +187,47 @@ class PicturesTest(tf.test.TestCase):
                 self.assertLess(time.monotonic() - start, 1.0)
         (self.folder / "large.png").write_bytes(declared_png(4000, 4000))
         self.refused("large.png", "damaged")  # a size that is fine, and no pixels
+
+
+def deep_png(path: Path, levels: np.ndarray, transparent: list[int]) -> Path:
+    """Writes a PNG of 16 bits, grey [H, W] or colours [H, W, 3], of which one level or colour is transparent."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], 16, 2 if levels.ndim == 3 else 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    chunks = chunk(b"IHDR", header) + chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
+
+
+def empty_pages(count: int) -> bytes:
+    """A TIFF of so many pages without a pixel, 114 bytes each."""
+    tags = [(256, 1), (257, 16), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, 256)]
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
+    ends = (8 + (i + 1) * (len(entries) + 6) for i in range(count))
+    pages = (struct.pack("<H", len(tags)) + entries + struct.pack("<I", end) for end in ends)
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(pages)
+
+
+class ManyPagesTest(tf.test.TestCase):
+    def test_a_tiff_of_a_hundred_thousand_empty_pages_is_told_at_once(self):
+        path = Path(self.create_tempdir().full_path) / "a.tif"
+        begin = time.monotonic()
+        for count, counted in ((3, 3), (100_000, 100)):
+            path.write_bytes(empty_pages(count)[:-4] + bytes(4))
+            self.assertEqual(pictures.count_pages(path), counted)
+        self.assertLess(time.monotonic() - begin, 3)
+
+
+class DeepTransparencyTest(tf.test.TestCase):
+    def test_one_transparent_level_or_colour_of_16_bits_shows_the_paper(self):
+        folder = Path(self.create_tempdir().full_path)
+        grey, colours = np.full([2, 2], 1000), np.full([2, 2, 3], 1000)
+        grey[0, 0], colours[0, 0] = 5000, [5000, 6000, 7000]
+        for levels, transparent in ((grey, [5000]), (colours, [5000, 6000, 7000])):
+            expected = np.full([2, 2, 3], 3)
+            expected[0, 0] = 255
+            path = deep_png(folder / "a.png", levels, transparent)
+            self.assertAllEqual(pictures.read_image(path), expected)

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import tempfile
 from pathlib import Path
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from tests.data.case import FolderTest
 from tests.helpers import published_files as files
 from tests.helpers import tiny
 from tests.helpers.commands import run
@@ -37,13 +37,7 @@ def random(build, width: int = 2, **sizes) -> keras.Model:
     return network
 
 
-class ImportTest(tf.test.TestCase, parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        temporary = tempfile.TemporaryDirectory(prefix="tfvideogan-")
-        self.addCleanup(temporary.cleanup)
-        self.root = Path(temporary.name)
-
+class ImportTest(FolderTest, parameterized.TestCase):
     def file(self, name: str, content: bytes) -> Path:
         (self.root / name).write_bytes(content)
         return self.root / name

@@ -14,7 +14,6 @@ A clip is one strip and not T pictures, as that takes one decoding and one heade
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -160,7 +159,7 @@ def read_dataset(folder: str | paths.Path) -> dict[str, Any]:
     """
     path = paths.path(folder) / DATASET
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = paths.parse_json(paths.read_text(path))
         schema = content["schema"]
         _ = content["num_frames"], content["frame_size"]
         _ = [(shard["name"], shard["records"]) for shards in content["shards"].values() for shard in shards]
@@ -192,7 +191,7 @@ def find_shards(data: str) -> list[str] | None:
     if where.suffix == SUFFIX and paths.is_file(where):
         return [str(where)]
     for folder, split in ((where, None), (where.parent, where.name)):
-        if (folder / DATASET).is_file() and not (split and (where.exists() or _is_glob(split))):
+        if paths.is_file(folder / DATASET) and not (split and (where.exists() or _is_glob(split))):
             return _shards_of_split(folder, split)
     if where.is_dir() and (where / UNFINISHED).exists():
         raise UsageError(f"{data} is a data set that was not finished; the same prepare_data command goes on with it")
@@ -223,7 +222,7 @@ def expected(shards: Sequence[str]) -> dict[str, dict[str, Any]]:
     """`records` and `sha256` of each shard and `frames` and `size` of its clips, by the `dataset.json` beside it."""
     entries = {}
     for folder in {paths.path(shard).parent for shard in shards}:
-        if (folder / DATASET).is_file():
+        if paths.is_file(folder / DATASET):
             dataset = read_dataset(folder)
             shape = {"frames": dataset["num_frames"], "size": dataset["frame_size"]}
             for of_split in dataset["shards"].values():

@@ -136,12 +136,17 @@ def split_names(data: str) -> list[tuple[str, float]]:
     return weights
 
 
+def is_built_in(data: str) -> bool:
+    """Whether all sources are clips that are made on the fly, so that no file is opened."""
+    return all(part.startswith("synthetic:") for part in data.split(","))
+
+
 def held_out(data: str) -> str:
     """The test split of the source that a run was trained on, or the same source if it has none."""
     ((data, _),) = split_names(data)
     if data.startswith("synthetic:"):
         return f"{data.removesuffix(':train')}:test" if data.count(":") == 1 or data.endswith(":train") else data
-    has_split = (paths.path(data) / records.DATASET).is_file() and "test" in records.read_dataset(data)["shards"]
+    has_split = paths.is_file(paths.path(data) / records.DATASET) and "test" in records.read_dataset(data)["shards"]
     return f"{data.rstrip('/')}/test" if has_split else data
 
 

@@ -6,11 +6,13 @@ gs:// needs no more than TensorFlow. s3:// needs tensorflow-io, whose last relea
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from etils import epath
 
@@ -18,6 +20,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import optional
 
 Path = epath.Path
+_LONGEST_LINE = 1000  # letters of a message
 
 
 def path(name: str | os.PathLike[str]) -> epath.Path:
@@ -46,6 +49,28 @@ def is_remote(where: str | os.PathLike[str]) -> bool:
 def is_file(where: str | os.PathLike[str]) -> bool:
     """Whether this is a file, remote or local. Unlike epath's own `is_file`, it does not take a pipe for one."""
     return path(where).is_file() if is_remote(where) else pathlib.Path(path(where)).is_file()
+
+
+def read_text(where: epath.Path, most: int = 2**28) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        OSError: there is no such file, or it is a pipe or a device, which could be read for ever.
+        ValueError: it has more than `most` bytes, or is no UTF-8.
+    """
+    if where.exists() and not is_file(where):
+        raise OSError(f"{where} is no regular file")
+    if where.exists() and where.stat().length > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return where.read_text(encoding="utf-8")
+
+
+def parse_json(text: str) -> Any:
+    """What a text in JSON says. Raises ValueError if it is none, or nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def absolute(name: str) -> str:
@@ -102,5 +127,6 @@ def remove_folder(folder: epath.Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its class if it has no message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of an error's message, or its class if it has no message; a file may have made it long."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."

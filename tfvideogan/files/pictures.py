@@ -23,6 +23,7 @@ _IMAGE_FORMATS = (  # EPS is left out, as it is a program.
 )
 _MANY_PAGES = (b"GIF8", b"RIFF", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
 PAPER = (255, 255, 255)  # What is transparent shows this colour.
+_MOST_COUNTED = 100
 MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
 
 # A Fit maps the (width, height) of a frame to those that it is scaled to.
@@ -92,15 +93,27 @@ def from_array(frame: np.ndarray, fit: Fit) -> np.ndarray:
 
 
 def count_pages(path: str | Path) -> int:
-    """How many pages a picture has by its content, whatever its name; 1 for what cannot be read."""
+    """How many pages a picture has by its content, whatever its name; 1 for what cannot be read.
+
+    Of a TIFF no more than a hundred are counted: Pillow takes minutes for one of many thousand empty pages.
+    """
     try:
         with paths.path(path).open("rb") as file:
             if not file.read(4).startswith(_MANY_PAGES):
                 return 1
         with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
-            return getattr(image, "n_frames", 1)
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+            return _count_tiff(image) if image.format == "TIFF" else getattr(image, "n_frames", 1)
+    except Exception:  # Pillow's readers raise anything on evil files, which decoding will tell of.
         return 1
+
+
+def _count_tiff(image: Image.Image) -> int:
+    for page in range(1, _MOST_COUNTED):
+        try:
+            image.seek(page)
+        except EOFError:
+            return page
+    return _MOST_COUNTED
 
 
 @contextlib.contextmanager
@@ -134,8 +147,10 @@ def _telling(path: str | Path) -> Iterator[None]:
         raise UsageError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise UsageError(f"{path}: not a picture that Pillow can read") from error
-    except (OSError, SyntaxError, ValueError, TypeError) as error:
-        raise error if isinstance(error, UsageError) else UsageError(f"{path}: damaged picture ({error})") from error
+    except (MemoryError, UsageError):  # The former is told by whoever has set a limit.
+        raise
+    except Exception as error:  # Pillow's readers raise anything on evil files.
+        raise UsageError(f"{path}: damaged picture ({error})") from error
 
 
 def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
@@ -148,6 +163,9 @@ def _on_paper(image: Image.Image) -> Image.Image:
     """The picture in RGB, with PAPER behind what is transparent."""
     if "transparency" not in image.info and not image.mode.upper().endswith("A"):
         return image.convert("RGB")
+    colour = image.info.get("transparency")
+    if isinstance(colour, tuple) and max(colour) > 255:  # It is of 16 bits, of which Pillow has taken the upper ones.
+        image.info["transparency"] = tuple(level >> 8 for level in colour)
     picture = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", picture.size, (*PAPER, 255)), picture).convert("RGB")
 
@@ -162,7 +180,7 @@ def is_strip(path: str | Path) -> bool | None:
     try:
         with _opened(path) as (_, image):
             return image.height % image.width == 0 and image.height >= 4 * image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # As above.
         return None
 
 
@@ -179,7 +197,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if not (low >= 0 and high <= 65_535):
         raise ValueError(f"its values, from {low:g} to {high:g}, are of no known range")
     white = 65_535 if image.mode.startswith("I") or high > 255 else 255 if high > 1 else 1
-    return Image.fromarray(np.uint8(np.floor(values / white * 255 + 0.001)))
+    scaled = np.uint8(np.floor(values / white * 255 + 0.001))
+    if isinstance(level := image.info.get("transparency"), int):
+        scaled[values == level] = PAPER[0]
+    return Image.fromarray(scaled)
 
 
 def check_pixels(path: str | Path, width: int, height: int) -> None:

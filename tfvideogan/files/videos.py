@@ -20,7 +20,8 @@ logger = logging.getLogger("tfvideogan")
 _TEXT_FORMATS = {"tty", "ansi", "webvtt", "srt", "tedcaptions", "subviewer", "microdvd"}  # Any text looks like these.
 # These name other files anywhere, which FFmpeg opens before it has told the format, or they are devices.
 _POINTER_FORMATS = {"hls", "dash", "concat", "imf", "sdp", "rtsp", "rtp", "sap", "image2", "image2pipe", "lavfi",
-                    "vapoursynth", "mpjpeg", "webm_dash_manifest", "hds", "smoothstreaming"}  # fmt: skip
+                    "vapoursynth", "avisynth", "vobsub", "mlv", "mpjpeg", "webm_dash_manifest", "hds",
+                    "smoothstreaming"}  # fmt: skip
 _FORMATS = av.formats_available - _TEXT_FORMATS - _POINTER_FORMATS
 # Of all others FFmpeg tries the content, and it opens nothing but files.
 _ONLY_FILES = {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted(_FORMATS))}

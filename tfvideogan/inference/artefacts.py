@@ -129,8 +129,9 @@ def load_exported(
         threads: how many threads TFLite or ONNX Runtime may take, by default one a core. TensorFlow, which runs
             the other two, takes what the process gives it.
         stage: which stage of a run folder: 1 for MD-GAN's Base-Net alone, by default the newest.
-        trust: whether a SavedModel may do what those of this package never do, such as read and write files. It is a
-            program, parts of which run when it is loaded.
+        trust: whether a SavedModel may do what those of this package never do, such as read and write files (it is a
+            program, parts of which run when it is loaded), and a run folder ask for more memory than there is. A TFLite
+            file is then not opened in a process of its own before, which half a second is for.
 
     Raises:
         UsageError: the path holds none of these, what it holds is damaged, or the package that runs it is missing.
@@ -139,12 +140,13 @@ def load_exported(
     threads = threads or openers.cores()
     if not where.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if where.suffix in (".tflite", ".onnx") and where.is_file():
-        opener = openers.open_tflite if where.suffix == ".tflite" else openers.open_onnx
+    if where.suffix in (".tflite", ".onnx") and paths.is_file(where):
         with paths.local(where) as file:
-            return Exported(path, *opener(file, threads))
-    if (where / "config.json").is_file():
-        return Exported(path, *openers.open_run_folder(path, stage))
+            if where.suffix == ".onnx":
+                return Exported(path, *openers.open_onnx(file, threads))
+            return Exported(path, *openers.open_tflite(file, threads, trust))
+    if paths.is_file(where / "config.json"):
+        return Exported(path, *openers.open_run_folder(path, stage, trust))
     folder = openers.saved_model_folder(where)
     if folder is None:
         raise UsageError(f"{path}: neither a run folder, nor a SavedModel, a .tflite or a .onnx file")

@@ -17,10 +17,13 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional, paths
+from tfvideogan.inference.trial import Trial
 from tfvideogan.models.drift import drifting_clip
 
 # Type and shape of an input or output of a file; a side that varies is a name, None or -1.
 Port = tuple[str, list[Any]]
+_MOST_OF_CLIP = 1000  # A feature map has fewer values for each of the clip's.
+_LARGEST_CLIP = 128 * 512 * 512 * 3
 # Latents [N, 100], frames [N, H, W, 3] in [-1, 1], or these and their wind [N, 2] -> video [N, T, H, W, 3].
 Run = Callable[..., np.ndarray]
 Opened = tuple[Run, Sequence[int], bool]
@@ -34,7 +37,7 @@ def cores() -> int:
 def saved_model_folder(where: paths.Path) -> paths.Path | None:
     """The SavedModel that `where` stands for: itself, or the newest version in it; None if there is none."""
     candidates = [where, *_versions(where)]
-    return next((folder for folder in candidates if (folder / "saved_model.pb").is_file()), None)
+    return next((folder for folder in candidates if paths.is_file(folder / "saved_model.pb")), None)
 
 
 def _versions(folder: paths.Path) -> list[paths.Path]:
@@ -43,13 +46,13 @@ def _versions(folder: paths.Path) -> list[paths.Path]:
     return sorted(versions, key=lambda inner: -int(inner.name))
 
 
-def open_run_folder(path: str | os.PathLike[str], stage: int | None) -> Opened:
+def open_run_folder(path: str | os.PathLike[str], stage: int | None, trust: bool = False) -> Opened:
     """The model of a run folder, by TensorFlow; of the newest stage if `stage` is None."""
     import tensorflow as tf
 
     from tfvideogan.runs import loading
 
-    model = loading.load_generator(path, stage)
+    model = loading.load_generator(path, stage, trust)
     forward = tf.function(
         lambda *inputs: model(inputs if model.takes_wind else inputs[0], training=False)["clip"], reduce_retracing=True
     )
@@ -101,18 +104,29 @@ def open_saved_model(path: paths.Path, trust: bool = False) -> Opened:
     return run, arguments[argument].shape[1:], "wind" in arguments
 
 
-def open_tflite(file: str, threads: int) -> Opened:
-    """A .tflite file, by LiteRT."""
+def open_tflite(file: str, threads: int, trust: bool = False) -> Opened:
+    """A .tflite file, by LiteRT.
+
+    Args:
+        trust: it is not opened in another process before (see `trial`).
+    """
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
+    if not trust:
+        with Trial() as trial:
+            trial.check(file)
     try:
-        interpreter = runtime.Interpreter(model_content=Path(file).read_bytes(), num_threads=threads)
+        content = Path(file).read_bytes()
+        interpreter = runtime.Interpreter(model_content=content, num_threads=threads)
+        _check_tensors(file, interpreter, len(content))
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise UsageError(f"{file}: not a TFLite model that can be run ({error})") from error
-    ports = [
-        [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
-        for side in (interpreter.get_input_details(), interpreter.get_output_details())
-    ]
+        ports = [
+            [(np.dtype(port["dtype"]).name, port["shape"].tolist()) for port in side]
+            for side in (interpreter.get_input_details(), interpreter.get_output_details())
+        ]
+    except UsageError:
+        raise
+    except Exception as error:  # LiteRT raises whatever its C++ has thrown.
+        raise UsageError(f"{file}: not a TFLite model that can be run ({paths.first_line(error)})") from error
     _check_ports(file, *ports)
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
 
@@ -130,6 +144,19 @@ def open_tflite(file: str, threads: int) -> Opened:
     return lambda frames, winds: run(drifting_clip(frames, winds, shape[0])), shape[1:], True
 
 
+def _check_tensors(file: str, interpreter: Any, num_bytes: int) -> None:
+    """Raises UsageError for a tensor that is out of all proportion, before there is memory for it.
+
+    Weights are in the file, and a feature map has some hundred times the values of the clip at most.
+    """
+    clip = max((np.prod(port["shape"], dtype=float) for port in interpreter.get_output_details()), default=0.0)
+    most = max(num_bytes, _MOST_OF_CLIP * min(clip, _LARGEST_CLIP))
+    for tensor in interpreter.get_tensor_details():
+        if np.prod(tensor["shape"], dtype=float) > most:
+            shape = tensor["shape"].tolist()
+            raise UsageError(f"{file}: not a file of this package: one of its tensors is {shape}")
+
+
 def open_onnx(file: str, threads: int) -> Opened:
     """A .onnx file, by ONNX Runtime on the CPU."""
     runtime = optional.package("onnxruntime", "onnxruntime")
@@ -140,7 +167,7 @@ def open_onnx(file: str, threads: int) -> Opened:
     try:
         session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own.
-        raise UsageError(f"{file}: not an ONNX model that can be run ({error})") from error
+        raise UsageError(f"{file}: not an ONNX model that can be run ({paths.first_line(error)})") from error
     ports = [
         [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
         for side in (session.get_inputs(), session.get_outputs())

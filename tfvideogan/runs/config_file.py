@@ -17,6 +17,7 @@ from tfvideogan.runs import versions
 logger = logging.getLogger(__name__)
 
 NAME = "config.json"
+_LARGEST = 2**20  # bytes; ours have some thousand
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Config))
 
 
@@ -45,7 +46,7 @@ def read(folder: paths.Path) -> Config:
     """
     file = folder / NAME
     try:
-        options, version = _decode(file.read_text(encoding="utf-8"))
+        options, version = _decode(paths.read_text(file, _LARGEST))
         unknown = sorted(options.keys() - {field.name for field in fields()})
         if unknown and version > versions.CURRENT:
             _warn_of_ignored(f"{file}: options of a newer tfvideogan are ignored: {', '.join(unknown)}")
@@ -58,7 +59,7 @@ def read(folder: paths.Path) -> Config:
 def _decode(text: str) -> tuple[dict, versions.Format]:
     """The options by name, and the format; a section that this version does not have counts as an unknown option."""
     try:
-        content = json.loads(text)
+        content = paths.parse_json(text)
         version = versions.format_of(content)
         options = {name: value for section in _SECTIONS for name, value in content[section].items()}
     except UsageError:

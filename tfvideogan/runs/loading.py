@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
+from tfvideogan.models import memory
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.registry import build_model, num_stages
 from tfvideogan.runs import packed, state
@@ -30,8 +31,9 @@ def restore(checkpoint: Checkpoint, variables: State) -> None:
     prefix = str(checkpoint.path / "variables")
     parts = variables
     try:
-        if (checkpoint.path / packed.NAME).exists():
-            return _assign(packed.read(checkpoint.path / packed.NAME), variables)
+        if paths.is_file(checkpoint.path / packed.NAME):
+            sizes = [v.shape.num_elements() * v.dtype.size for named in variables.values() for v in named.values()]
+            return _assign(packed.read(checkpoint.path / packed.NAME, most=2 * sum(sizes) + 2**20), variables)
         if checkpoint.format[0] == 1:  # Its variables are known by their places.
             parts = {part: list(named.values()) for part, named in variables.items()}
         else:
@@ -42,7 +44,7 @@ def restore(checkpoint: Checkpoint, variables: State) -> None:
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise UsageError(f"{checkpoint.path} is a checkpoint of another model: {paths.first_line(error)}") from error
-    except tf.errors.OpError as error:
+    except (IndexError, tf.errors.OpError) as error:  # A file that is too short is an IndexError of TensorFlow's.
         raise UsageError(f"{checkpoint.path} is damaged: {paths.first_line(error)}") from error
 
 
@@ -72,14 +74,17 @@ def _first_of(names: set[str]) -> str:
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
-def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[AdversarialModel, Checkpoint]:
+def load_model(
+    run_dir: str | paths.Path, stage: int | None = None, trust: bool = False
+) -> tuple[AdversarialModel, Checkpoint]:
     """The model of a run folder, ready to generate or predict, and the checkpoint it was loaded from.
 
     Args:
         stage: 1 for MD-GAN's Base-Net alone; the newest stage by default.
+        trust: whether its options may ask for more memory than there is.
 
     Raises:
-        UsageError: no run folder, no checkpoint (of that stage), or a damaged one.
+        UsageError: no run folder, no checkpoint (of that stage), a damaged one, or too large a network.
     """
     run = RunFolder.open(run_dir)
     config = run.config()
@@ -92,22 +97,28 @@ def load_model(run_dir: str | paths.Path, stage: int | None = None) -> tuple[Adv
     if checkpoint is None:
         of_stage = f" of stage {stage}" if stage else ""
         raise UsageError(f"--run_dir: no checkpoint{of_stage} in {run.path}; train it first")
+    if not trust:
+        memory.check(config.model)
     model = build_model(config.model, stage or checkpoint.stage)
     restore(checkpoint, {parts.get(part, part): named for part, named in state.for_sampling(model).items()})
     return model, checkpoint
 
 
-def load_discriminator(run_dir: str | paths.Path) -> tuple[keras.Model, Checkpoint]:
-    """The discriminator of a run folder's newest stage, and the checkpoint it was loaded from.
+def load_discriminator(run_dir: str | paths.Path, trust: bool = False) -> tuple[keras.Model, Checkpoint]:
+    """The discriminator of a run folder's newest stage, and the checkpoint it was loaded from; `trust` as for `load_model`.
 
     Raises:
-        UsageError: no run folder, no checkpoint, a damaged one, or one that holds only what sampling needs.
+        UsageError: no run folder, no checkpoint, a damaged one, one that holds only what sampling needs, or too large
+            a network.
     """
     run = RunFolder.open(run_dir)
     checkpoint = run.latest()
     if checkpoint is None:
         raise UsageError(f"--run_dir: no checkpoint in {run.path}; train it first")
-    discriminator = build_model(run.config().model, checkpoint.stage).discriminator
+    config = run.config().model
+    if not trust:
+        memory.check(config)
+    discriminator = build_model(config, checkpoint.stage).discriminator
     try:
         restore(checkpoint, {"discriminator": state.of_network(discriminator)})
     except UsageError as error:
@@ -115,14 +126,14 @@ def load_discriminator(run_dir: str | paths.Path) -> tuple[keras.Model, Checkpoi
     return discriminator, checkpoint
 
 
-def load_generator(run_dir: str | paths.Path, stage: int | None = None) -> AdversarialModel:
+def load_generator(run_dir: str | paths.Path, stage: int | None = None, trust: bool = False) -> AdversarialModel:
     """The model of a run folder, or of weights that come with the package, by their name ("mdgan-skies-64").
 
     Call it on latents [N, 100], on frames [N, H, W, 3] in [-1, 1], or, if it `takes_wind`, on the pair of these and of
     their wind [N, 2]. Arguments and errors are those of `load_model`. A folder of that name comes before the package's.
     """
     is_shipped = str(run_dir) in shipped.names() and not paths.path(run_dir).exists()
-    return load_model(shipped.path_of(str(run_dir)) if is_shipped else run_dir, stage)[0]
+    return load_model(shipped.path_of(str(run_dir)) if is_shipped else run_dir, stage, trust)[0]
 
 
 def weights_sha256(model: AdversarialModel) -> str:

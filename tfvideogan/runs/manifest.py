@@ -56,12 +56,12 @@ def verified(path: paths.Path, stage: int, step: int) -> tuple[Provenance, versi
         UsageError: it is of a newer major format.
         ValueError, OSError, tf.errors.OpError: the files, or the manifest, are damaged or of another stage or step.
     """
-    text = (path / MANIFEST).read_text(encoding="utf-8")
+    text = paths.read_text(path / MANIFEST)
     try:
-        content = json.loads(text)
+        content = paths.parse_json(text)
     except ValueError as error:
         raise ValueError(f"{MANIFEST} cannot be read: {error}") from error
-    if not isinstance(content, dict) or text != sealed({k: v for k, v in content.items() if k != "checksum"}):
+    if not isinstance(content, dict) or not _is_sealed(text, content):
         raise ValueError(f"{MANIFEST} does not match its own checksum")
     try:
         version = versions.format_of(content)
@@ -73,6 +73,13 @@ def verified(path: paths.Path, stage: int, step: int) -> tuple[Provenance, versi
         raise ValueError(f"{MANIFEST} is of stage {content['stage']}, step {content['step']}")
     _check_files(path, content.get("files"))
     return Provenance(**numbers), version
+
+
+def _is_sealed(text: str, content: dict[str, Any]) -> bool:
+    try:
+        return text == sealed({name: value for name, value in content.items() if name != "checksum"})
+    except RecursionError:  # It is nested more deeply than a manifest that we have written.
+        return False
 
 
 def _numbers(content: dict[str, Any], names: list[str]) -> dict[str, int]:
@@ -90,5 +97,7 @@ def _check_files(path: paths.Path, files: Any) -> None:
     for name, expected in files.items():
         if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
             raise ValueError(f"{MANIFEST} names {name!r}, which is no file of the checkpoint")
+        if (path / name).exists() and not paths.is_file(path / name):
+            raise ValueError(f"{name} is no regular file")
         if checksums.sha256(path / name) != expected:
             raise ValueError(f"{name} does not match its SHA-256")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -26,13 +25,18 @@ def content(state: State) -> bytes:
     return file.getvalue()
 
 
-def read(path: paths.Path) -> dict[str, np.ndarray]:
-    """The arrays of a file. Raises ValueError if it is damaged."""
+def read(path: paths.Path, most: int) -> dict[str, np.ndarray]:
+    """The arrays of a file. Raises ValueError if it is damaged, or unpacks to more than `most` bytes."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+        file = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(file) as entries:
+            unpacked = sum(entry.file_size for entry in entries.infolist())
+        if unpacked > most:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes, and its model has {most:,} at most")
+        with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{NAME} cannot be read: {error}") from error
+    except Exception as error:  # NumPy's reader raises anything on evil files, MemoryError and TokenError too.
+        raise ValueError(f"{NAME} cannot be read: {paths.first_line(error)}") from error
 
 
 def _small(values: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
     checkpoints/stage1-step00000500/         variables by name, and a manifest with the SHA-256 of their files
     log.jsonl  samples/  tensorboard/        what the run shows while it trains
     .lock                                    which process trains in it, as long as one does
+    .home                                    where the folder was made (`home.py`)
 
 A checkpoint is written under a temporary name and renamed when complete; the manifest
 is written last and seals itself, too. A folder whose files do not match its manifest is never loaded.
@@ -19,8 +20,9 @@ import re
 import tensorflow as tf
 
 from tfvideogan.config import Config, DamagedError, UsageError
+from tfvideogan.data import sources
 from tfvideogan.files import atomic, paths
-from tfvideogan.runs import config_file, lock, manifest, versions
+from tfvideogan.runs import config_file, home, lock, manifest, versions
 from tfvideogan.runs.manifest import Provenance
 from tfvideogan.runs.state import State
 
@@ -69,12 +71,16 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         """Makes these the run's options. Raises UsageError if the folder cannot be written."""
         config_file.write(self.path, config)
+        try:
+            home.mark(self.path)
+        except OSError as error:
+            raise UsageError(f"--run_dir cannot be written: {error}") from error
 
     @classmethod
     def open(cls, path: str | paths.Path) -> RunFolder:
         """An existing run folder. Raises UsageError if it is none."""
         run = cls(path)
-        if not (run.path / config_file.NAME).is_file():
+        if not paths.is_file(run.path / config_file.NAME):
             what = "which holds no run" if run.path.exists() else "no such folder"
             raise UsageError(f"--run_dir must be a folder made by tfvideogan.train. Received: {str(path)!r}, {what}")
         run.config()
@@ -83,6 +89,26 @@ class RunFolder:
     def config(self) -> Config:
         """The run's options. Raises UsageError if they cannot be read."""
         return config_file.read(self.path)
+
+    def own_data(self, flag: str, trust: bool = False) -> str:
+        """The clips that the run was trained on, for a command that was told of no others.
+
+        A stranger's run could name any file or host. So its clips are opened only if they are built-in ones, or the
+        folder was made where it is (`home.py`), or it is trusted.
+
+        Args:
+            flag: the flag that names others, for messages.
+
+        Raises:
+            UsageError: they are not to be opened.
+        """
+        data = self.config().data.data
+        if trust or sources.is_built_in(data) or home.is_home(self.path):
+            return data
+        raise UsageError(
+            f"{flag} must be given, or --trust: {self.path} was made elsewhere, and its own data, {data!r}, are opened "
+            "only if you say so"
+        )
 
     def _check_same_model(self, config: Config) -> None:
         earlier, now = (config_file.recorded(options).flat() for options in (self.config(), config))

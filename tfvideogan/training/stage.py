@@ -81,7 +81,7 @@ class Stage:
     def _start(self) -> None:
         if self.number == 2:
             latest_on_all_hosts(self.folder, self.runtime, stage=1)
-            base, earlier = loading.load_model(self.folder.path, stage=1)
+            base, earlier = loading.load_model(self.folder.path, stage=1, trust=True)
             self.model.base_generator.set_weights(base.generator.get_weights())
             logger.info("stage 2 starts on the frozen Base-Net of %s", earlier.path.name)
             if self.config.train.refine_init == "stage1":

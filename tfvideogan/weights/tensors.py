@@ -24,7 +24,7 @@ def read(path: paths.Path) -> memoryview:
     Raises:
         UsageError: it is no file, is empty, or is larger than any file that is meant here.
     """
-    if not path.is_file():
+    if not paths.is_file(path):
         raise UsageError(f"{path} is no file")
     size = path.stat().length
     if not 0 < size <= MOST_BYTES:
