@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import av
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from tests.helpers import ROOT
+from tests.helpers.commands import run
 from tests.helpers.evil_files import FIRST, SECOND
 from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
@@ -228,6 +230,21 @@ class CrashTest(WorkerTest):
             self.assertLess(len(more), 99)
             self.assertEqual(str(error), f"slow.mjpeg: crashed the decoder ({sent.name})")
             self.assert_still_works(worker)
+
+    def test_what_is_done_to_an_input_is_told(self):
+        """An interlaced video is noted once, by the process that decodes, on standard error."""
+        path = self.root / "tv.mp4"
+        options = {"flags": "+ildct+ilme", "x264opts": "tff=1"}
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("libx264", rate=25, options=options)
+            stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
+            for frame in numbered(range(6), 64, 64):
+                shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                out.mux(stream.encode(shown.reformat(format="yuv420p")))
+            out.mux(stream.encode())
+        output = self.root / "clip.gif"
+        done = run("preview", f"--data={path}", "--num_frames=4", "--frame_size=16", f"--output={output}")
+        self.assertEqual(done.stderr.count(f"WARNING: {path} is interlaced"), 1, done.stderr)
 
     def test_inputs_that_end_the_process(self):
         (self.root / "sitecustomize.py").write_text(BUGGY)

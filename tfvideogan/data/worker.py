@@ -206,7 +206,8 @@ def _ending(status: int | None) -> str:
 def main() -> None:
     """Runs the process: what libraries print must not get between the answers, and Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    logging.getLogger("tfvideogan").setLevel(logging.WARNING)  # What is done to an input, such as deinterlacing.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(sys.stdin.buffer, answers)
