@@ -28,6 +28,7 @@ _METHODS = ["fine_tuning", "linear_probe", "random_init"]
 def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("run_dir", None, "required: folder of a trained Video-GAN, conditional or not")
+    cli.define_trust()
     flags.DEFINE_string("data", "synthetic:moves", "clips with classes: a folder with a folder of videos, frames or "
                         "strips for each class, or synthetic:moves, sprites whose motion is their class")  # fmt: skip
     flags.DEFINE_string("train_list", None, "list of the videos to learn from, as UCF101 has them (default: the first "

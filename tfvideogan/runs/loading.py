@@ -105,7 +105,7 @@ def load_model(
 
 
 def load_discriminator(run_dir: str | paths.Path, trust: bool = False) -> tuple[keras.Model, Checkpoint]:
-    """The discriminator of a run folder's newest stage, and the checkpoint it was loaded from; `trust` as for `load_model`.
+    """The discriminator of a run folder's newest stage, and its checkpoint; `trust` as for `load_model`.
 
     Raises:
         UsageError: no run folder, no checkpoint, a damaged one, one that holds only what sampling needs, or too large
