@@ -74,6 +74,7 @@ setup(
         "heic": ["pillow-heif>=1.1"],  # photos of iPhones
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
+        "lite": ["ai-edge-litert>=2.1"],  # calls .tflite files; docs/export.md has the install without TensorFlow
         "bench": ["torch>=2.6"],  # --others of both benchmarks compares with it
         "openvino": ["openvino>=2026.4"],  # so does export.benchmark --others
         "dev": [
