@@ -52,6 +52,7 @@ setup(
     package_data={
         "tfvideogan": ["py.typed"],
         "tfvideogan.configs": ["*.flags"],
+        "tfvideogan.web": ["*.html", "*.css", "*.js", "*.svg", "*.jpg"],
         "tfvideogan.weights": ["*/*.json", "*/*.md", "*/checkpoints/*/*"],
     },
     entry_points={"console_scripts": ["tfvideogan = tfvideogan.__main__:main"]},

@@ -1,4 +1,4 @@
-"""The latents of seeds without TensorFlow: the stream behind its stateless random numbers, in NumPy.
+"""Latents without TensorFlow: those of seeds, by the stream behind its stateless random numbers, and those between.
 
 Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): Philox4x32 with ten rounds, keyed as
 TensorFlow's `StatelessRandomNormal` does it, and Box and Muller's transform.
@@ -26,6 +26,20 @@ def normal(seed: int, count: int) -> np.ndarray:
     counters[:, 0] = np.arange(len(counters))
     counters[:, 2:] = mixed[2:]
     return _box_muller(_philox(counters, mixed[:2])).reshape(-1)[:count]
+
+
+def great_circle(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Latents float32 [n, Z] on the way from `start` to `end` [Z], by shares [n] of it (spherical interpolation).
+
+    Straight lines would lead through latents that are shorter than any drawn one.
+    """
+    shares = np.asarray(shares, np.float64)[:, np.newaxis]
+    cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    if angle < 1e-6:  # There is no way to go, and the formula would divide by zero.
+        return np.repeat(np.float32(start)[np.newaxis], len(shares), axis=0)
+    way = (np.sin((1 - shares) * angle) * start + np.sin(shares * angle) * end) / np.sin(angle)
+    return way.astype(np.float32)
 
 
 def _philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
