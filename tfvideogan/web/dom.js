@@ -21,11 +21,12 @@ export function tell(error) {
 
 /**
  * Wraps an asynchronous function so that one call runs at a time, and only the newest of those that wait follows it.
- * Errors are told on the page.
+ * Errors are told on the page, until the same function works again.
  */
 export function newest(work) {
   let running = false;
   let waiting = null;
+  let failed = false;
   return async function call(...values) {
     waiting = values;
     if (running) return;
@@ -35,8 +36,10 @@ export function newest(work) {
       waiting = null;
       try {
         await work(...next);
-        tell(null);
+        if (failed) tell(null);
+        failed = false;
       } catch (error) {
+        failed = true;
         tell(error);
       }
     }
