@@ -15,7 +15,7 @@ DEMO ?= runs/demo
 EXPERIMENTS ?= runs/experiments
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo experiments test fuzz test-io test-package test-serving soak lint install install-io install-serving clean
+.PHONY: demo experiments test fuzz test-io test-web test-package test-serving soak lint install install-io install-serving clean
 
 install: $(VENV)/.installed
 
@@ -65,6 +65,12 @@ test-serving: install install-io install-serving
 # The package as a user installs it: built, downloaded with what it depends on, run far from this folder.
 test-package: install
 	FULL_INSTALL=1 $(RUN) pytest tests/test_package.py
+
+# The page in a real Chromium; where there is none, its tests are skipped with the reason.
+test-web: install
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[web]'
+	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || true
+	$(RUN) pytest tests/web
 
 install-io: $(VENV_IO)/.installed
 

@@ -52,6 +52,7 @@ setup(
     package_data={
         "tfvideogan": ["py.typed"],
         "tfvideogan.configs": ["*.flags"],
+        "tfvideogan.web": ["*.html", "*.css", "*.js", "*.svg", "*.jpg"],
         "tfvideogan.weights": ["*/*.json", "*/*.md", "*/checkpoints/*/*"],
     },
     entry_points={"console_scripts": ["tfvideogan = tfvideogan.__main__:main"]},
@@ -74,6 +75,7 @@ setup(
         "heic": ["pillow-heif>=1.1"],  # photos of iPhones
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "export": EXPORT,
+        "lite": ["ai-edge-litert>=2.1"],  # calls .tflite files; docs/export.md has the install without TensorFlow
         "bench": ["torch>=2.6"],  # --others of both benchmarks compares with it
         "openvino": ["openvino>=2026.4"],  # so does export.benchmark --others
         "dev": [
@@ -88,6 +90,7 @@ setup(
             "setuptools>=77",
             "tensorflow-serving-api>=2.21,<2.22",
         ],
+        "web": ["playwright>=1.50"],  # the tests of the page, which drive a Chromium
         "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },

@@ -24,6 +24,7 @@ COMMANDS = {
     "benchmark_loader",
     "classify",
     "experiments",
+    "demo",
 }
 FOR_ALL = {"config", "losses"}
 # A room may import from the rooms below it, and from itself.
@@ -33,7 +34,7 @@ FLOORS = [
     {"models", "data", "metrics", "weights"},
     {"runs"},
     {"inference"},
-    {"training"},
+    {"training", "web"},
     {"cli"},
     COMMANDS,
     {"__main__"},

@@ -133,7 +133,9 @@ class PackageTest(tf.test.TestCase):
         weights = (ROOT / "tfvideogan" / "weights").glob("*/**/*")
         weights = {str(path.relative_to(ROOT)) for path in weights if path.suffix in (".json", ".md", ".npz")}
         self.assertNotEmpty(weights)
-        expected = configs | modules | weights | {"tfvideogan/py.typed"}
+        page = {str(path.relative_to(ROOT)) for path in (ROOT / "tfvideogan" / "web").glob("*.*")}
+        self.assertContainsSubset({"tfvideogan/web/index.html", "tfvideogan/web/page.js"}, page)
+        expected = configs | modules | weights | page | {"tfvideogan/py.typed"}
         information = f"tfvideogan-{tfvideogan.__version__}.dist-info/"
         self.assertEqual({name for name in names if not name.startswith(information)}, expected)
         self.assertIn(f"{information}licenses/LICENSE", names)

@@ -118,10 +118,18 @@ def all_forms() -> Iterator[AdversarialModel]:
         yield made
 
 
-def run_folder(path: str | Path, name: str, stage: int = 1) -> Path:
-    """A run folder as training leaves it, with random weights and batch normalisation statistics."""
-    run = RunFolder.for_training(path, config(name))
-    run.write_config(config(name))
+def run_folder(path: str | Path, name: str, stage: int = 1, **options) -> Path:
+    """A run folder as training leaves it, with random weights and batch normalisation statistics.
+
+    Args:
+        options: of the model's config, such as `drift`.
+    """
+    chosen = config(name, **options)
+    run = RunFolder.for_training(path, chosen)
+    run.write_config(chosen)
     for earlier in range(1, stage + 1):
-        run.save(earlier, 4, state.for_sampling(shaken(name, earlier)), keep=1)
+        keras.utils.set_random_seed(7)
+        made = registry.build_model(chosen.model, earlier, seed=3)
+        shake(made)
+        run.save(earlier, 4, state.for_sampling(made), keep=1)
     return Path(path)

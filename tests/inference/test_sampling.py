@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers import tiny
-from tfvideogan.inference import sampling
+from tfvideogan.inference import latents, sampling
 from tfvideogan.models import vgan
 
 
@@ -31,7 +31,7 @@ class SamplingTest(tf.test.TestCase):
         # Worked by hand: between perpendicular latents of lengths 2 and 2, thirds of the way are 30 degrees apart.
         start, end = np.float32([2, 0]), np.float32([0, 2])
         expected = [[2, 0], [2 * np.cos(np.pi / 6), 1], [1, 2 * np.cos(np.pi / 6)]]
-        self.assertAllClose(sampling.great_circle(start, end, 3), expected)
+        self.assertAllClose(latents.great_circle(start, end, np.arange(3) / 3), expected)
 
     def test_batch_statistics_alone_make_a_clip_depend_on_its_neighbours(self):
         model = tiny.shaken("vgan_conditional")

@@ -18,7 +18,12 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: int = 12) -> None:
 
     A `.png` is a film-strip, the frames below each other, and an `.npy` the array itself.
     """
-    atomic.write_bytes(path, _ENCODERS[Path(path).suffix.lower()](frames, fps))
+    atomic.write_bytes(path, encode_clip(frames, Path(path).suffix.lower(), fps))
+
+
+def encode_clip(frames: np.ndarray, suffix: str, fps: int = 12) -> bytes:
+    """Frames uint8 [T, H, W, 3] in the format of one of the CLIP_SUFFIXES."""
+    return _ENCODERS[suffix](frames, fps)
 
 
 def encode_gif(frames: np.ndarray, fps: int = 12) -> bytes:

@@ -6,8 +6,8 @@
     clip = load_exported("exported/mdgan").predict("photo.jpg")     # uint8 [1, T, H, W, 3]
     clip = load_exported("drift.onnx").predict("photo.jpg", wind=(0.01, 0.0))
 
-The same seed gives the same clip in every format, up to the format's precision. With a TFLite or ONNX file
-`predict` and `run` need no TensorFlow, while `generate` loads it to draw the latents of the seeds.
+The same seed gives the same clip in every format, up to the format's precision. A TFLite or ONNX file needs no
+TensorFlow: its runtime, NumPy, Pillow and etils suffice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
 from tfvideogan.files import paths, pictures
-from tfvideogan.inference import openers
+from tfvideogan.inference import latents, openers
 from tfvideogan.models import drift
 
 
@@ -86,9 +86,7 @@ class Exported:
         seeds = np.atleast_1d(seed)
         if seeds.dtype.kind != "i" or seeds.ndim != 1 or not seeds.size:
             raise UsageError(f"seed must be an integer or a list of them, of 64 bits. Received: {seed!r}")
-        from tfvideogan.models.vgan import latents
-
-        return self._clips(latents(one, 1) for one in seeds.astype(np.int64))
+        return self._clips(latents.normal(one, *self.input_shape)[None] for one in seeds)
 
     def predict(
         self, image: str | os.PathLike[str] | np.ndarray, wind: np.ndarray | Sequence[float] | None = None

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfvideogan.data import wind
 from tfvideogan.data.clips import to_uint8
+from tfvideogan.inference import latents
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.generative import Inputs, Tensors
@@ -24,37 +25,26 @@ def generate(
 
     Arrays are [n, T, H, W, C] in [-1, 1], masks in [0, 1]. Clip i depends on (seed, i) only.
     """
-    latents = vgan.latents(seed, num_clips)
-    batches = (latents[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE))
+    drawn = vgan.latents(seed, num_clips)
+    batches = (drawn[start : start + BATCH_SIZE] for start in range(0, num_clips, BATCH_SIZE))
     return sample(model, batches, forward=forward)
 
 
 def walk(model: AdversarialModel, num_clips: int, seed: int, steps: int) -> Iterator[np.ndarray]:
     """The frames [H, W, 3] of a closed walk from each clip's latent to the next one's (ours).
 
-    The latents between two lie on the great circle through both, since straight lines would lead through latents that
-    are shorter than any drawn one. Frame i is of the i-th latent's clip, at a time that runs to the clip's end and
-    back again, so that what moves goes on moving.
+    The latents between two lie on the great circle through both (`latents.great_circle`). Frame i is of the i-th
+    latent's clip, at a time that runs to the clip's end and back again, so that what moves goes on moving.
     """
-    latents = vgan.latents(seed, num_clips).numpy()
-    way = np.concatenate(
-        [great_circle(a, b, steps) for a, b in zip(latents, np.roll(latents, -1, axis=0), strict=True)]
-    )
+    drawn, shares = vgan.latents(seed, num_clips).numpy(), np.arange(steps) / steps
+    ways = zip(drawn, np.roll(drawn, -1, axis=0), strict=True)
+    way = np.concatenate([latents.great_circle(start, end, shares) for start, end in ways])
     number = 0
     for part in sample(model, (way[start : start + BATCH_SIZE] for start in range(0, len(way), BATCH_SIZE))):
         for clip in part["clip"]:
             last = len(clip) - 1
             yield clip[last - abs(last - number % (2 * last))].copy()  # A view would keep the whole batch.
             number += 1
-
-
-def great_circle(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """Latents [steps, Z] from `start` on, towards `end`, which is not among them (spherical interpolation)."""
-    shares = np.arange(steps, dtype=np.float64)[:, np.newaxis] / steps
-    cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    way = (np.sin((1 - shares) * angle) * start + np.sin(shares * angle) * end) / np.sin(angle)
-    return way.astype(np.float32)
 
 
 def first_frames(model: AdversarialModel, real: np.ndarray) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

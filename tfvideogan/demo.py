@@ -1,0 +1,79 @@
+"""Opens a page on this machine to play with a trained model: seeds, or photos whose clouds move.
+
+python -m tfvideogan.demo
+python -m tfvideogan.demo --weights=vgan-conditional-sky-32 --port=8080
+python -m tfvideogan.demo --model=exported/vgan_int8.tflite
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfvideogan import cli
+from tfvideogan.config import UsageError
+
+_DEFAULT = "mdgan-skies-64"
+
+
+def define_flags() -> None:
+    flags = cli.flags
+    flags.DEFINE_string("run_dir", None, "folder of a trained run, in place of --weights")
+    flags.DEFINE_string("weights", None, f"trained weights that come with the package, by their name (default "
+                        f"{_DEFAULT}); --weights=help lists them")  # fmt: skip
+    flags.DEFINE_string("model", None, "an exported .tflite or .onnx file, or a SavedModel, in place of --weights; the "
+                        "page then shows its clips alone")  # fmt: skip
+    cli.define_stage()
+    flags.DEFINE_integer("port", 8000, "port of the page, 0 for a free one", lower_bound=0, upper_bound=65535)
+    flags.DEFINE_string("host", "localhost", "address to listen on; 0.0.0.0 lets everybody in the network use the page")
+
+
+def main() -> None:
+    args = cli.flags.FLAGS
+    load = _loader(args)
+    from tfvideogan.web.server import Server
+
+    cli.exit_on_sigterm()
+    try:
+        server = Server(args.host, args.port, load)
+    except OSError as error:
+        raise UsageError(f"--host={args.host} --port={args.port} cannot be listened on: {error.strerror}") from error
+    with server:
+        print(f"http://{args.host}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+        server.serve_forever()
+    raise server.failure
+
+
+def _loader(args: Any) -> Any:
+    """What makes the model; the flags are checked before."""
+    from tfvideogan.weights import shipped
+
+    if args.model:
+        if args.run_dir or args.weights or args.stage:
+            raise UsageError("--model stands in place of --run_dir, --weights and --stage; give one of them")
+        if not Path(args.model).exists():
+            raise UsageError(f"--model: no such file or folder. Received: {args.model}")
+        return lambda: _load_file(args.model)
+    if not args.run_dir and not args.weights:
+        args.weights = _DEFAULT
+    cli.require_run()
+    if not (Path(args.run_dir) / "config.json").is_file():
+        raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir}")
+    return lambda: _load_run(args.run_dir, args.stage, shipped.card(args.weights) if args.weights else None)
+
+
+def _load_file(path: str) -> Any:
+    from tfvideogan.web.players import FilePlayer
+
+    return FilePlayer(path)
+
+
+def _load_run(run_dir: str, stage: int | None, card: dict[str, Any] | None) -> Any:
+    cli.load_tensorflow(gpus=True)
+    from tfvideogan.web.players import RunPlayer
+
+    return RunPlayer(run_dir, stage, card)
+
+
+if __name__ == "__main__":
+    cli.run(define_flags, main)

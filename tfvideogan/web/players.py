@@ -1,0 +1,149 @@
+"""Models as the page plays them: from a seed's latents, or from a photo, to the named films of one clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfvideogan.config import UsageError
+from tfvideogan.data import clips
+from tfvideogan.files import pictures
+from tfvideogan.models import drift
+
+# The films of one clip by name, uint8 [T, H, W, 3] each. What the page saves is `clip`, or `stage 2` before `stage 1`.
+Films = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What the page must know of a model, so that it shows what the model can do and nothing else.
+
+    Attributes:
+        name: what the model is called.
+        description: a line about it.
+        limits: what it cannot do, a line each.
+        predicts: whether clips are made from photos, rather than from seeds.
+        wind: whether a photo comes with a wind.
+        own_size: whether clips can have the photo's own size.
+        films: the names of the films of a clip.
+        frames: the number of frames of a clip.
+        size: height and width of a frame, pixels.
+    """
+
+    name: str
+    description: str
+    limits: list[str]
+    predicts: bool
+    wind: bool
+    own_size: bool
+    films: list[str]
+    frames: int
+    size: int
+
+
+class Player(Protocol):
+    """A model that makes the films of one clip."""
+
+    about: About
+    latent_dim: int  # Of a model that predicts, it has no meaning.
+
+    def generate(self, latents: np.ndarray) -> Films:
+        """The films of latents float32 [Z]."""
+
+    def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
+        """The films of a photo uint8 [H, W, 3], squashed to the model's frame; wind [2] is for models that take it."""
+
+    def enlarge(self, photo: np.ndarray, wind: np.ndarray) -> np.ndarray:
+        """The clip of a photo at its own size, uint8 [T, H, W, 3]."""
+
+
+class RunPlayer:
+    """The model of a run folder, by TensorFlow.
+
+    Args:
+        run_dir: the folder.
+        stage: 1 for MD-GAN's Base-Net alone, by default the newest.
+        card: what a shipped model says of itself (`shipped.card`).
+    """
+
+    def __init__(self, run_dir: str | os.PathLike[str], stage: int | None = None, card: dict[str, Any] | None = None):
+        from tfvideogan.inference import animation, sampling
+        from tfvideogan.runs import loading
+
+        self._model, checkpoint = loading.load_model(run_dir, stage)
+        self._forward = sampling.forward_pass(self._model)
+        model, card = self._model, card or {}
+        self._animator = animation.Animator(model, full_size=True) if model.predicts else None
+        self.latent_dim = model.sampling_inputs[0].shape[-1]
+        row = np.zeros([1, *model.sampling_inputs[0].shape[1:]], np.float32)
+        films = self._films(row, np.zeros(2, np.float32))
+        described = f"{type(model).__name__}, stage {checkpoint.stage}, step {checkpoint.step}"
+        self.about = About(
+            card.get("name") or os.path.basename(os.path.abspath(run_dir)),  # noqa: PTH100, PTH119 - it may be remote
+            card.get("description", described),
+            card.get("limits", []),
+            *(model.predicts, model.takes_wind, model.predicts),
+            list(films),
+            *model.clip_shape[:2],
+        )
+
+    def generate(self, latents: np.ndarray) -> Films:
+        return self._films(latents[None], None)
+
+    def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
+        size = self._model.frame_size
+        return self._films(clips.to_float(pictures.resize(photo, size, size))[None], wind)
+
+    def enlarge(self, photo: np.ndarray, wind: np.ndarray) -> np.ndarray:
+        return self._animator.clip(photo, wind if self._model.takes_wind else None)
+
+    def _films(self, row: np.ndarray, wind: np.ndarray | None) -> Films:
+        import tensorflow as tf
+
+        from tfvideogan.inference import visuals
+
+        # Tensors rather than arrays, for which a graph would be traced anew at each call.
+        inputs = (tf.constant(row), tf.constant(wind[None])) if self._model.takes_wind else tf.constant(row)
+        outputs = {name: value.numpy() for name, value in self._forward(inputs).items()}
+        rows = visuals.sample_rows(outputs)
+        return {name: row[0] for name, row in rows.items() if name != "masked_foreground"}
+
+
+class FilePlayer:
+    """An exported file or SavedModel, by `load_exported`: it gives the clip alone.
+
+    Args:
+        path: the file or folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        from tfvideogan.inference import artefacts
+
+        self._exported = artefacts.load_exported(path)
+        shape = self._exported.input_shape
+        self.latent_dim = shape[-1]
+        row = np.zeros([1, *shape], np.float32)
+        num_frames, size = self._exported.run(row).shape[1:3]
+        predicts, wind = self._exported.predicts, self._exported.takes_wind
+        name = os.path.basename(os.fspath(path))  # noqa: PTH119 - it may be remote
+        self.about = About(name, "an exported model", [], predicts, wind, False, ["clip"], num_frames, size)
+
+    def generate(self, latents: np.ndarray) -> Films:
+        return {"clip": clips.to_uint8(self._exported.run(latents[None])[0])}
+
+    def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
+        return {"clip": self._exported.predict(photo, wind if self.about.wind else None)[0]}
+
+    def enlarge(self, photo: np.ndarray, wind: np.ndarray) -> np.ndarray:  # noqa: ARG002 - the page does not offer it
+        raise UsageError("an exported model has no clips of the photo's own size")
+
+
+def check_wind(u: float, v: float) -> np.ndarray:
+    """float32 [2]. Raises UsageError for what is no wind."""
+    wind = np.float32([u, v])
+    if not np.all(np.abs(wind) <= drift.FASTEST_WIND):
+        raise UsageError(f"a wind must be two numbers from -1 to 1. Received: {u}, {v}")
+    return wind
