@@ -15,7 +15,7 @@ def train(model: keras.Model, name: str, steps: int, strategy: tf.distribute.Str
     """`steps` steps on fixed clips, each replica taking its rows."""
     strategy = strategy or tf.distribute.get_strategy()
     rows = 4 // strategy.num_replicas_in_sync
-    step = tf.function(lambda clips: strategy.run(model.train_step, args=(clips,)))
+    step = tf.function(lambda clips: strategy.run(model.train_step, args=(clips,)), autograph=False)
     for index in range(steps):
         clips = tiny.clips(name, 4, seed=index)
 

@@ -25,7 +25,7 @@ def content_steps(
             blocks.synchronize(model.generator, model.discriminator)
         model.compile(keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE), xla=xla)
     set_scales(model)
-    on_all = tf.function(lambda clips: strategy.run(model.train_step, args=(clips, False)))
+    on_all = tf.function(lambda clips: strategy.run(model.train_step, args=(clips, False)), autograph=False)
     for seed in range(steps):
         clips = tiny.clips(name, 4, seed)
         if replicas == 1:  # without a graph, which takes longer to trace than these steps

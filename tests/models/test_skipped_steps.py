@@ -29,7 +29,7 @@ class Training:
             self.model.generator_losses = self._with_infinite_gradient(self.model.generator_losses)
             self.model.compile()
         set_scales(self.model)
-        self._step = tf.function(lambda clips: strategy.run(self.model.train_step, args=(clips,)))
+        self._step = tf.function(lambda clips: strategy.run(self.model.train_step, args=(clips,)), autograph=False)
 
     @property
     def replicas(self) -> int:
