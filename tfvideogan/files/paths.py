@@ -51,13 +51,14 @@ def is_file(where: str | os.PathLike[str]) -> bool:
     return path(where).is_file() if is_remote(where) else pathlib.Path(path(where)).is_file()
 
 
-def read_text(where: epath.Path, most: int = 2**28) -> str:
+def read_text(where: str | os.PathLike[str], most: int = 2**28) -> str:
     """The text of a file in UTF-8.
 
     Raises:
         OSError: there is no such file, or it is a pipe or a device, which could be read for ever.
         ValueError: it has more than `most` bytes, or is no UTF-8.
     """
+    where = path(where)
     if where.exists() and not is_file(where):
         raise OSError(f"{where} is no regular file")
     if where.exists() and where.stat().length > most:
