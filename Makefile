@@ -15,7 +15,7 @@ DEMO ?= runs/demo
 EXPERIMENTS ?= runs/experiments
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo experiments test fuzz test-io test-web test-package test-serving soak lint install install-io install-serving clean
+.PHONY: demo experiments test fuzz test-io test-notebook test-web test-package test-serving soak lint install install-io install-serving clean
 
 install: $(VENV)/.installed
 
@@ -71,6 +71,11 @@ test-web: install
 	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[web]'
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || true
 	$(RUN) pytest tests/web
+
+# examples/quickstart.ipynb, each cell, with fewer steps of training.
+test-notebook: install
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[notebook]'
+	$(RUN) pytest tests/test_notebook.py
 
 install-io: $(VENV_IO)/.installed
 

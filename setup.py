@@ -91,6 +91,7 @@ setup(
             "tensorflow-serving-api>=2.21,<2.22",
         ],
         "web": ["playwright>=1.50"],  # the tests of the page, which drive a Chromium
+        "notebook": ["ipykernel>=6.29", "nbclient>=0.10"],  # tests of examples/
         "io": ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"],
         "dev-io": ["pytest>=8", "moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # beside [io]
     },
