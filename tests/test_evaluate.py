@@ -10,9 +10,9 @@ from PIL import Image
 from tests.helpers import tiny
 from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_dataset, write_pictures
-from tfvideogan import evaluate
 from tfvideogan.config import UsageError
 from tfvideogan.data import sources
+from tfvideogan.inference import real_clips
 from tfvideogan.runs import journal
 
 
@@ -38,7 +38,7 @@ class DataTest(tf.test.TestCase):
                 self.assertEqual(sources.held_out(data), expected)
         config = tiny.config("vgan", data="synthetic:sky,synthetic:sprites")
         with self.assertRaisesRegex(UsageError, "several sources: name one to score it on with --data"):
-            evaluate.open_data(config, None, 8)
+            real_clips.open_for(config, None, 8)
 
     def test_data_are_described_by_where_they_come_from(self):
         folder = self.dataset("train", "test")
@@ -50,7 +50,7 @@ class DataTest(tf.test.TestCase):
             ("synthetic:sprites", "other data", "synthetic:sprites"),
         ):
             with self.subTest(data):
-                source, described = evaluate.open_data(config, data, num_clips=2)
+                source, described = real_clips.open_for(config, data, num_clips=2)
                 made = name.startswith("synthetic:")
                 self.assertLen(source, 2000 if made else 3)
                 resize = "squash, antialiased" if made else "as prepared"
@@ -63,26 +63,26 @@ class DataTest(tf.test.TestCase):
             config = tiny.config("vgan", data=trained_on)
             for data, split in (("synthetic:sky", "train"), ("synthetic:sky:train", "train"), (None, "test"),
                                 ("synthetic:sky:test", "test"), ("synthetic:sprites:train", "other data")):  # fmt: skip
-                self.assertEqual(evaluate.open_data(config, data, num_clips=2)[1]["split"], split, (trained_on, data))
+                self.assertEqual(real_clips.open_for(config, data, num_clips=2)[1]["split"], split, (trained_on, data))
 
     def test_clips_of_the_training_are_scored_with_a_warning(self):
         config = tiny.config("vgan", data=str(self.dataset("train")))
         with self.assertLogs("tfvideogan", "WARNING") as logs:
-            evaluate.open_data(config, None, num_clips=2)
+            real_clips.open_for(config, None, num_clips=2)
         self.assertIn("no test split", logs.output[0])
 
     def test_the_data_of_the_training_are_told_also_where_they_are_named(self):
         data = str(self.dataset("train", "test"))
         with self.assertLogs("tfvideogan", "WARNING") as logs:
-            evaluate.open_data(tiny.config("vgan", data=data), data, num_clips=2)
+            real_clips.open_for(tiny.config("vgan", data=data), data, num_clips=2)
         self.assertIn("is what the run was trained on: scored on clips of the training", logs.output[0])
 
     def test_an_error_says_whose_data_it_is_about(self):
         config = tiny.config("vgan", data="/no/such/folder")
         with self.assertRaisesRegex(UsageError, r"^--data \(not given: the run's own clips\).*/no/such/folder"):
-            evaluate.open_data(config, None, num_clips=2)
+            real_clips.open_for(config, None, num_clips=2)
         with self.assertRaisesRegex(UsageError, "^--data[^(]*/no/such/other"):
-            evaluate.open_data(config, "/no/such/other", num_clips=2)
+            real_clips.open_for(config, "/no/such/other", num_clips=2)
 
 
 class CommandTest(tf.test.TestCase):

@@ -18,12 +18,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
-from tfvideogan.config import Config, UsageError
+from tfvideogan.config import UsageError
 from tfvideogan.metrics.fvd import Distance
 
 if TYPE_CHECKING:
-    from tfvideogan.data.layouts import Form
-    from tfvideogan.data.sources import ClipSource
     from tfvideogan.inference.video_features import Extractor
     from tfvideogan.models.adversarial import AdversarialModel
 
@@ -124,7 +122,7 @@ def _check_flags(args: Any) -> list[Distance]:
 def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:
     """The line of a trained run."""
     from tfvideogan.data.layouts import Form
-    from tfvideogan.inference import comparison, measures, rollout, scoring, video_features
+    from tfvideogan.inference import comparison, measures, real_clips, rollout, scoring, video_features
     from tfvideogan.runs import loading, run_folder
 
     model, checkpoint = loading.load_model(args.run_dir, trust=args.trust)
@@ -136,7 +134,7 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     if args.data is None:
         run.own_data("--data", args.trust)
     most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
-    source, described = open_data(config, args.data, most, Form(*cli.array_form(config.data)))
+    source, described = real_clips.open_for(config, args.data, most, Form(*cli.array_form(config.data)))
     video_features.check_counts(wanted, {described["data"]: len(source)})
     count, seed = min(args.num_clips, len(source)), args.seed or 0
     of_frames: scoring.OfFrames | None = [] if args.curves else None
@@ -166,7 +164,7 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
         "weights_sha256": loading.weights_sha256(model),
         **described,
         "num_clips": count if names else None,
-        **comparison.chosen(source, count if names else most),
+        **real_clips.chosen(source, count if names else most),
         "seed": None if model.predicts else seed,
         "batch_norm": "batches of 8" if args.batch_statistics else "inference",
         **result,
@@ -209,48 +207,6 @@ def _write_curves(path: str, panels: dict[str, Any]) -> None:
     from tfvideogan.inference import curves
 
     pictures.write_image(path, curves.picture(panels, x_label="frame"))
-
-
-def open_data(
-    config: Config, data: str | None, num_clips: int, form: Form | None = None
-) -> tuple[ClipSource, dict[str, Any]]:
-    """The clips to score a run on, and what the JSON line tells of them.
-
-    Args:
-        config: the options of the run.
-        data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
-        num_clips: no more clips of a folder are decoded than this.
-        form: how arrays are read, by default as in the training.
-
-    Raises:
-        UsageError: there is no such data, or nothing in it is usable.
-    """
-    from tfvideogan.data.layouts import Form
-    from tfvideogan.data.sources import Records, held_out, open_source, split_names
-
-    trained_on, frame_size, num_frames = config.data.data, config.model.frame_size, config.model.num_frames
-    if data is None and len(split_names(trained_on)) > 1:
-        raise UsageError("the run was trained on several sources: name one to score it on with --data")
-    name = held_out(trained_on) if data is None else data
-    try:
-        form = form or Form(config.data.array_layout, config.data.array_range)
-        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips, form=form)
-    except UsageError as error:
-        flag = "--data" if data else "--data (not given: the run's own clips)"
-        raise UsageError(str(error).replace("--data", flag, 1)) from error
-    is_test = name.endswith((":test", "/test"))
-    is_trained_on = name.removesuffix(":train") == trained_on.removesuffix(":train")  # Built-in clips are that split.
-    if is_trained_on and not is_test:
-        why = "has no test split" if data is None else "is what the run was trained on"
-        logger.warning("%s %s: scored on clips of the training", name, why)
-    return source, {
-        "data": name,
-        "split": "test" if is_test else "train" if is_trained_on else "other data",
-        "data_seed": config.train.seed,
-        "frame_size": frame_size,
-        "num_frames": num_frames,
-        "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
-    }
 
 
 def versions() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tfvideogan.data import clips as clip_values
 from tfvideogan.data import synthetic
 from tfvideogan.data.indexed import Indexed
 from tfvideogan.data.sources import open_source
-from tfvideogan.inference import comparison, sampling
+from tfvideogan.inference import comparison, real_clips, sampling
 from tfvideogan.metrics import motion, separation
 from tfvideogan.metrics.fvd import Distance, frechet_distance
 from tfvideogan.metrics.kvd import kernel_distance
@@ -44,7 +44,7 @@ class ChosenTest(tf.test.TestCase):
             ("synthetic:sky", None, {"chosen": "the first 2"}),
         ):
             with self.subTest(data):
-                self.assertEqual(comparison.chosen(open_source(data, 16, 4, max_clips=most), 2), expected)
+                self.assertEqual(real_clips.chosen(open_source(data, 16, 4, max_clips=most), 2), expected)
 
 
 class RunTest(tf.test.TestCase):

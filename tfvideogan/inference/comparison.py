@@ -10,11 +10,8 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import pipeline
-from tfvideogan.data.folder import ClipFolder
-from tfvideogan.data.indexed import Indexed
-from tfvideogan.data.record_source import Records
 from tfvideogan.data.sources import ClipSource, open_source
-from tfvideogan.inference import measures, sampling, scoring, video_features
+from tfvideogan.inference import measures, real_clips, sampling, scoring, video_features
 from tfvideogan.inference.video_features import Extractor
 from tfvideogan.metrics import motion
 from tfvideogan.metrics.fvd import Distance
@@ -106,22 +103,9 @@ def of_folders(
     protocol |= scoring.FLOW_PROTOCOL if "flow" in metrics else {}
     protocol |= {distance.name: video_features.protocol(distance, frame_size, extractor) for distance in wanted}
     shape = {"frame_size": frame_size, "num_frames": num_frames, "resize": "squash, antialiased"}
-    which = {f"{flag}_clips": chosen(source, count if metrics else most) for flag, source in sources.items()}
+    which = {f"{flag}_clips": real_clips.chosen(source, count if metrics else most) for flag, source in sources.items()}
     count_of_metrics = {"num_clips": count if metrics else None}
     return {**folders, **which, **shape, **count_of_metrics, "protocol": protocol, "scores": scores}
-
-
-def chosen(source: ClipSource, count: int) -> dict[str, Any]:
-    """Which `count` clips of a source are scored, for the JSON line: how many of how many, and of how many videos."""
-    if isinstance(source, Records):
-        of_videos, all_videos = source.videos(count)
-        return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
-    if isinstance(source, Indexed) and isinstance(source.clips, ClipFolder):
-        return {
-            "chosen": f"the first {count}",
-            "videos": f"{len({item.name for item in source.clips.origins})} of the first {len(source)}",
-        }
-    return {"chosen": f"the first {count}"}
 
 
 def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int) -> ClipSource:

@@ -1,0 +1,67 @@
+"""The real clips that a run is scored on: which they are, and what a JSON line tells of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tfvideogan.config import Config, UsageError
+from tfvideogan.data.folder import ClipFolder
+from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.layouts import Form
+from tfvideogan.data.record_source import Records
+from tfvideogan.data.sources import ClipSource, held_out, open_source, split_names
+
+logger = logging.getLogger("tfvideogan")
+
+
+def open_for(
+    config: Config, data: str | None, num_clips: int, form: Form | None = None
+) -> tuple[ClipSource, dict[str, Any]]:
+    """The clips to score a run on, and what the JSON line tells of them.
+
+    Args:
+        config: the options of the run.
+        data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
+        num_clips: no more clips of a folder are decoded than this.
+        form: how arrays are read, by default as in the training.
+
+    Raises:
+        UsageError: there is no such data, or nothing in it is usable.
+    """
+    trained_on, frame_size, num_frames = config.data.data, config.model.frame_size, config.model.num_frames
+    if data is None and len(split_names(trained_on)) > 1:
+        raise UsageError("the run was trained on several sources: name one to score it on with --data")
+    name = held_out(trained_on) if data is None else data
+    try:
+        form = form or Form(config.data.array_layout, config.data.array_range)
+        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips, form=form)
+    except UsageError as error:
+        flag = "--data" if data else "--data (not given: the run's own clips)"
+        raise UsageError(str(error).replace("--data", flag, 1)) from error
+    is_test = name.endswith((":test", "/test"))
+    is_trained_on = name.removesuffix(":train") == trained_on.removesuffix(":train")  # Built-in clips are that split.
+    if is_trained_on and not is_test:
+        why = "has no test split" if data is None else "is what the run was trained on"
+        logger.warning("%s %s: scored on clips of the training", name, why)
+    return source, {
+        "data": name,
+        "split": "test" if is_test else "train" if is_trained_on else "other data",
+        "data_seed": config.train.seed,
+        "frame_size": frame_size,
+        "num_frames": num_frames,
+        "resize": "as prepared" if isinstance(source, Records) else "squash, antialiased",
+    }
+
+
+def chosen(source: ClipSource, count: int) -> dict[str, Any]:
+    """Which `count` clips of a source are scored, for the JSON line: how many of how many, and of how many videos."""
+    if isinstance(source, Records):
+        of_videos, all_videos = source.videos(count)
+        return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
+    if isinstance(source, Indexed) and isinstance(source.clips, ClipFolder):
+        return {
+            "chosen": f"the first {count}",
+            "videos": f"{len({item.name for item in source.clips.origins})} of the first {len(source)}",
+        }
+    return {"chosen": f"the first {count}"}
