@@ -198,7 +198,7 @@ class CommandsTest(tf.test.TestCase):
         self.assertIn("given", line["protocol"]["wind"])
 
     def test_preview_shows_the_clips_of_a_folder(self):
-        folder, gif = self.runs / "clips", self.runs / "preview.gif"
+        folder, gif = self.runs / "made", self.runs / "preview.gif"
         for index in range(2):
             self.succeed(
                 "preview",

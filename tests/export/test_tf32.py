@@ -17,7 +17,17 @@ from tfvideogan.files import paths
 from tfvideogan.runs import loading
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Conv3D, keras.layers.Conv3DTranspose)
-ON_GPUS = {"import_weights", "train", "generate", "predict", "evaluate", "benchmark", "benchmark_loader"}
+ON_GPUS = {
+    "import_weights",
+    "train",
+    "generate",
+    "predict",
+    "evaluate",
+    "benchmark",
+    "benchmark_loader",
+    "classify",
+    "demo",
+}
 
 
 def rounded(x: tf.Tensor) -> tf.Tensor:

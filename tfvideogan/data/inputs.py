@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import layouts, lists, sequences
+from tfvideogan.data.wording import shown
 from tfvideogan.files import arrays, paths, pictures
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"}
@@ -230,7 +231,7 @@ def _add_listed(
     for path in files:
         name = _name(path, base)
         if path in reasons:
-            contents.unusable.append((name, reasons[path]))
+            contents.unusable.append((shown(name), reasons[path]))
         elif PurePosixPath(path).suffix.lower() in pictures.IMAGE_SUFFIXES:
             contents.inputs.append(_strip(name, path))
         else:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from tfvideogan.config import UsageError
-from tfvideogan.data.wording import counted
+from tfvideogan.data.wording import counted, shown
 from tfvideogan.files import paths, pictures
 
 SUFFIX = ".txt"
@@ -29,7 +29,7 @@ def listed_in(text: paths.Path) -> list[str]:
     if not files:
         raise UsageError(f"{text} lists no file: it is empty")
     if not any(map(_exists, files)):
-        raise UsageError(f"{text} lists {counted(len(files), 'file')}, none of which exists: {files[0]}")
+        raise UsageError(f"{text} lists {counted(len(files), 'file')}, none of which exists: {shown(files[0])}")
     return files
 
 

@@ -18,12 +18,12 @@ _OPERATIONS = frozenset(
     """
     Abs AddV2 All Any ArgMax Assert AssignVariableOp BatchMatMulV2 BiasAdd Cast ConcatV2 Const Conv2D
     Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 DecodeJpeg DecodePng DecodeRaw DisableCopyOnRead EncodeJpeg
-    EnsureShape Equal ExpandDims ExtractJpegShape GatherV2 GreaterEqual Identity If LeakyRelu Less LessEqual LogicalAnd
-    LogicalOr MatMul Max Maximum Minimum Mul NoOp Pack Pad PartitionedCall Placeholder Prod Range ReadVariableOp RealDiv
-    Relu Reshape ReverseV2 Round Rsqrt ScaleAndTranslate Select SelectV2 Shape Sigmoid Size Squeeze
-    StatefulPartitionedCall StatelessIf StatelessRandomGetKeyCounter StatelessRandomNormalV2 StatelessWhile StopGradient
-    StridedSlice StringJoin StringLength Sub Substr Tanh TensorListFromTensor TensorListGetItem TensorListReserve
-    TensorListSetItem TensorListStack Tile Transpose VarHandleOp While
+    EnsureShape Equal ExpandDims ExtractJpegShape Floor GatherV2 GreaterEqual Identity If LeakyRelu Less LessEqual
+    LogicalAnd LogicalOr MatMul Max Maximum Minimum Mul NoOp Pack Pad PartitionedCall Placeholder Prod Range
+    ReadVariableOp RealDiv Relu Reshape ReverseV2 Round Rsqrt ScaleAndTranslate Select SelectV2 Shape Sigmoid Size
+    Squeeze StatefulPartitionedCall StatelessIf StatelessRandomGetKeyCounter StatelessRandomNormalV2 StatelessWhile
+    StopGradient StridedSlice StringJoin StringLength Sub Substr Tanh TensorListFromTensor TensorListGetItem
+    TensorListReserve TensorListSetItem TensorListStack Tile Transpose VarHandleOp While
     """.split()  # noqa: SIM905 - a list would be four times as long
 )
 # The kinds of the objects in it. All others would have classes of other packages restored.
