@@ -24,6 +24,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "an exported .tflite or .onnx file, or a SavedModel, in place of --weights; the "
                         "page then shows its clips alone")  # fmt: skip
     cli.define_stage()
+    cli.define_trust()
     flags.DEFINE_integer("port", 8000, "port of the page, 0 for a free one", lower_bound=0, upper_bound=65535)
     flags.DEFINE_string("host", "localhost", "address to listen on; 0.0.0.0 lets everybody in the network use the page")
 
@@ -59,7 +60,8 @@ def _loader(args: Any) -> Any:
     cli.require_run()
     if not (Path(args.run_dir) / "config.json").is_file():
         raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir}")
-    return lambda: _load_run(args.run_dir, args.stage, shipped.card(args.weights) if args.weights else None)
+    card = shipped.card(args.weights) if args.weights else None
+    return lambda: _load_run(args.run_dir, args.stage, args.trust, card)
 
 
 def _load_file(path: str) -> Any:
@@ -68,11 +70,11 @@ def _load_file(path: str) -> Any:
     return FilePlayer(path)
 
 
-def _load_run(run_dir: str, stage: int | None, card: dict[str, Any] | None) -> Any:
+def _load_run(run_dir: str, stage: int | None, trust: bool, card: dict[str, Any] | None) -> Any:
     cli.load_tensorflow(gpus=True)
     from tfvideogan.web.players import RunPlayer
 
-    return RunPlayer(run_dir, stage, card)
+    return RunPlayer(run_dir, stage, card, trust)
 
 
 if __name__ == "__main__":

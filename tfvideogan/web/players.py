@@ -67,13 +67,20 @@ class RunPlayer:
         run_dir: the folder.
         stage: 1 for MD-GAN's Base-Net alone, by default the newest.
         card: what a shipped model says of itself (`shipped.card`).
+        trust: whether its options may ask for more memory than there is.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str], stage: int | None = None, card: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        stage: int | None = None,
+        card: dict[str, Any] | None = None,
+        trust: bool = False,
+    ):
         from tfvideogan.inference import animation, sampling
         from tfvideogan.runs import loading
 
-        self._model, checkpoint = loading.load_model(run_dir, stage)
+        self._model, checkpoint = loading.load_model(run_dir, stage, trust)
         self._forward = sampling.forward_pass(self._model)
         model, card = self._model, card or {}
         self._animator = animation.Animator(model, full_size=True) if model.predicts else None
