@@ -147,8 +147,10 @@ def _telling(path: str | Path) -> Iterator[None]:
         raise UsageError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise UsageError(f"{path}: not a picture that Pillow can read") from error
-    except (MemoryError, UsageError):  # The former is told by whoever has set a limit.
+    except UsageError:
         raise
+    except MemoryError as error:  # Pillow raises it for damaged JPEG 2000, too.
+        raise UsageError(f"{path}: cannot allocate memory for this picture, which may be damaged") from error
     except Exception as error:  # Pillow's readers raise anything on evil files.
         raise UsageError(f"{path}: damaged picture ({error})") from error
 
