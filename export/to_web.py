@@ -3,9 +3,9 @@
 python -m export.to_web --weights=vgan-conditional-sky-32 --output=site
 python -m export.to_web --run_dir=runs/vgan --output=site --runtime=node_modules
 
-The page is that of `tfvideogan.demo`; LiteRT.js runs the model, a TFLite file for one clip. The runtime is fetched from a
-pinned address and checked by its hashes, or, with `--runtime`, lies in the folder itself, which then asks nobody else
-for anything.
+The page is that of `tfvideogan.demo`; LiteRT.js runs the model, a TFLite file for one clip. The runtime is fetched
+from a pinned address and checked by its hashes, or, with `--runtime`, lies in the folder itself, which then asks nobody
+else for anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BYTES = (53482, 1494, 273035, 9367934, 273246, 9334181)
 _PAGE = ("style.css", "icon.svg", "sky-1.jpg", "sky-2.jpg", "sky-3.jpg", "page.js", "film.js", "seeds.js", "photo.js",
          "dom.js", "latents.js", "drift.js", "worker.js")  # fmt: skip
 _POLICY = (
-    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; script-src \'self\'; '
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'self'; "
     "worker-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'\">"
 )
@@ -83,11 +83,16 @@ def write(model: Any, output: Path, card: dict[str, Any], precision: str, runtim
     """
     content, films = convert(model, precision)
     page = Path(cli.__file__).parent / "web"
-    html = (page / "index.html").read_text("utf-8").replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{_POLICY}')
+    html = (
+        (page / "index.html").read_text("utf-8").replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{_POLICY}')
+    )
     files = {name: (page / name).read_bytes() for name in _PAGE}
     files |= {"engine.js": (page / "engine_browser.js").read_bytes(), "index.html": html.encode()}
     files |= {f"litert/{name}": held for name, held in runtime.items()}
-    files |= {"model.tflite": content, "model.json": json.dumps(_facts(model, films, card, len(content), bool(runtime)), indent=1).encode()}
+    files |= {
+        "model.tflite": content,
+        "model.json": json.dumps(_facts(model, films, card, len(content), bool(runtime)), indent=1).encode(),
+    }
     output.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=output.absolute().parent) as beside:
         for name, held in files.items():
