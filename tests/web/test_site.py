@@ -54,22 +54,36 @@ class SiteTest(tf.test.TestCase):
         cls.browser = cls.enterClassContext(browser.chromium())
         cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="tfvideogan-site-")))
 
-    def open(self, model):
-        """The page of a model, which asks for nothing but its own files."""
+    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None):
+        """The page of a model, which asks for nothing but its own files and those at `others`, which `answer` gives."""
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "site"
-        to_web.write(model, output, CARD, "float32", to_web._read_runtime(str(NODE_MODULES)))
+        to_web.write(model, output, CARD, "float32", to_web._read_runtime(str(NODE_MODULES)) if runtime else {})
         address = self.enterContext(hosted(output))
         context = self.browser.new_context()
         self.addCleanup(context.close)
+        for other in others:
+            context.route(f"{other}**", answer)
         page = context.new_page()
         page.set_default_timeout(20_000)
+        known = (address, f"blob:{address}", "data:", *others)
         page.on("pageerror", lambda error: self.fail(f"{error}"))
-        page.on("request", lambda request: self.assertStartsWith(request.url, (address, f"blob:{address}", "data:")))
+        page.on("request", lambda request: self.assertStartsWith(request.url, known))
         page.on("console", lambda message: self.assertNotIn("Content Security Policy", message.text))
         page.goto(address)
         page.wait_for_selector("#play > *, #alert:not([hidden])")
-        self.assertEqual(page.locator("#alert").inner_text(), "")
         return page
+
+    def test_the_runtime_of_the_pinned_address_is_checked_by_its_hashes(self):
+        for damage, told in ((b"", ""), (b"\n", "is not the file that this page was made with")):
+
+            def answer(route, *, damage=damage):
+                name = route.request.url.removeprefix(f"{to_web.ADDRESS}@litertjs/").replace(f"@{to_web.VERSION}", "")
+                headers = {"Access-Control-Allow-Origin": "*"}
+                route.fulfill(body=(NODE_MODULES / "@litertjs" / name).read_bytes() + damage, headers=headers)
+
+            page = self.open(tiny.shaken("vgan"), (to_web.ADDRESS,), runtime=False, answer=answer)
+            self.assertIn(told, page.locator("#alert").inner_text())
+            self.assertEqual(page.locator("#alert").is_visible(), bool(damage))
 
     def values(self, page, call: str, films: int) -> list[np.ndarray]:
         """The films that a call of the engine gives, float32 [T, H, W, 3] each."""
