@@ -66,10 +66,12 @@ test-serving: install install-io install-serving
 test-package: install
 	FULL_INSTALL=1 $(RUN) pytest tests/test_package.py
 
-# The page in a real Chromium; where there is none, its tests are skipped with the reason.
+# The page in a real Chromium, with and without a server; where there is no Chromium, or no npm to get the runtime of
+# the latter, its tests are skipped with the reason.
 test-web: install
 	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[web]'
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || true
+	command -v npm && npm install --silent --no-save --no-package-lock --prefix . @litertjs/core@2.5.3 || true
 	$(RUN) pytest tests/web
 
 # examples/quickstart.ipynb, each cell, with fewer steps of training.

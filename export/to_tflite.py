@@ -14,6 +14,7 @@ of --lowering=off have float kernels only.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,19 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
 def save(model, lowering: bool, folder: str) -> None:
     """Writes a SavedModel for the converter, with the one signature that the file will have."""
-    import tensorflow as tf
-
     from export.lowering import sampler
 
     made = sampler(model, lowering, from_clip=True)
+    save_function(lambda *inputs: {"video": made.sample(*inputs)["clip"]}, made.specs, made.variables, folder)
+
+
+def save_function(sample: Callable[..., Any], specs: Sequence[Any], variables: list[Any], folder: str) -> None:
+    """Writes a SavedModel of a function from tensors of `specs` to a dict of outputs, which reads these variables."""
+    import tensorflow as tf
+
     module = tf.Module()
-    module.variables_held = [variable.value for variable in made.variables]
-    function = tf.function(lambda *inputs: {"video": made.sample(*inputs)["clip"]}, input_signature=made.specs)
+    module.variables_held = [variable.value for variable in variables]
+    function = tf.function(sample, input_signature=specs)
     tf.saved_model.save(module, folder, signatures=function.get_concrete_function())
 
 

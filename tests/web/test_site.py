@@ -1,0 +1,143 @@
+"""The page without a server, in a real Chromium: its clips are those of Python."""
+
+import contextlib
+import functools
+import http.server
+import io
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from export import to_web
+from tests.helpers import tiny
+from tests.web import browser
+from tfvideogan.config import UsageError
+from tfvideogan.data import clips
+from tfvideogan.inference import latents
+
+NODE_MODULES = Path(__file__).parents[2] / "node_modules"
+RUNTIME_MISSING = "" if (NODE_MODULES / "@litertjs").is_dir() else "no LiteRT.js: make test-web installs it by npm"
+CARD = {"name": "tiny", "description": "a model", "limits": []}
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *message):
+        """Nothing is written for a request."""
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def hosted(folder: Path):
+    """The address of a folder on a plain server of files."""
+    with http.server.ThreadingHTTPServer(("localhost", 0), functools.partial(Handler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
+
+
+@browser.needed
+@unittest.skipIf(RUNTIME_MISSING, RUNTIME_MISSING)
+class SiteTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.browser = cls.enterClassContext(browser.chromium())
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="tfvideogan-site-")))
+
+    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None):
+        """The page of a model, which asks for nothing but its own files and those at `others`, which `answer` gives."""
+        output = Path(tempfile.mkdtemp(dir=self.folder)) / "site"
+        to_web.write(model, output, CARD, "float32", to_web._read_runtime(str(NODE_MODULES)) if runtime else {})
+        address = self.enterContext(hosted(output))
+        context = self.browser.new_context()
+        self.addCleanup(context.close)
+        for other in others:
+            context.route(f"{other}**", answer)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        known = (address, f"blob:{address}", "data:", *others)
+        page.on("pageerror", lambda error: self.fail(f"{error}"))
+        page.on("request", lambda request: self.assertStartsWith(request.url, known))
+        page.on("console", lambda message: self.assertNotIn("Content Security Policy", message.text))
+        page.goto(address)
+        page.wait_for_selector("#play > *, #alert:not([hidden])")
+        return page
+
+    def test_the_runtime_of_the_pinned_address_is_checked_by_its_hashes(self):
+        for damage, told in ((b"", ""), (b"\n", "is not the file that this page was made with")):
+
+            def answer(route, *, damage=damage):
+                name = route.request.url.removeprefix(f"{to_web.ADDRESS}@litertjs/").replace(f"@{to_web.VERSION}", "")
+                headers = {"Access-Control-Allow-Origin": "*"}
+                route.fulfill(body=(NODE_MODULES / "@litertjs" / name).read_bytes() + damage, headers=headers)
+
+            page = self.open(tiny.shaken("vgan"), (to_web.ADDRESS,), runtime=False, answer=answer)
+            self.assertIn(told, page.locator("#alert").inner_text())
+            self.assertEqual(page.locator("#alert").is_visible(), bool(damage))
+
+    def values(self, page, call: str, films: int) -> list[np.ndarray]:
+        """The films that a call of the engine gives, float32 [T, H, W, 3] each."""
+        got = page.evaluate(f"import('./engine.js').then(async (engine) => [...(await {call}).values])")
+        strip = np.float32(got).reshape(tiny.FRAMES, -1, 3)
+        size = int((strip.shape[1] / films) ** 0.5)
+        return np.split(strip.reshape(tiny.FRAMES, size, films * size, 3), films, axis=2)
+
+    def test_clips_of_seeds_and_between_them_are_pythons(self):
+        model = tiny.shaken("vgan")
+        page = self.open(model)
+        self.assertEqual(page.locator(".panels figcaption").all_inner_texts(), ["Foreground", "Mask", "Background"])
+        for seed, to, share in ((7, 7, 0), (-5, 2**63 - 1, 0.3)):
+            start, end = (latents.normal(one, model.sampling_inputs[0].shape[-1]) for one in (seed, to))
+            made = model(tf.constant(latents.great_circle(start, end, [share])), training=False)
+            clip, foreground, mask, background = self.values(page, f"engine.clip({seed}n, {to}n, {share})", 4)
+            self.assertAllClose(clip, made["clip"][0], rtol=0, atol=1e-4)
+            self.assertAllClose(foreground, made["foreground"][0], rtol=0, atol=1e-4)
+            self.assertAllClose(mask[..., :1] / 2 + 0.5, made["mask"][0], rtol=0, atol=1e-4)
+            self.assertAllClose(background[:1], made["background"][0], rtol=0, atol=1e-4)
+            self.assertGreater(np.std(clip), 0.01)
+
+    def test_clips_of_drifting_photos_are_pythons(self):
+        self.check_photo(tiny.changing(2, drift="on"), ["base", "clip"])
+
+    def test_clips_of_photos_are_pythons(self):
+        self.check_photo(tiny.shaken("vgan_conditional"), ["clip", "foreground"])
+
+    def check_photo(self, model, names: list[str]) -> None:
+        """Compares the first films of a photo, which has the model's size and no loss."""
+        size = model.frame_size
+        photo = np.random.default_rng(0).integers(0, 256, [size, size, 3], np.uint8)
+        frame, wind = clips.to_float(photo)[None], np.float32([[0.3, -0.21]])
+        made = model((frame, wind) if model.takes_wind else frame, training=False)
+        page = self.open(model)
+        page.route("**/photo.png", lambda route: route.fulfill(body=png(photo), content_type="image/png"))
+        call = f"engine.predict(await (await fetch('photo.png')).blob(), {wind[0].tolist()})"
+        films = self.values(page, call, 2 if "base" in made else 4)
+        for name, film in zip(names, films, strict=False):
+            self.assertAllClose(film, made[name][0], rtol=0, atol=1e-4)
+            self.assertGreater(np.std(film), 0.01)
+
+
+class RuntimeTest(tf.test.TestCase):
+    def test_a_folder_without_the_runtime_or_with_another_version_is_refused(self):
+        folder = Path(self.create_tempdir().full_path)
+        with self.assertRaisesRegex(UsageError, "there is no "):
+            to_web._read_runtime(str(folder))
+        file = folder / "@litertjs" / next(iter(to_web.RUNTIME))
+        file.parent.mkdir(parents=True)
+        file.write_text("another")
+        with self.assertRaisesRegex(UsageError, "of another version"):
+            to_web._read_runtime(str(folder))
+
+
+if __name__ == "__main__":
+    tf.test.main()
