@@ -20,6 +20,7 @@ find("motion").addEventListener("click", () => {
 showMotion();
 
 function progress(note, share) {
+  if (!find("loading")) return; // Files that still come in after a failure tell of it no more.
   find("note").textContent = note;
   if (share === undefined) find("progress").removeAttribute("value");
   else find("progress").value = share;
