@@ -100,4 +100,4 @@ lint: install
 	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) $(VENV_IO) $(VENV_SERVING) build dist *.egg-info
+	rm -rf node_modules $(VENV) $(VENV_IO) $(VENV_SERVING) build dist *.egg-info

@@ -1,7 +1,7 @@
 """Makes clips from noise with a trained Video-GAN: one grid of them, and one of each stream.
 
 python -m tfvideogan.generate --run_dir=runs/vgan --num_clips=16 --seed=1
-python -m tfvideogan.generate --weights=vgan-scenes-64 --separate --format=mp4 --output=clips
+python -m tfvideogan.generate --run_dir=runs/vgan --separate --format=mp4 --output=clips
 """
 
 from __future__ import annotations
