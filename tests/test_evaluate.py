@@ -118,6 +118,10 @@ class CommandTest(tf.test.TestCase):
         # Of 15 steps of `a` one goes back by eleven greys, the others forth by one; `b` has three steps by one.
         self.assertAllClose(line["scores"]["generated"]["motion_ratio"], (14 + 11) / 2, rtol=1e-5)
         self.refuse("--frame_size is required", *folders)
+        bright = numbered([*range(12), *range(12)]).astype(np.float32) / 255
+        np.save(folder / "a.npy", bright)
+        of_arrays = [f"--generated={folder / 'a.npy'}", f"--real={folder / 'b'}", "--frame_size=16", "--metrics=motion"]
+        self.assertAllClose(self.line(*of_arrays, "--array_range=0:1")["scores"], line["scores"], rtol=1e-3)
 
     def test_flags_that_need_or_exclude_each_other(self):
         weights = "--weights=mdgan-skies-64"
@@ -128,7 +132,7 @@ class CommandTest(tf.test.TestCase):
         self.refuse("--i3d is for FVD", weights, "--i3d=/no/such.npz")
         self.refuse("--generated and --real go together", "--generated=a", "--frame_size=8")
         self.refuse("exclude each other", "--generated=a", "--real=b", weights)
-        self.refuse("--seed is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--seed=1")
+        self.refuse("--seed is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--seed=0")
         self.refuse("--frame_size is for --generated", weights, "--frame_size=8")
         self.refuse("--curves must end in .png", weights, "--curves=a.gif")
         self.refuse("--metrics of predictors are mse, psnr", weights, "--metrics=moving")

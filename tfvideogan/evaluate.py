@@ -41,8 +41,8 @@ def define_flags() -> None:
                       "fvd2048_16f, kvd2048_16f and the like for other numbers of clips and frames")  # fmt: skip
     flags.DEFINE_string("i3d", None, "weights of I3D, which FVD and KVD take: a TF checkpoint, the TF-Hub module's "
                         "folder, .npz, or a PyTorch state dict")  # fmt: skip
-    flags.DEFINE_string("feature_cache", "~/.cache/tfvideogan", "folder that keeps I3D's features of real clips; empty "
-                        "for none")  # fmt: skip
+    flags.DEFINE_string("feature_cache", "~/.cache/tfvideogan", "folder that keeps I3D's features of clips on disk; "
+                        "empty for none")  # fmt: skip
     flags.DEFINE_string("generated", None, "with --real and without a run: clips that any model has made")
     flags.DEFINE_string("real", None, "with --generated: the real clips to set beside them")
     flags.DEFINE_integer("frame_size", None, "with --generated: pixels a side that all clips are squashed to first, "
@@ -66,6 +66,7 @@ def main() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)  # Scores are of float32 on every machine.
+    from tfvideogan.data.layouts import Form
     from tfvideogan.inference import comparison, video_features
     from tfvideogan.runs import journal
 
@@ -78,8 +79,9 @@ def main() -> None:
     elif args.generated:
         names = [name for name in args.metrics if not Distance.parse(name)] if args.metrics else comparison.MOTION[:3]
         folders = {"generated": args.generated, "real": args.real}
+        form = Form(*cli.array_form())
         line = comparison.of_folders(
-            folders, args.frame_size, args.num_clips, names, wanted, extractor, args.feature_cache
+            folders, args.frame_size, args.num_clips, names, wanted, extractor, args.feature_cache, form
         )
     else:
         line = _score_run(args, wanted, extractor)
@@ -107,7 +109,7 @@ def _check_flags(args: Any) -> list[Distance]:
         raise UsageError("--frame_size is required with --generated: the pixels a side of what the model makes")
     if args.frame_size and not args.generated:
         raise UsageError("--frame_size is for --generated; a run knows its own")
-    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics", "rollout_frames") if args[n].value]
+    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics", "rollout_frames") if args[n].present]
     if not of_run and (args.generated or args.selfcheck) and only_of_run:
         raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
     if not (args.generated or args.selfcheck):
@@ -134,7 +136,8 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     if args.data is None:
         run.own_data("--data", args.trust)
     most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
-    source, described = real_clips.open_for(config, args.data, most, Form(*cli.array_form(config.data)))
+    form = Form(*cli.array_form(config.data))
+    source, described = real_clips.open_for(config, args.data, most, form)
     video_features.check_counts(wanted, {described["data"]: len(source)})
     count, seed = min(args.num_clips, len(source)), args.seed or 0
     of_frames: scoring.OfFrames | None = [] if args.curves else None
@@ -146,7 +149,7 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
         result = scoring.score_generation(model, source, count, seed, names)
     if wanted:
         shape = model.frame_size, model.num_frames
-        known = video_features.Known(described["data"], source, *shape, seed=config.train.seed)
+        known = video_features.Known(described["data"], source, *shape, seed=config.train.seed, form=form)
         of_real = functools.partial(video_features.features_of, known, extractor, args.feature_cache)
         found = comparison.of_run(model, source, wanted, extractor, seed, args.batch_statistics, of_real)
         for name, distances in found.items():

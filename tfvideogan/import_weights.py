@@ -143,11 +143,13 @@ def fill(model: AdversarialModel, networks: dict[str, Published]) -> None:
 
 def _recalibrate(model: AdversarialModel, config: Config, data: str, count: int) -> None:
     from tfvideogan.data import pipeline, sources
+    from tfvideogan.data.layouts import Form
     from tfvideogan.training import estimation
 
     try:
         size = config.model.frame_size, config.model.num_frames
-        source = sources.open_source(data, *size, config.train.seed, max_clips=count)
+        form = Form(config.data.array_layout, config.data.array_range)
+        source = sources.open_source(data, *size, config.train.seed, max_clips=count, form=form)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", "--recalibrate_bn", 1)) from error
     batch_size = config.data.batch_size

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import resource
 import zipfile
 from pathlib import Path
 
@@ -130,6 +131,7 @@ class ArraysTest(tf.test.TestCase):
             (whole.replace(b"\x93NUMPY\x01", b"\x93NUMPY\x09"), "version"),
             (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + b"(" * 9000, "."),
             (b"\x93NUMPY\x01\x00\xf0\x20" + b"(" * 0x20F0, "."),
+            (whole.replace(b"'descr': '|u1'", b"'descr': ()   "), "."),
             (packed[:150], "zip"),
             (bomb.getvalue(), "1001 arrays in it"),
             (b"Once upon a time\n" * 50, "magic string"),
@@ -138,6 +140,13 @@ class ArraysTest(tf.test.TestCase):
                 (self.folder / name).write_bytes(content)
                 with self.subTest(content[:80], name=name):
                     self.refused(self.folder / name, message)
+        long = io.BytesIO()
+        with zipfile.ZipFile(long, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\x0f" + b" " * 2**27)
+        (self.folder / "long.npz").write_bytes(long.getvalue())
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.refused(self.folder / "long.npz", ".")
+        self.assertLess(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, 64 * 1024)
         flipped = bytearray(packed)
         flipped[packed.index(b"clips.npy") + 200] ^= 255
         (self.folder / "flipped.npz").write_bytes(flipped)

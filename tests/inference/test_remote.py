@@ -174,7 +174,9 @@ class RemoteModelTest(tf.test.TestCase, parameterized.TestCase):
         strips = [[], ["x"], [{"b64": "?"}], [{"c": ""}], 5, None, {"other": []}, [[1, 2]], [{"b64": ""}]]
         damaged = (small.getvalue(), flat.getvalue(), picture()[:200])
         strips += [[{"b64": base64.b64encode(content).decode()}] for content in damaged]
-        bodies = [json.dumps({"outputs": strip}).encode() for strip in strips] + [b"", b"[]", b"\xff", b'{"outputs"']
+        two = [{"b64": base64.b64encode(picture()).decode()}] * 2  # for one seed
+        bodies = [json.dumps({"outputs": strip}).encode() for strip in [*strips, two]]
+        bodies += [b"", b"[]", b"\xff", b'{"outputs"', b"[" * 100_000]
         for body in bodies:
             head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
             with self.subTest(body), self.answering(head + body) as target, self.assertRaises(remote.ServerError):
@@ -193,7 +195,7 @@ class RemoteModelTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(
         "localhost:8501", "http://localhost:8501", "rest://", "rest://host", "grpc://:85", "rest://h:0", "rest://h:x",
-        "rest://h:85/path", "grpc://me@h:85", "",
+        "rest://h:85/path", "grpc://me@h:85", "", "rest://a..b:80", f"grpc://{'a' * 64}:80",
     )  # fmt: skip
     def test_targets_that_are_none_are_refused(self, target):
         with self.assertRaisesRegex(UsageError, "--target must be rest://HOST:PORT or grpc://HOST:PORT"):

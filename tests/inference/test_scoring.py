@@ -126,6 +126,7 @@ class GenerationTest(tf.test.TestCase):
         sky = Indexed(synthetic.Sky(model.frame_size, model.num_frames))
         scores = scoring.score_generation(model, sky, 1, seed=0)["scores"]
         self.assertEqual([name for part in scores.values() for name in part if "mask" in name], [])
+        self.assertEqual(scoring.score_generation(model, sky, 1, 0, ["mask"])["scores"]["generated"], {})
 
     def test_clips_without_a_score_are_left_out(self):
         model = tiny.shaken("vgan_one_stream")

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -117,7 +118,7 @@ class SeedsTest(ServerCase):
 
     def test_other_names_and_other_pages_are_refused(self):
         port = self.server.server_port
-        for host in ("evil.example", f"evil.example:{port}", "10.0.0.1", ""):
+        for host in ("evil.example", f"evil.example:{port}", "10.0.0.1", "", "["):
             self.assertIn("is not called", self.told("/api/model", status=403, host=host))
         for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
             self.assertEqual(self.ask("/api/model", host=host)[0], 200)
@@ -208,6 +209,13 @@ class PhotosTest(ServerCase):
         large = encoded(Image.new("RGB", (1000, 10)), "JPEG")
         self.assertIn("720 pixels at most", self.told("/api/prediction", large))
         self.assertIn("from photos", self.told("/api/clip?seed=1"))
+        vast = encoded(Image.new("RGB", (5000, 5000)), "JPEG")
+        with mock.patch.object(Image.Image, "convert", side_effect=AssertionError("decoded before it is refused")):
+            self.assertIn("720 pixels at most", self.told("/api/prediction", vast))
+
+    def test_a_thin_photo_is_saved_too(self):
+        photo = self.ask("/api/photo", encoded(Image.new("RGB", (720, 3), (90, 130, 200)), "PNG"))[1]
+        self.assertEqual(self.ask("/api/prediction?u=0&v=0&own_size=1&save=webp", photo)[0], 200)
 
     @staticmethod
     def _bomb() -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import math
 import os
 import tokenize
@@ -21,9 +22,10 @@ from tfvideogan.files import paths, pictures
 
 SUFFIXES = (".npy", ".npz")
 _MOST_MEMBERS = 1000  # of a .npz
+_LONGEST_HEADER = 12_000  # bytes; NumPy's reader would read as many as a header says that it has
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _ERRORS = (
-    *(OSError, ValueError, TypeError, SyntaxError, EOFError, RecursionError, RuntimeError),
+    *(OSError, ValueError, TypeError, LookupError, SyntaxError, EOFError, RecursionError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
@@ -91,17 +93,18 @@ def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
 
 def _header(file: BinaryIO, member: str, size: int) -> Header:
     """The header that a file begins with. Raises ValueError unless so many bytes hold the array."""
-    version = np.lib.format.read_magic(file)
+    begin = io.BytesIO(file.read(_LONGEST_HEADER))
+    version = np.lib.format.read_magic(begin)
     if version not in _READERS:
         raise ValueError(f"version {version} of the format is not known")
-    shape, _, dtype = _READERS[version](file)
+    shape, _, dtype = _READERS[version](begin)
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are never read")
     if dtype.kind not in "buif":
         raise ValueError(f"it holds no numbers of a picture, but {str(dtype)[:40]}")
     if min(shape, default=1) < 0:
         raise ValueError(f"its shape is {shape}")
-    needed = file.tell() + math.prod(shape) * dtype.itemsize
+    needed = begin.tell() + math.prod(shape) * dtype.itemsize
     if size < needed:
         raise ValueError(f"cut off after {size:,} of {needed:,} bytes")
     return Header(member, shape, dtype)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import pipeline
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.sources import ClipSource, open_source
 from tfvideogan.inference import measures, real_clips, sampling, scoring, video_features
 from tfvideogan.inference.video_features import Extractor
@@ -75,11 +76,13 @@ def of_folders(
     wanted: Sequence[Distance],
     extractor: Extractor | None,
     cache: str | None,
+    form: Form = BY_RULE,
 ) -> dict[str, Any]:
     """Scores and protocol of the clips of `generated` beside those of `real`, which may be any data.
 
     Args:
         num_clips: clips that `metrics`, names of MOTION, are means over, or all if they are fewer.
+        form: how arrays are read.
 
     Raises:
         UsageError: one of them has no clips or, for a distance, too few.
@@ -87,7 +90,7 @@ def of_folders(
     measures.check(metrics, MOTION, "two folders")
     num_frames = max((distance.num_frames for distance in wanted), default=_FRAMES)
     most = max([num_clips, *(distance.num_clips for distance in wanted)])
-    sources = {flag: _open(flag, data, frame_size, num_frames, most) for flag, data in folders.items()}
+    sources = {flag: _open(flag, data, frame_size, num_frames, most, form) for flag, data in folders.items()}
     counts = {f"--{flag}": len(source) for flag, source in sources.items()}
     video_features.check_counts(wanted, counts)
     count = min(num_clips, *counts.values())
@@ -95,7 +98,7 @@ def of_folders(
     for group in _grouped(wanted):
         found = []
         for flag, source in sources.items():
-            known = video_features.Known(folders[flag], source, frame_size, num_frames)
+            known = video_features.Known(folders[flag], source, frame_size, num_frames, form=form)
             found.append(video_features.features_of(known, extractor, cache, group[0], _clips(source, group[0])))
         scores["generated"] |= video_features.between(group, *found)
     motion_protocol = {name: text for name, text in scoring.GENERATION_PROTOCOL.items() if name != "mask_iou"}
@@ -108,9 +111,9 @@ def of_folders(
     return {**folders, **which, **shape, **count_of_metrics, "protocol": protocol, "scores": scores}
 
 
-def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int) -> ClipSource:
+def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int, form: Form) -> ClipSource:
     try:
-        return open_source(data, frame_size, num_frames, max_clips=most)
+        return open_source(data, frame_size, num_frames, max_clips=most, form=form)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", f"--{flag}", 1)) from error
 

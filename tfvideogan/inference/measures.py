@@ -104,8 +104,9 @@ def _joined(parts: Iterable[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict
     found: dict[str, dict[str, list[np.ndarray]]] = {}
     for part in parts:
         for name, scores in part.items():
+            of_name = found.setdefault(name, {})  # A name may have none of the scores that are asked for.
             for score, values in scores.items():
-                found.setdefault(name, {}).setdefault(score, []).append(values)
+                of_name.setdefault(score, []).append(values)
     return {name: {score: np.concatenate(of) for score, of in scores.items()} for name, scores in found.items()}
 
 

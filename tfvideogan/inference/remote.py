@@ -75,14 +75,20 @@ class RemoteModel:
         """
         try:
             seeds = np.atleast_1d(np.asarray(seed, np.int64))
-        except OverflowError:
+        except (OverflowError, TypeError, ValueError):
             seeds = np.zeros(0)
         if not seeds.size or seeds.ndim != 1 or not np.array_equal(seeds, np.atleast_1d(seed)):
             raise UsageError(f"seed must be an integer or a list of them, of 64 bits. Received: {seed!r}")
         parts = [seeds[first : first + self._max_batch] for first in range(0, len(seeds), self._max_batch)]
         if lossless:
-            return np.concatenate([self._frames(self._call("generate", {"seed": part}, "frames")) for part in parts])
-        return np.concatenate([self._strips("generate_jpeg", {"seed": part}) for part in parts])
+            clips = [self._frames(self._call("generate", {"seed": part}, "frames")) for part in parts]
+        else:
+            clips = [self._strips("generate_jpeg", {"seed": part}) for part in parts]
+        if [len(part) for part in clips] != [len(part) for part in parts] or len(
+            {part.shape[1:] for part in clips}
+        ) > 1:
+            raise ServerError(f"{self._name}: the answer does not hold a clip for each of {len(seeds)} seeds")
+        return np.concatenate(clips)
 
     def predict(
         self, image: str | os.PathLike[str] | np.ndarray, wind: np.ndarray | Sequence[float] | None = None

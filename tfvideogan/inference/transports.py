@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import optional
+from tfvideogan.files import optional, paths
 from tfvideogan.inference import messages
 from tfvideogan.inference.messages import Value
 
@@ -67,6 +67,7 @@ def open_transport(target: str, model: str) -> Transport:
     scheme, _, address = target.partition("://")
     try:
         parts = urllib.parse.urlsplit(f"//{address}")
+        (parts.hostname or "").encode("idna")  # It raises a ValueError for what can be no name of a host.
         right = scheme in ("rest", "grpc") and parts.hostname and parts.port and parts.netloc == address
     except ValueError:
         right = False
@@ -94,7 +95,7 @@ class _Rest:
         request = {"signature_name": signature, "inputs": {name: _to_json(value) for name, value in inputs.items()}}
         status, content = self._post(json.dumps(request).encode(), time.monotonic() + seconds)
         try:
-            answer = json.loads(content)
+            answer = paths.parse_json(content.decode("utf-8", "replace"))
         except ValueError:
             answer = None
         if status != http.HTTPStatus.OK:
@@ -144,7 +145,7 @@ class _Grpc:
             return messages.read_response(self._predict(request, timeout=seconds)).get(output)
         except self._grpc.RpcError as error:
             raise RequestError(error.code().name, error.details() or "") from error
-        except ValueError as error:
+        except (ValueError, OverflowError, MemoryError) as error:
             raise RequestError("INTERNAL", str(error)) from error
 
 

@@ -24,6 +24,7 @@ import tfvideogan
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips as clip_values
 from tfvideogan.data.inputs import find_inputs
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.sources import ClipSource, Records
 from tfvideogan.files import atomic, paths
 from tfvideogan.metrics import i3d
@@ -154,6 +155,7 @@ class Known:
         size: pixels a side of its clips.
         num_frames: frames of its clips, by which videos are cut, also where a distance takes the first ones alone.
         seed: of clips that are made on the fly.
+        form: how arrays are read.
     """
 
     data: str
@@ -161,6 +163,7 @@ class Known:
     size: int
     num_frames: int
     seed: int = 0
+    form: Form = BY_RULE
 
 
 def features_of(
@@ -208,7 +211,7 @@ def _key(known: Known, distance: Distance, extractor: Extractor) -> dict[str, An
     if isinstance(known.source, Records):
         files = known.source.shards
     elif not known.data.startswith("synthetic:"):
-        files = [file for item in find_inputs(known.data).inputs for file in item.files]
+        files = [file for item in find_inputs(known.data, form=known.form).inputs for file in item.files]
     stats = [(file, stat.st_size, stat.st_mtime_ns) for file in files if (stat := Path(paths.path(file)).stat())]
     return {
         "data": known.data,
@@ -218,6 +221,7 @@ def _key(known: Known, distance: Distance, extractor: Extractor) -> dict[str, An
         "cut_to_frames": known.num_frames,
         "size_before_resize": known.size,
         "seed": known.seed,
+        "arrays": dataclasses.asdict(known.form),
         "resize": RESIZE,
         "i3d_sha256": extractor.sha256,
         "versions": [tfvideogan.__version__, tf.__version__],

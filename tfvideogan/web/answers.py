@@ -22,6 +22,7 @@ LONGEST_SIDE = 720  # Photos are scaled down to this.
 FPS = 12
 FOLD = 4  # The page knows it, too. Clips have 2^n frames, so that no row is left half empty.
 _SMALLEST_SIDE = 256  # The pixels of smaller clips are repeated when they are saved, as players do not enlarge them.
+_LARGEST_SIDE = 4096  # pixels; thin clips are not enlarged beyond it
 SAVED = {"mp4": "video/mp4", "webp": "image/webp", "gif": "image/gif"}
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
 
@@ -67,11 +68,12 @@ def prediction(player: Player, query: Query, content: bytes) -> Answer:
         raise UsageError("this model makes clips from seeds")
     wind = check_wind(_number(query, "u"), _number(query, "v"))
     try:
-        picture = np.asarray(Image.open(io.BytesIO(content), formats=["JPEG"]).convert("RGB"))
+        image = Image.open(io.BytesIO(content), formats=["JPEG"])
+        picture = np.asarray(image.convert("RGB")) if max(image.size) <= LONGEST_SIDE else None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError("not a photo that this server has prepared") from error
-    if max(picture.shape) > LONGEST_SIDE:
-        raise UsageError(f"a photo must have {LONGEST_SIDE} pixels at most a side. Received: {max(picture.shape)}")
+    if picture is None:
+        raise UsageError(f"a photo must have {LONGEST_SIDE} pixels at most a side. Received: {max(image.size)}")
     if "own_size" in query:
         return _answer({"clip": player.enlarge(picture, wind)}, query)
     return _answer(player.predict(picture, wind), query)
@@ -85,7 +87,8 @@ def _answer(films: Films, query: Query) -> Answer:
     if save not in SAVED:
         raise UsageError(f"save must be one of {', '.join(SAVED)}. Received: {save[:40]!r}")
     name = next(name for name in ("clip", "stage 2", "stage 1") if name in films)
-    frames = visuals.enlarge(films[name], _SMALLEST_SIDE // min(films[name].shape[1:3]))
+    sides = films[name].shape[1:3]
+    frames = visuals.enlarge(films[name], max(1, min(_SMALLEST_SIDE // min(sides), _LARGEST_SIDE // max(sides))))
     return SAVED[save], encoders.encode_clip(frames, f".{save}", FPS)
 
 

@@ -115,14 +115,14 @@ class Server(ThreadingHTTPServer):
 
         A name that its owner lets point here would otherwise have a browser read the answers ("DNS rebinding").
         """
-        name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-        if name in {"localhost", self.host}:
-            return True
         try:
+            name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+            if name in {"localhost", self.host}:
+                return True
             address = ipaddress.ip_address(name)
         except ValueError:
             return False
-        return address.is_loopback or self.host in ("0.0.0.0", "::")
+        return address.is_loopback or self.host == "0.0.0.0"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json({"error": str(refused)}, refused.status)
         except UsageError as error:
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except OSError:
+        except (ConnectionError, TimeoutError):
             raise
         except Exception:
             logger.exception("a request failed")
@@ -168,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         if not self.server.admits(host):
             raise RefusedError(HTTPStatus.FORBIDDEN, f"this server is not called {host[:100]!r}")
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             raise RefusedError(HTTPStatus.FORBIDDEN, "this server answers its own page only")
 
     def _model(self, query: answers.Query) -> None:  # noqa: ARG002
