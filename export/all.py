@@ -96,6 +96,7 @@ def main() -> int:
     cli.load_tensorflow()
     _check_packages(args.formats)
     from export.check_parity import Reference
+    from tfvideogan.data.layouts import Form
     from tfvideogan.files import atomic, paths
     from tfvideogan.runs import loading, run_folder
 
@@ -110,7 +111,9 @@ def main() -> int:
     if model.predicts and not args.calibration:
         run.own_data("--calibration", args.trust)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
-        reference = Reference(model, Path(beside), args.calibration, config.data.data, "--calibration")
+        reference = Reference(
+            model, Path(beside), args.calibration, config.data.data, "--calibration", Form.of(config.data)
+        )
         folder = Path(beside) / "made"
         folder.mkdir()
         rows = [_make(job, folder, reference, checkpoint.stage, args) for job in jobs]

@@ -84,7 +84,7 @@ def main() -> int:
         artefacts = accepted(Path(args.dir), report)
         contenders = list(artefacts)
         if args.others:
-            contenders += others(Path(folder), args.run_dir, report["stage"])
+            contenders += others(Path(folder), args.run_dir, report["stage"], args.trust)
             contenders += in_openvino(contenders)
         rates = [speed.matrix_product_rate()]
         rounds = [[timed(one, inputs, args.repeats, args.threads) for one in contenders] for _ in range(args.rounds)]
@@ -140,11 +140,11 @@ def accepted(folder: Path, report: dict[str, Any]) -> list[Contender]:
     return [Contender(row, "export.measure", {"artefact": folder / row.artefact}) for row in rows]
 
 
-def others(folder: Path, run_dir: str, stage: int) -> list[Contender]:
+def others(folder: Path, run_dir: str, stage: int, trust: bool = False) -> list[Contender]:
     """What the artefacts are compared with; files of 3D operators are written to `folder`."""
     baseline = functools.partial(Row, format=None, precision="float32", lowered=False)
-    run = {"run_dir": run_dir, "stage": stage}
-    keras = Contender(baseline("Keras"), "export.measure", {"artefact": run_dir, "stage": stage})
+    run = {"run_dir": run_dir, "stage": stage, "trust": trust}
+    keras = Contender(baseline("Keras"), "export.measure", {"artefact": run_dir, "stage": stage, "trust": trust})
     native = []
     for name in NATIVE:
         file = folder / f"native.{name}"

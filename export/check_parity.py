@@ -22,6 +22,7 @@ from export import conversion, measure, processes
 from export.report import Row
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.files import checksums, optional
 from tfvideogan.inference import openers
 
@@ -67,9 +68,10 @@ def main() -> int:
     check_runtimes(map(format_of, artefacts))
     model, _ = loading.load_model(args.run_dir, args.stage, args.trust)
     run = run_folder.RunFolder.open(args.run_dir)
-    trained_on = run.own_data("--clips", args.trust) if model.predicts and not args.clips else run.config().data.data
+    options = run.config().data
+    trained_on = run.own_data("--clips", args.trust) if model.predicts and not args.clips else options.data
     with tempfile.TemporaryDirectory(prefix="tfvideogan-") as folder:
-        reference = Reference(model, Path(folder), args.clips, trained_on)
+        reference = Reference(model, Path(folder), args.clips, trained_on, form=Form.of(options))
         rows = [reference.check(path, precision_of(path), args.repeats, args.threads) for path in artefacts]
     for row in rows:
         print(json.dumps(dataclasses.asdict(row)))
@@ -92,6 +94,7 @@ class Reference:
         clips: for predictors, the data set of the inputs, or None for the run's own.
         trained_on: the data set of the run.
         flag: the flag that `clips` come from, for messages.
+        form: how arrays are read.
 
     Attributes:
         checked_on: "latents", or the data set that the inputs were taken from.
@@ -101,13 +104,19 @@ class Reference:
     """
 
     def __init__(
-        self, model: AdversarialModel, folder: Path, clips: str | None, trained_on: str, flag: str = "--clips"
+        self,
+        model: AdversarialModel,
+        folder: Path,
+        clips: str | None,
+        trained_on: str,
+        flag: str = "--clips",
+        form: Form = BY_RULE,
     ):
         from export.probes import held_out_inputs
         from tfvideogan.inference import sampling
 
         skip = conversion.CALIBRATION_INPUTS
-        inputs, self.checked_on = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip, flag)
+        inputs, self.checked_on = held_out_inputs(model, NUM_INPUTS, clips, trained_on, skip, flag, form)
         self.expected = np.concatenate([outputs["clip"] for outputs in sampling.sample(model, _one_by_one(inputs))])
         self._model = model
         self._folder = folder

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+
+if TYPE_CHECKING:
+    from tfvideogan.data.layouts import Form
 
 cli.flags.disclaim_key_flags()  # --helpshort shows these flags as those of the command that defines them
 
@@ -41,6 +44,7 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     check_precision(args.precision, args.lowering == "on")
     cli.exit_on_sigterm()  # so that the converters remove their temporary folders
     cli.load_tensorflow()
+    from tfvideogan.data.layouts import Form
     from tfvideogan.files import atomic, optional, paths
     from tfvideogan.runs import loading, run_folder
 
@@ -53,8 +57,9 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     calibration = None
     if args.precision == "int8":
         run, asks = run_folder.RunFolder.open(args.run_dir), model.predicts and not args.calibration
-        trained_on = run.own_data("--calibration", args.trust) if asks else run.config().data.data
-        calibration = calibration_inputs(model, args.calibration, trained_on)
+        options = run.config().data
+        trained_on = run.own_data("--calibration", args.trust) if asks else options.data
+        calibration = calibration_inputs(model, args.calibration, trained_on, Form.of(options))
     content = convert(model, args.precision, args.lowering == "on", calibration)
     check_size(content, model, args.precision)
     atomic.write_bytes(args.output, content)
@@ -67,22 +72,24 @@ def check_precision(precision: str, lowering: bool) -> None:
         raise UsageError("--precision=int8 needs --lowering=on: 3D convolutions have float kernels only")
 
 
-def calibration_inputs(model: Any, clips: str | None, trained_on: str) -> Any:
+def calibration_inputs(model: Any, clips: str | None, trained_on: str, form: Form | None = None) -> Any:
     """Latents [n, 100] from N(0, 1), or what predictors are called on for clips: first frames [n, H, W, 3] in [-1, 1].
 
     Args:
         clips: the data set of the frames, or None for `trained_on`.
         trained_on: the data set of the run.
+        form: how arrays are read, by default by the rule.
 
     Raises:
         UsageError: there are no such clips, they have another size, or there are too few.
     """
     from export.probes import probe_inputs
+    from tfvideogan.data.layouts import BY_RULE
 
     if not model.predicts:
         return probe_inputs(model, CALIBRATION_INPUTS, clips, CALIBRATION_SEED)
     flag = "--calibration" if clips else "--calibration (not given: the run's own clips)"
-    return probe_inputs(model, CALIBRATION_INPUTS, clips or trained_on, flag=flag)
+    return probe_inputs(model, CALIBRATION_INPUTS, clips or trained_on, flag=flag, form=form or BY_RULE)
 
 
 def check_size(content: bytes, model: Any, precision: str) -> None:

@@ -30,6 +30,7 @@ def define_flags() -> None:
                         "wind [N, 2] of each frame for a run with --drift")  # fmt: skip
     flags.DEFINE_string("outputs", None, ".npz to write: a video of each row for each size of batch (default: none)")
     cli.define_stage()
+    cli.define_trust()
     cli.define_timing()
 
 
@@ -42,7 +43,7 @@ def main() -> None:
 
     inputs = load_inputs(args.inputs)
     started = time.perf_counter()
-    artefact = load_exported(args.artefact, args.threads, args.stage)
+    artefact = load_exported(args.artefact, args.threads, args.stage, args.trust)
     figures = {"load_s": time.perf_counter() - started}
     if args.outputs:
         np.savez(args.outputs, **{f"batch_{size}": _in_batches(artefact.run, inputs, size) for size in BATCHES})

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import pipeline
+from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.sources import SYNTHETIC, open_source
 from tfvideogan.inference import sampling
 from tfvideogan.models import vgan
@@ -28,6 +29,7 @@ def probe_inputs(
     seed: int = 1,
     skip: int = 0,
     flag: str = "--calibration",
+    form: Form = BY_RULE,
 ) -> Inputs:
     """Latents [count, 100] from N(0, 1), or for predictors frames [n, H, W, 3] of uint8 levels, scaled to [-1, 1].
 
@@ -39,6 +41,7 @@ def probe_inputs(
         seed: the seed of the latents.
         skip: how many clips to pass over, as far as enough others remain.
         flag: the flag that `clips` come from, for messages.
+        form: how arrays are read.
 
     Raises:
         UsageError: there are no such clips, they have another size, there are fewer than 8, or the model needs none.
@@ -49,7 +52,7 @@ def probe_inputs(
         return vgan.latents(seed, count).numpy()
     num_frames, size = model.num_frames, model.frame_size
     try:
-        source = open_source(clips or SKIES, size, num_frames, max_clips=skip + count)
+        source = open_source(clips or SKIES, size, num_frames, max_clips=skip + count, form=form)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", flag, 1)) from error
     batches = pipeline.evaluation_batches(source, num_frames, 1, skip + count).as_numpy_iterator()
@@ -60,7 +63,7 @@ def probe_inputs(
 
 
 def held_out_inputs(
-    model: AdversarialModel, count: int, clips: str | None, trained_on: str, skip: int, flag: str
+    model: AdversarialModel, count: int, clips: str | None, trained_on: str, skip: int, flag: str, form: Form = BY_RULE
 ) -> tuple[Inputs, str]:
     """Inputs to check a model with, other than those of its calibration as far as there are enough clips.
 
@@ -74,10 +77,10 @@ def held_out_inputs(
         UsageError: those of `probe_inputs` for `clips`.
     """
     if clips or not model.predicts:
-        return probe_inputs(model, count, clips, skip=skip, flag=flag), clips or "latents"
+        return probe_inputs(model, count, clips, skip=skip, flag=flag, form=form), clips or "latents"
     own = f"{trained_on}:test" if trained_on in {f"synthetic:{name}" for name in SYNTHETIC} else trained_on
     try:
-        return probe_inputs(model, count, own, skip=skip, flag="the run's clips"), own
+        return probe_inputs(model, count, own, skip=skip, flag="the run's clips", form=form), own
     except UsageError as error:
         logger.warning("checked with built-in skies: %s", error)
         return probe_inputs(model, count), SKIES

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from tfvideogan.config import UsageError
+from tfvideogan.files import child
 
 logger = logging.getLogger("tfvideogan.export")
 
 SECONDS_TO_END = 10
 _WARNING = "WARNING: "  # this package's commands begin a warning with it
-ROOT = Path(__file__).parents[1]
 
 
 def run(module: str, **options: object) -> str:
@@ -25,19 +22,16 @@ def run(module: str, **options: object) -> str:
 
     Options that are None are left out. Warnings of the command are logged again here.
 
-    Modules are not searched in the current folder (`-P`), where the user may have an `export.py`.
-
     Raises:
         UsageError: the command failed; the message is the last line that it wrote, or the signal that ended it.
     """
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     signals = []
     # A SIGTERM that comes before there is a process to end is kept, and answered when there is one.
     before = signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *arguments],
-        env=os.environ | {"PYTHONPATH": search}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        child.command("-m", module, *arguments),
+        env=child.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             signal.signal(signal.SIGTERM, before)

@@ -19,6 +19,7 @@ from typing import Any
 from export import processes
 from tfvideogan import cli
 from tfvideogan.config import Config, UsageError
+from tfvideogan.files import child
 
 _LONGEST_PAUSE = 600  # Two lines of a log that are more seconds apart have a break between them.
 
@@ -131,7 +132,7 @@ def _hours(run_dir: Path) -> float:
 
 def _commit() -> str:
     """The commit of the code here, if it lies in a repository."""
-    command = ["git", "-C", str(processes.ROOT), "rev-parse", "--short", "HEAD"]
+    command = ["git", "-C", str(child.ROOT), "rev-parse", "--short", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 

@@ -132,6 +132,7 @@ class CommandTest(tf.test.TestCase):
         self.refuse("--i3d is for FVD", weights, "--i3d=/no/such.npz")
         self.refuse("--generated and --real go together", "--generated=a", "--frame_size=8")
         self.refuse("exclude each other", "--generated=a", "--real=b", weights)
+        self.refuse("takes no --metrics", "--selfcheck", "--i3d=x", "--metrics=psnr")
         self.refuse("--seed is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--seed=0")
         self.refuse("--frame_size is for --generated", weights, "--frame_size=8")
         self.refuse("--curves must end in .png", weights, "--curves=a.gif")

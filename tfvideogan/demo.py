@@ -7,7 +7,6 @@ python -m tfvideogan.demo --model=exported/vgan_int8.tflite
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from tfvideogan import cli
@@ -47,27 +46,28 @@ def main() -> None:
 
 def _loader(args: Any) -> Any:
     """What makes the model; the flags are checked before."""
+    from tfvideogan.files import paths
     from tfvideogan.weights import shipped
 
     if args.model:
         if args.run_dir or args.weights or args.stage:
             raise UsageError("--model stands in place of --run_dir, --weights and --stage; give one of them")
-        if not Path(args.model).exists():
+        if not paths.path(args.model).exists():
             raise UsageError(f"--model: no such file or folder. Received: {args.model}")
-        return lambda: _load_file(args.model)
+        return lambda: _load_file(args.model, args.trust)
     if not args.run_dir and not args.weights:
         args.weights = _DEFAULT
     cli.require_run()
-    if not (Path(args.run_dir) / "config.json").is_file():
+    if not paths.is_file(paths.path(args.run_dir) / "config.json"):
         raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir}")
     card = shipped.card(args.weights) if args.weights else None
     return lambda: _load_run(args.run_dir, args.stage, args.trust, card)
 
 
-def _load_file(path: str) -> Any:
+def _load_file(path: str, trust: bool) -> Any:
     from tfvideogan.web.players import FilePlayer
 
-    return FilePlayer(path)
+    return FilePlayer(path, trust)
 
 
 def _load_run(run_dir: str, stage: int | None, trust: bool, card: dict[str, Any] | None) -> Any:

@@ -94,31 +94,38 @@ def main() -> None:
 
 def _check_flags(args: Any) -> list[Distance]:
     """The distances among `--metrics`. Raises UsageError for flags that exclude or need each other."""
-    of_run = bool(args.run_dir or args.weights)
-    if bool(args.generated) != bool(args.real):
-        raise UsageError("--generated and --real go together")
-    if of_run + bool(args.generated) + args.selfcheck > 1:
-        raise UsageError("--run_dir (or --weights), --generated with --real, and --selfcheck exclude each other")
+    _check_subject(args)
     wanted = [distance for name in args.metrics if (distance := Distance.parse(name))]
     if (wanted or args.selfcheck) and not args.i3d:
         which = "--selfcheck" if args.selfcheck else f"--metrics={wanted[0].name}"
         raise UsageError(f"{which} needs --i3d, a file of I3D's weights; docs/evaluation.md tells which")
     if args.i3d and not (wanted or args.selfcheck):
         raise UsageError("--i3d is for FVD, KVD and --selfcheck: name one of them in --metrics")
-    if args.generated and not args.frame_size:
-        raise UsageError("--frame_size is required with --generated: the pixels a side of what the model makes")
-    if args.frame_size and not args.generated:
-        raise UsageError("--frame_size is for --generated; a run knows its own")
-    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics", "rollout_frames") if args[n].present]
-    if not of_run and (args.generated or args.selfcheck) and only_of_run:
-        raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
-    if not (args.generated or args.selfcheck):
-        cli.require_run()
     if args.curves:
         from tfvideogan.files import atomic
 
         atomic.check_output("curves", args.curves, (".png",))
     return wanted
+
+
+def _check_subject(args: Any) -> None:
+    """What is scored: a run, two folders, or I3D itself. Raises UsageError for flags that belong to another of them."""
+    if bool(args.generated) != bool(args.real):
+        raise UsageError("--generated and --real go together")
+    if bool(args.run_dir or args.weights) + bool(args.generated) + args.selfcheck > 1:
+        raise UsageError("--run_dir (or --weights), --generated with --real, and --selfcheck exclude each other")
+    if args.generated and not args.frame_size:
+        raise UsageError("--frame_size is required with --generated: the pixels a side of what the model makes")
+    if args.frame_size and not args.generated:
+        raise UsageError("--frame_size is for --generated; a run knows its own")
+    if args.selfcheck and args.metrics:
+        raise UsageError("--selfcheck computes one FVD, and takes no --metrics")
+    if not (args.generated or args.selfcheck):
+        cli.require_run()
+        return
+    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics", "rollout_frames") if args[n].present]
+    if only_of_run:
+        raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
 
 
 def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:

@@ -148,8 +148,7 @@ def _recalibrate(model: AdversarialModel, config: Config, data: str, count: int)
 
     try:
         size = config.model.frame_size, config.model.num_frames
-        form = Form(config.data.array_layout, config.data.array_range)
-        source = sources.open_source(data, *size, config.train.seed, max_clips=count, form=form)
+        source = sources.open_source(data, *size, config.train.seed, max_clips=count, form=Form.of(config.data))
     except UsageError as error:
         raise UsageError(str(error).replace("--data", "--recalibrate_bn", 1)) from error
     batch_size = config.data.batch_size

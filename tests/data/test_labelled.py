@@ -48,6 +48,8 @@ class LabelledTest(FolderTest):
             data = self.opened(lists=lists)
         self.assertIn("1 video of the lists cannot be used, the first: B/gone.mp4", logs.output[0])
         self.assertEqual((self.found(data.train), self.found(data.test)), ([(1, 0), (4, 1)], [(0, 0), (3, 1)]))
+        test.write_bytes("A\\a.mp4 1\r\nB\\a.mp4,2\r\n".encode("utf-16"))  # as Windows writes it
+        self.assertEqual(self.found(self.opened(lists=lists).test), [(0, 0), (3, 1)])
         test.write_text("A/b.mp4\n")
         with self.assertRaisesRegex(UsageError, r"must not share a video. Received: A/b\.mp4"):
             self.opened(lists=lists)

@@ -1,5 +1,6 @@
 """The decoding process: its answers, its limits, and its end by evil files."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -245,6 +246,12 @@ class CrashTest(WorkerTest):
         output = self.root / "clip.gif"
         done = run("preview", f"--data={path}", "--num_frames=4", "--frame_size=16", f"--output={output}")
         self.assertEqual(done.stderr.count(f"WARNING: {path} is interlaced"), 1, done.stderr)
+
+    def test_modules_of_the_current_folder_are_not_imported(self):
+        (self.root / "numpy.py").write_text(f"open({str(self.root / 'canary')!r}, 'w')")
+        with contextlib.chdir(self.root):
+            self.assert_still_works(self.worker())
+        self.assertFalse((self.root / "canary").exists())
 
     def test_inputs_that_end_the_process(self):
         (self.root / "sitecustomize.py").write_text(BUGGY)

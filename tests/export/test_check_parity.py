@@ -11,11 +11,12 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from export import check_parity, measure, operators, probes, to_onnx, to_saved_model, to_tflite
+from export import check_parity, conversion, measure, operators, probes, to_onnx, to_saved_model, to_tflite
 from export.report import Row
 from tests.helpers import tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
+from tfvideogan.data.layouts import Form
 from tfvideogan.files import checksums, paths
 from tfvideogan.runs import loading
 
@@ -175,6 +176,17 @@ class CheckParityTest(tf.test.TestCase):
         self.assertAllClose(levels, np.rint(levels), atol=1e-4)
         with self.assertRaisesRegex(UsageError, "^--clips: .*no such"):
             probes.probe_inputs(model, 8, "/no/such/clips", flag="--clips")
+
+    def test_arrays_are_read_as_in_the_training(self):
+        model, file = tiny.model("mdgan"), Path(self.create_tempdir().full_path) / "clips.npy"
+        np.save(file, np.random.default_rng(0).random([8, tiny.FRAMES, 32, 32, 3], np.float32))
+        with self.assertRaisesRegex(UsageError, "array_range"):
+            conversion.calibration_inputs(model, str(file), "synthetic:sky")
+        form = Form(values="0:1")
+        frames = conversion.calibration_inputs(model, None, str(file), form)
+        self.assertEqual((frames.shape, frames.min() < -0.9, frames.max() > 0.9), ((8, 32, 32, 3), True, True))
+        folder = Path(self.create_tempdir().full_path)
+        self.assertEqual(check_parity.Reference(model, folder, None, str(file), form=form).checked_on, str(file))
 
     def test_the_data_that_artefacts_are_checked_on_is_named(self):
         model = tiny.model("mdgan")

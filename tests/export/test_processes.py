@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from export import processes
 from tfvideogan.config import UsageError
+from tfvideogan.files import child
 
 
 class ProcessesTest(tf.test.TestCase):
@@ -80,7 +81,7 @@ class ProcessesTest(tf.test.TestCase):
         parent = (
             "from export import processes; from tfvideogan import cli; cli.exit_on_sigterm(); processes.run('child')"
         )
-        environment = os.environ | {"PYTHONPATH": f"{processes.ROOT}:{self.folder}"}
+        environment = os.environ | {"PYTHONPATH": f"{child.ROOT}:{self.folder}"}
         process = subprocess.Popen([sys.executable, "-c", parent], env=environment)
         self.addCleanup(process.kill)
         deadline = time.monotonic() + 60

@@ -46,7 +46,7 @@ class ExtractorTest(tf.test.TestCase):
     def test_values_out_of_range_and_short_clips_are_refused(self):
         clips = random_clips(1, 10, 8, 8, 3)
         for bad in (clips * 1.5, clips * 255, np.where(clips > 0.99, np.nan, clips)):
-            with self.assertRaisesRegex(ValueError, r"values in \[-1, 1\]. Received"):
+            with self.assertRaisesRegex(UsageError, r"values in \[-1, 1\]. Received"):
                 self.extractor.features([bad], 10)
         with self.assertRaisesRegex(ValueError, "must have 11 frames or more"):
             self.extractor.features([clips], 11)

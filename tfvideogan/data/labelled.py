@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from tfvideogan.config import UsageError
-from tfvideogan.data import synthetic
+from tfvideogan.data import lists, synthetic
 from tfvideogan.data.folder import ClipFolder
 from tfvideogan.data.inputs import Input
 from tfvideogan.data.wording import counted
@@ -169,10 +169,10 @@ def _of_lists(train: str, test: str) -> dict[str, int]:
 
 def _names(flag: str, file: str) -> list[str]:
     try:
-        lines = paths.path(file).read_bytes().decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        names = [lists.without_class(line) for line in lists.lines_of(paths.path(file))]
+        "".join(names).encode()  # It raises a UnicodeEncodeError for what is no text.
+    except (OSError, UnicodeEncodeError) as error:
         raise UsageError(f"--{flag} cannot be read: {error}") from error
-    names = [re.sub(r"\s+\d+$", "", line.strip()) for line in lines if line.strip()]
     if not names:
         raise UsageError(f"--{flag} must name videos, one a line. Received: {file}, which names none")
     return names

@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from tfvideogan.config import DataConfig
 from tfvideogan.files.arrays import Header, Part
 
 _BY_TYPE = {"bool": "0:1", "uint8": "0:255", "uint16": "0:65535"}
@@ -30,6 +31,11 @@ class Form:
     layout: str = "auto"
     values: str = "auto"
     least: int = 1
+
+    @classmethod
+    def of(cls, options: DataConfig) -> Form:
+        """How a training reads arrays."""
+        return cls(options.array_layout, options.array_range)
 
 
 BY_RULE = Form()

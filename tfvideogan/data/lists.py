@@ -87,8 +87,8 @@ def why_no_file(root: Path, path: Path) -> str | None:
     return None if path.is_file() else "no file, but a pipe, a socket or a device"
 
 
-def _named_in(text: paths.Path) -> list[str]:
-    """The paths in a text, one a line, from its own folder on."""
+def lines_of(text: paths.Path) -> list[str]:
+    """The lines of a text that are not empty, with `/` between folders, from whatever system it comes."""
     content = text.read_bytes()
     if content.startswith(_BEFORE_UTF_16):
         lines = content.decode("utf-16", errors="replace").splitlines()
@@ -96,14 +96,23 @@ def _named_in(text: paths.Path) -> list[str]:
         lines = content.decode("utf-8-sig", errors="surrogateescape").splitlines()
     if not any("/" in line for line in lines):  # Windows separates folders so.
         lines = [line.replace("\\", "/") for line in lines]
-    return [_without_class(line.strip(), text.parent) for line in lines if line.strip()]
+    return [line.strip() for line in lines if line.strip()]
 
 
-def _without_class(line: str, folder: paths.Path) -> str:
+def without_class(line: str) -> str:
+    """A line without the number of a class behind the path, and without quotation marks."""
+    return re.sub(r"[\s,]+\d+$", "", line).strip('"')
+
+
+def _named_in(text: paths.Path) -> list[str]:
+    """The paths in a text, one a line, from its own folder on."""
+    return [_path_in(line, text.parent) for line in lines_of(text)]
+
+
+def _path_in(line: str, folder: paths.Path) -> str:
     """The path in a line from its folder on; a number behind it may be a class, or belong to a name that exists."""
-    shorter = re.sub(r"[\s,]+\d+$", "", line)
     path = str(folder / line.strip('"'))
-    return path if shorter == line or _exists(path) else str(folder / shorter.strip('"'))
+    return path if _exists(path) else str(folder / without_class(line))
 
 
 def _exists(path: str) -> bool:

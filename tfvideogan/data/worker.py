@@ -29,7 +29,7 @@ from typing import BinaryIO
 from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Clip, Cutting, clips_of
 from tfvideogan.data.inputs import Input
-from tfvideogan.files import pictures
+from tfvideogan.files import child, pictures
 
 _MEGABYTE = 2**20
 
@@ -124,8 +124,10 @@ class Worker:
             self.close()
         if self._process is None:
             # With -m, the classes that it pickles would belong to a module called __main__.
-            command = [sys.executable, "-c", "from tfvideogan.data import worker; worker.main()"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            command = child.command("-c", "from tfvideogan.data import worker; worker.main()")
+            self._process = subprocess.Popen(
+                command, env=child.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
             pickle.dump(self._setting, self._process.stdin)
             self._process.stdin.flush()
             try:

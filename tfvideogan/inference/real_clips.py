@@ -34,7 +34,7 @@ def open_for(
         raise UsageError("the run was trained on several sources: name one to score it on with --data")
     name = held_out(trained_on) if data is None else data
     try:
-        form = form or Form(config.data.array_layout, config.data.array_range)
+        form = form or Form.of(config.data)
         source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips, form=form)
     except UsageError as error:
         flag = "--data" if data else "--data (not given: the run's own clips)"

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 from tfvideogan.config import UsageError
+from tfvideogan.files import child
 
-_ROOT = Path(__file__).parents[2]
 _SECONDS = 60
 _BYTES, _BYTES_PER_BYTE = 2**32, 50  # what opening a file may take, at least, and for each byte of it
 
@@ -41,11 +41,9 @@ class Trial:
     def check(self, file: str) -> None:
         """Raises UsageError for a file that cannot be opened, or that ends the process, in a minute at most."""
         if self._process is None:
-            command = [sys.executable, "-P", "-c", "from tfvideogan.inference import trial; trial.main()"]
-            search = os.pathsep.join([str(_ROOT), *filter(None, sys.path)])  # without the current folder
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                env=os.environ | {"PYTHONPATH": search},
+                child.command("-c", "from tfvideogan.inference import trial; trial.main()"), env=child.environment(),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             )  # fmt: skip
         process = self._process
         timer = threading.Timer(_SECONDS, process.kill)

@@ -69,7 +69,7 @@ class Extractor:
         """Features [N, D] of the first `num_frames` frames of all clips of batches [n, T, H, W, 3] in [-1, 1].
 
         Raises:
-            ValueError: clips are shorter, or have values that are not in [-1, 1].
+            UsageError: clips are shorter, or have values that are not in [-1, 1].
         """
         found, lowest = [], np.inf
         for clips in batches:
@@ -83,7 +83,7 @@ class Extractor:
         """The features of one batch; arguments and errors as for `features`."""
         low, high = float(clips.min()), float(clips.max())
         if not (low >= -1 - _TOLERANCE and high <= 1 + _TOLERANCE) or clips.shape[1] < num_frames:
-            raise ValueError(f"clips must have {num_frames} frames or more, and values in [-1, 1]. Received: "
+            raise UsageError(f"clips must have {num_frames} frames or more, and values in [-1, 1]. Received: "
                              f"{clips.shape[1]} frames, values from {low:g} to {high:g}")  # fmt: skip
         rounded = clip_values.to_float(clip_values.to_uint8(clips[:, :num_frames]))
         return self._forward(tf.constant(rounded)).numpy()

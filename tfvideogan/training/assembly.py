@@ -36,7 +36,7 @@ def open_data(config: Config) -> list[Weighted]:
         raise UsageError(f"--eval_every needs one source of clips. Received: --data={config.data.data}")
     needed = _variation(config).frames_needed(config.model.num_frames)
     data = config.data
-    options = config.train.seed, data.max_bad_shards, data.allow_outside, Form(data.array_layout, data.array_range)
+    options = config.train.seed, data.max_bad_shards, data.allow_outside, Form.of(data)
     opened = open_sources(data.data, config.model.frame_size, needed, *options)
     count = sum(len(weighted.source) for weighted in opened)
     logger.info("data: %s, %s", data.data, counted(count, "clip"))

@@ -44,7 +44,7 @@ class Validation:
         if self.data == config.data.data:
             logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
         data = config.data
-        how = data.max_bad_shards, data.allow_outside, Form(data.array_layout, data.array_range)
+        how = data.max_bad_shards, data.allow_outside, Form.of(data)
         source = open_source(self.data, *size, config.train.seed, config.train.eval_clips, *how)
         self.num_clips = min(config.train.eval_clips, len(source))
         self._model, self._seed = model, config.train.seed

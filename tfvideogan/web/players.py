@@ -124,12 +124,13 @@ class FilePlayer:
 
     Args:
         path: the file or folder.
+        trust: whether it is opened without being looked at first.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], trust: bool = False):
         from tfvideogan.inference import artefacts
 
-        self._exported = artefacts.load_exported(path)
+        self._exported = artefacts.load_exported(path, trust=trust)
         shape = self._exported.input_shape
         self.latent_dim = shape[-1]
         row = np.zeros([1, *shape], np.float32)
