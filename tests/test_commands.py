@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, folders
 from tests.helpers.commands import Command, run
 from tests.helpers.made_files import numbered, write_video
 from tfvideogan import __version__, config, prepare_data
@@ -32,8 +30,7 @@ class CommandsTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.runs = Path(tempfile.mkdtemp(prefix="tfvideogan commands é "))
-        cls.addClassCleanup(shutil.rmtree, cls.runs)
+        cls.runs = folders.of_class(cls, "tfvideogan commands é ")
         for model in SIZE:
             cls.train(model)
 

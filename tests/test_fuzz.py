@@ -4,7 +4,10 @@ Published weights have the same test in `tests/weights/test_hostile_files.py`.
 """
 
 import itertools
+import tempfile
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +16,7 @@ from PIL import Image
 
 from export import to_onnx, to_saved_model, to_tflite
 from tests.data.case import FolderTest, marked
-from tests.helpers import tiny
+from tests.helpers import fuzzing, tiny
 from tests.helpers.fuzzing import fuzz
 from tests.helpers.made_files import numbered, write_dataset, write_shard, write_video
 from tfvideogan.config import UsageError
@@ -142,6 +145,36 @@ class FuzzTest(FolderTest, parameterized.TestCase):
         path = self.root / "a.onnx"
         path.write_bytes(to_onnx.convert(tiny.model("vgan"), "float32", True, None))
         self.fuzz(lambda path: openers.open_onnx(str(path), 1), path, kinds=2)
+
+
+class FuzzingTest(FolderTest):
+    """What must not pass for a reader that is safe."""
+
+    def fails(self, message: str, read) -> None:
+        path = self.root / "a.bin"
+        path.write_bytes(bytes(range(64)))
+        with mock.patch.object(tempfile, "tempdir", str(self.root)), self.assertRaisesRegex(AssertionError, message):
+            fuzz(read, path)
+        self.assertNotEmpty(list(self.root.glob("fuzzed-*")))
+
+    def test_other_errors_fail(self):
+        self.fails("KeyError", lambda path: {}[path])
+
+    def test_slow_readers_fail(self):
+        with mock.patch.object(fuzzing, "LONGEST", 0.01):
+            self.fails("took 0.0", lambda path: time.sleep(0.02))  # noqa: ARG005
+
+    def test_endless_messages_fail(self):
+        def read(path: Path) -> None:
+            raise UsageError(str(path) * 5000)
+
+        self.fails("letters", read)
+
+    def test_readers_that_take_memory_fail(self):
+        path = self.root / "a.bin"
+        path.write_bytes(b"0123456789")
+        with mock.patch.multiple(fuzzing, MOST=32, SECONDS=0), self.assertRaisesRegex(AssertionError, "MB more"):
+            fuzz(lambda path: np.ones(2**23).sum(), path)  # noqa: ARG005
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import random
 import shutil
 import statistics
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
@@ -25,7 +24,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from export import to_saved_model
-from tests.helpers import ROOT, model_server, tiny
+from tests.helpers import ROOT, folders, model_server, tiny
 from tests.helpers.made_files import picture, process_status
 from tests.inference.test_signatures import png_bomb
 from tfvideogan import RemoteModel
@@ -48,8 +47,7 @@ class ModelServersTest(tf.test.TestCase, parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls)
         skies, _ = loading.load_model(shipped.path_of(SKIES))
         cls.models = {"vgan": tiny.shaken("vgan"), "skies": skies}
         for name, model in cls.models.items():

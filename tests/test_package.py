@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfvideogan
-from tests.helpers import ROOT
+from tests.helpers import ROOT, folders
 
 FULL = os.environ.get("FULL_INSTALL") == "1"
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{}(sys.argv[1]))"
@@ -46,8 +45,7 @@ class PackageTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        folder = Path(tempfile.mkdtemp(prefix="tfvideogan-package-"))
-        cls.addClassCleanup(shutil.rmtree, folder)
+        folder = folders.of_class(cls, "tfvideogan-package-")
         tree = folder / "tree"
         ignored = shutil.ignore_patterns(
             ".git", ".venv*", ".*_cache", "__pycache__", "*.egg-info", "build", "dist", "runs", "records", "exported"

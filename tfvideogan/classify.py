@@ -58,7 +58,7 @@ def main() -> None:
     cli.load_tensorflow(gpus=True)
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # It would warn of what must be: each classifier is traced anew.
+    tf.get_logger().setLevel("ERROR")  # It would warn that each classifier is traced anew, which cannot be otherwise.
     # This rewriting of graphs fails on the gradient of LeakyReLU, and says so on standard error.
     tf.config.optimizer.set_experimental_options({"remapping": False})
     from tfvideogan.data.labelled import open_labelled

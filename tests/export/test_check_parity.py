@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from export import check_parity, conversion, measure, operators, probes, to_onnx, to_saved_model, to_tflite
 from export.report import Row
-from tests.helpers import tiny
+from tests.helpers import folders, tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.data.layouts import Form
@@ -25,8 +24,7 @@ class CheckParityTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp(prefix="parity é "))
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls, "parity é ")
         cls.run_dir = tiny.run_folder(cls.folder / "run", "vgan")
         cls.model = loading.load_generator(cls.run_dir)
         cls.saved_model = cls.folder / "vgan" / "1"

@@ -1,8 +1,6 @@
 """What `to_saved_model --serving` writes, read as a model server reads it."""
 
 import itertools
-import shutil
-import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 
 from export import server_files
-from tests.helpers import model_server, tiny
+from tests.helpers import folders, model_server, tiny
 from tests.helpers.commands import run
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
@@ -59,8 +57,7 @@ class ServerFilesTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls)
         cls.served = cls.folder / "Small.vgan_2"
         run_dir = tiny.run_folder(cls.folder / "run", "vgan")
         cls.told = run("to_saved_model", f"--run_dir={run_dir}", f"--output={cls.served}", "--serving", "--max_batch=6",

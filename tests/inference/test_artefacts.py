@@ -4,7 +4,6 @@ import functools
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from absl.testing import parameterized
 from PIL import Image
 
 from export import to_onnx, to_saved_model, to_tflite
-from tests.helpers import ROOT, tiny
+from tests.helpers import ROOT, folders, tiny
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_float, to_uint8
@@ -32,8 +31,7 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp(prefix="exported é "))
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls, "exported é ")
 
     @classmethod
     @functools.cache

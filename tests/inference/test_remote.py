@@ -4,14 +4,11 @@ import base64
 import contextlib
 import io
 import json
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -19,7 +16,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
-from tests.helpers import ROOT, model_server, tiny
+from tests.helpers import ROOT, folders, model_server, tiny
 from tests.helpers.commands import run
 from tests.helpers.made_files import picture
 from tfvideogan.config import UsageError
@@ -36,8 +33,7 @@ class RemoteModelTest(tf.test.TestCase, parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls)
         cls.models = {"vgan": tiny.shaken("vgan"), "drift": tiny.changing(1, drift="fused")}
         for name, model in cls.models.items():
             served = signatures.ServedModel(model, max_batch=4)

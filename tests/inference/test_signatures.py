@@ -4,11 +4,9 @@ import functools
 import io
 import itertools
 import os
-import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from PIL import Image
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export.lowering import lower
-from tests.helpers import ROOT, tiny
+from tests.helpers import ROOT, folders, tiny
 from tests.helpers.made_files import picture
 from tests.helpers.serving import ServingProcess
 from tfvideogan.data.clips import to_float, to_uint8
@@ -68,8 +66,7 @@ class SignaturesTest(tf.test.TestCase, parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls)
         cls.serving = ServingProcess()
         cls.addClassCleanup(cls.serving.close)
 

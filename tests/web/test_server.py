@@ -3,8 +3,6 @@
 import http.client
 import io
 import json
-import shutil
-import tempfile
 import threading
 import time
 import zlib
@@ -16,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export import to_tflite
-from tests.helpers import tiny
+from tests.helpers import folders, tiny
 from tests.helpers.commands import Command, run
 from tfvideogan import load_exported
 from tfvideogan.web import answers, server
@@ -39,8 +37,7 @@ class ServerCase(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp(prefix="tfvideogan-web-"))
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.folder = folders.of_class(cls, "tfvideogan-web-")
         cls.server = server.Server("localhost", 0, lambda: cls.load(cls.folder))
         threading.Thread(target=cls.server.serve_forever, daemon=True).start()
         cls.addClassCleanup(cls.server.server_close)

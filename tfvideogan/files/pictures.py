@@ -182,7 +182,7 @@ def is_strip(path: str | Path) -> bool | None:
     try:
         with _opened(path) as (_, image):
             return image.height % image.width == 0 and image.height >= 4 * image.width
-    except Exception:  # As above.
+    except Exception:  # Pillow's readers raise anything on evil files, which decoding will tell of.
         return None
 
 
