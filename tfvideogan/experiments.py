@@ -28,6 +28,7 @@ from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import Config, UsageError
+from tfvideogan.files import child
 
 logger = logging.getLogger("tfvideogan")
 
@@ -173,8 +174,9 @@ def _call(command: str, **options: Any) -> str:
     """What a command prints. If it fails, or is stopped, this process ends with its status."""
     arguments = [f"--{name}={value}" for name, value in options.items()]
     process = subprocess.Popen(
-        [sys.executable, "-m", f"tfvideogan.{command}", *arguments], stdout=subprocess.PIPE, text=True
-    )
+        child.command("-m", f"tfvideogan.{command}", *arguments),
+        env=child.environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal's Ctrl-C reaches the command by itself.
     try:
