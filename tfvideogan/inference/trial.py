@@ -21,7 +21,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import child
 
 _SECONDS = 60
-_BYTES, _BYTES_PER_BYTE = 2**32, 50  # what opening a file may take, at least, and for each byte of it
+_BYTES, _BYTES_PER_BYTE = 2**31, 50  # what opening a file may take, at least, and for each byte of it
 
 
 class Trial:
