@@ -132,6 +132,11 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
                                ("none", "no such")):  # fmt: skip
             with self.assertRaisesRegex(UsageError, expected):
                 load_exported(folder / name)
+        whole = Path(self.path("vgan", "a.onnx")).read_bytes()
+        self.assertIn(b"batch", whole)
+        (folder / "a.onnx").write_bytes(whole.replace(b"batch", b"bat\xffh"))  # a name that is no UTF-8
+        with self.assertRaisesRegex(UsageError, "not an ONNX model"):
+            load_exported(folder / "a.onnx")
         tf.saved_model.save(tf.Module(), str(folder / "2"))
         with self.assertRaisesRegex(UsageError, "did not make"):
             load_exported(folder)

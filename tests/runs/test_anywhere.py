@@ -78,6 +78,13 @@ class AnywhereTest(tf.test.TestCase):
             atomic.check_output("output", "~/run/new.png", (".png",))
             self.assertEqual(str(paths.path("a~/b")), "a~/b")
 
+    def test_the_home_folder_of_a_user_that_there_is_not(self):
+        for flag in ("--data", "--flagfile"):
+            done = run("preview", f"{flag}=~nobody-of-this-name/a", f"--output={self.home / 'a.gif'}")
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, rf"^preview: error: {flag}: .*'~nobody-of-this-name/a'.*\n$")
+        self.assertEqual(paths.absolute("~nobody-of-this-name/a"), str(Path("~nobody-of-this-name/a").absolute()))
+
 
 if __name__ == "__main__":
     tf.test.main()

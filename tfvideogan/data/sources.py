@@ -125,7 +125,7 @@ def split_names(data: str) -> list[tuple[str, float]]:
     """
     if not data:
         raise UsageError("--data must be a folder, records or synthetic:NAME. Received: ''")
-    if not paths.is_remote(data) and Path(data).expanduser().exists():
+    if not paths.is_remote(data) and Path(paths.at_home(data)).exists():
         return [(data, 1.0)]
     weights = []
     for part in data.split(","):
@@ -152,7 +152,7 @@ def held_out(data: str) -> str:
 
 def absolute(data: str) -> str:
     """The value of `--data` with the sources in it named so that they are found from any directory."""
-    if not paths.is_remote(data) and Path(data).expanduser().exists():
+    if not paths.is_remote(data) and Path(paths.at_home(data)).exists():
         return paths.absolute(data)
     return ",".join(part if part.startswith("synthetic:") else paths.absolute(part) for part in data.split(","))
 

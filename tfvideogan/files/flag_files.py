@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfvideogan.config import UsageError
+from tfvideogan.files import paths
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -48,7 +49,7 @@ def check_encoding(arguments: Sequence[str]) -> None:
 def read(file: str | Path) -> list[str]:
     """The flags in a file, without blank lines and comments. Raises UsageError if it cannot be read as UTF-8."""
     try:
-        text = Path(file).expanduser().read_text(encoding="utf-8-sig")
+        text = Path(paths.at_home(file)).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     except OSError as error:

@@ -31,7 +31,7 @@ def path(name: str | os.PathLike[str]) -> epath.Path:
     """
     scheme, separator, rest = os.fspath(name).partition("://")
     if not separator:
-        return epath.Path(name).expanduser()
+        return epath.Path(at_home(name))
     if scheme == "s3":
         optional.tensorflow_io()
     elif scheme != "gs":
@@ -39,6 +39,11 @@ def path(name: str | os.PathLike[str]) -> epath.Path:
     if not rest.strip("/").count("/"):  # A bucket is no folder, and object stores answer with misleading errors.
         raise UsageError(f"a remote path must name a folder or a file in a bucket. Received: {os.fspath(name)!r}")
     return epath.Path(name)
+
+
+def at_home(name: str | os.PathLike[str]) -> str:
+    """A local name with the home folder for `~`; that of a user whom this machine does not know stays as it is."""
+    return os.path.expanduser(os.fspath(name))  # noqa: PTH111 - pathlib's own raises RuntimeError for such a user
 
 
 def is_remote(where: str | os.PathLike[str]) -> bool:
@@ -76,7 +81,7 @@ def parse_json(text: str) -> Any:
 
 def absolute(name: str) -> str:
     """The name as an absolute path, which means the same in any directory; remote names are left as they are."""
-    return name if is_remote(name) else os.fspath(pathlib.Path(name).expanduser().absolute())
+    return name if is_remote(name) else os.fspath(pathlib.Path(at_home(name)).absolute())
 
 
 @contextlib.contextmanager

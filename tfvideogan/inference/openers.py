@@ -166,14 +166,14 @@ def open_onnx(file: str, threads: int) -> Opened:
     options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own.
+        ports = [
+            [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
+            for side in (session.get_inputs(), session.get_outputs())
+        ]
+        names = [port.name for port in session.get_inputs()]
+    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own, and names may be no UTF-8.
         raise UsageError(f"{file}: not an ONNX model that can be run ({paths.first_line(error)})") from error
-    ports = [
-        [(port.type.replace("tensor(float)", "float32"), port.shape) for port in side]
-        for side in (session.get_inputs(), session.get_outputs())
-    ]
     _check_ports(file, *ports)
-    names = [port.name for port in session.get_inputs()]
 
     def run(*inputs: np.ndarray) -> np.ndarray:
         return session.run(None, dict(zip(names, inputs, strict=True)))[0]
