@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.models import batch_statistics, checks, figures
+from tfvideogan.models.adam import Adam
 from tfvideogan.models.generative import GenerativeModel, Inputs, Tensors
 from tfvideogan.models.updates import Update, all_finite, training_variable, vote
 
@@ -69,8 +70,8 @@ class AdversarialModel(GenerativeModel):
         scales the losses of float16 networks by itself. Other options, such as `run_eagerly`,
         go to `keras.Model.compile`.
         """
-        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(**self.paper_adam)
-        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(**self.paper_adam)
+        self.generator_optimizer = generator_optimizer or Adam(**self.paper_adam)
+        self.discriminator_optimizer = discriminator_optimizer or Adam(**self.paper_adam)
         with self.distribute_strategy.scope():
             self.generator_update = Update(self.generator, self.generator_optimizer)
             self.discriminator_update = Update(self.discriminator, self.discriminator_optimizer)

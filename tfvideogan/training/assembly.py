@@ -18,6 +18,7 @@ from tfvideogan.data.sources import Weighted, open_sources, split_names
 from tfvideogan.data.variation import Variation
 from tfvideogan.data.wording import counted
 from tfvideogan.models import blocks, registry
+from tfvideogan.models.adam import Adam
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.updates import vote
 from tfvideogan.training.runtime import Runtime
@@ -95,7 +96,7 @@ def new_model(config: Config, runtime: Runtime, stage: int) -> AdversarialModel:
         if options.sync_batch_norm:
             blocks.synchronize(model.generator, model.discriminator)
         rates = learning_rates(options, stage)
-        adams = [keras.optimizers.Adam(rate, beta_1=options.beta1, beta_2=options.beta2) for rate in rates]
+        adams = [Adam(rate, beta_1=options.beta1, beta_2=options.beta2) for rate in rates]
         model.compile(*adams, xla=runtime.xla, gradient_norms=options.log_gradient_norms)
     return model
 
