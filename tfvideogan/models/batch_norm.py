@@ -64,4 +64,4 @@ class BatchNormalization(keras.layers.BatchNormalization):
         count = tf.cast(count, tf.float32)
         variance = variance * tf.maximum(count - 1.0, 1.0) / count
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + tf.cast(value, moving.dtype) * (1.0 - self.momentum))
+            moving.value.assign(moving.value * self.momentum + tf.cast(value, moving.dtype) * (1.0 - self.momentum))
