@@ -20,6 +20,9 @@ FRAMES = 4
 WIDTH = 2
 STAGES = {"vgan": (1,), "vgan_one_stream": (1,), "vgan_conditional": (1,), "mdgan": (1, 2)}
 MODELS = [(model, stage) for model, stages in STAGES.items() for stage in stages]
+# Those of which each has layers and losses that no other has, for tests that take long: the one-stream generator is a
+# part of the two-stream one, and the networks and losses of MD-GAN's first stage are parts of its second's.
+DISTINCT = [("vgan", 1), ("vgan_conditional", 1), ("mdgan", 2)]
 
 # Of initial weights at width 8, by model and stage: clips of `contrasting` then deviate by 0.2 to 0.3 from their mean.
 CONTRASTING = {

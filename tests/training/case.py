@@ -1,6 +1,8 @@
 """A test case that trains tiny runs in a folder of its own."""
 
 import contextlib
+import shutil
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -13,13 +15,24 @@ from tfvideogan.training import assembly, loop
 
 
 class TrainingTest(tf.test.TestCase):
+    _trained_once: dict[str, tempfile.TemporaryDirectory] = {}  # noqa: RUF012 - all classes share it
+
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
 
+    def copy_of_a_run(self, name: str, **options) -> Path:
+        """A run folder as `train` leaves it with these options, which are trained once for all tests of a process."""
+        key = repr(sorted(options.items()))
+        if key not in self._trained_once:
+            self._trained_once[key] = tempfile.TemporaryDirectory()
+            shutil.copytree(self.train(name, **options), Path(self._trained_once[key].name) / "run")
+            return self.folder / name
+        return shutil.copytree(Path(self._trained_once[key].name) / "run", self.folder / name)
+
     def train(self, name: str, **options) -> Path:
         run_dir = self.folder / name
-        defaults = {"model": "vgan", "steps": 4, "log_every": 2, "sample_every": 2, "checkpoint_every": 2}
+        defaults = {"model": "vgan", "steps": 4, "log_every": 2, "sample_every": 99, "checkpoint_every": 2}
         self.assertEqual(loop.train(tiny.config(**(defaults | options)), run_dir), 0)
         return run_dir
 
