@@ -22,8 +22,7 @@ from tfvideogan.files import pictures
 from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, estimation, loop, runtime
 
-
-SAMPLED = {"sample_every": 2}
+SAMPLED = {"sample_every": 2}  # of the run that most tests here look at
 
 
 class LoopTest(TrainingTest):

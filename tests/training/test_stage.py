@@ -16,6 +16,12 @@ from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, loop, runtime
 from tfvideogan.training.stage import Stage
 
+# With an average, a schedule and spectral normalisation, all of which have a state of their own.
+WHOLE = {
+    "steps": 6, "keep": 9, "ema": 0.9, "ema_warmup": True, "learning_rate": 0.01, "lr_schedule": "cosine",
+    "warmup_steps": 3, "discriminator_norm": "spectral",
+}  # fmt: skip
+
 
 class StageTest(TrainingTest):
     def test_stage_2_stands_on_stage_1s_frozen_base_net_and_the_same_command_again_does_nothing_more(self):
@@ -33,20 +39,14 @@ class StageTest(TrainingTest):
     def files(self, folder: Path) -> dict[Path, tuple[int, bytes]]:
         return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
 
-    # With an average, a schedule and spectral normalisation, all of which have a state of their own.
-    WHOLE = {
-        "steps": 6, "keep": 9, "ema": 0.9, "ema_warmup": True, "learning_rate": 0.01, "lr_schedule": "cosine",
-        "warmup_steps": 3, "discriminator_norm": "spectral",
-    }  # fmt: skip
-
     def test_a_killed_run_ends_as_an_undisturbed_one(self):
-        killed = run_folder.RunFolder(self.copy_of_a_run("killed", **self.WHOLE))
+        killed = run_folder.RunFolder(self.copy_of_a_run("killed", **WHOLE))
         whole = self.variables(killed.latest())
         for checkpoint in killed.list():
             if checkpoint.step > 4:
                 shutil.rmtree(checkpoint.path)
         with self.assertLogs("tfvideogan", "WARNING"):  # of the changed --log_every
-            self.train("killed", **self.WHOLE, log_every=1)
+            self.train("killed", **WHOLE, log_every=1)
         self.assertEqual(killed.latest().step, 6)
         self.assertEqual(self.variables(killed.latest()), whole)
 
@@ -220,12 +220,12 @@ class StageTest(TrainingTest):
         return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
 
     def test_a_damaged_newest_checkpoint_is_passed_over_and_the_run_ends_with_the_same_bits(self):
-        run_dir = self.copy_of_a_run("damaged", **self.WHOLE)
+        run_dir = self.copy_of_a_run("damaged", **WHOLE)
         newest = run_folder.RunFolder(run_dir).latest()
         whole = self.variables(newest)
         (newest.path / "variables.index").write_bytes(b"")
         with self.assertLogs("tfvideogan") as logs:
-            self.train("damaged", **self.WHOLE)
+            self.train("damaged", **WHOLE)
         told = [line for line in logs.output if "is passed over" in line]
         self.assertLen(told, 1)
         self.assertIn(f"checkpoint {newest.path} is passed over: variables.index does not match", told[0])
