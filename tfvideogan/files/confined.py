@@ -239,9 +239,10 @@ def _send(answers: BinaryIO, kind: bytes, content: bytes = b"", number: int = 0)
 def _send_notes(send: Callable[..., None]) -> None:
     """Sends what this package warns of, such as deinterlacing; other libraries' errors go to standard error."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
-    own, handler = logging.getLogger("tfvideogan"), logging.Handler(logging.WARNING)
+    own, handler = logging.getLogger("tfvideogan"), logging.Handler()
     handler.emit = lambda record: send(_NOTE, record.getMessage().encode(errors="replace"))
     own.addHandler(handler)
+    own.setLevel(logging.WARNING)
     own.propagate = False
 
 
