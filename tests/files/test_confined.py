@@ -7,8 +7,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import confined
-from tfvideogan.files.confined import Answer, Limits
+from tfvideogan.files import framed
+from tfvideogan.files.confined import Limits
+from tfvideogan.files.framed import Answer
 
 
 class FramedAnswersTest(tf.test.TestCase):
@@ -20,7 +21,7 @@ class FramedAnswersTest(tf.test.TestCase):
             def __reduce__(self):
                 return Path.touch, (canary,)
 
-        frame = confined._FRAME
+        frame = framed.FRAME
         for content in (
             pickle.dumps(Evil()),
             frame.pack(b"A", 0, 2**40),
@@ -29,12 +30,12 @@ class FramedAnswersTest(tf.test.TestCase):
             b"A",
         ):
             with self.subTest(content[:20]), self.assertRaises((EOFError, ValueError)):
-                confined._received(io.BytesIO(content))
+                framed.received(io.BytesIO(content))
         self.assertFalse(canary.exists())
 
     def test_the_kinds_of_answers(self):
         def received(kind: bytes, content: bytes = b""):
-            return confined._received(io.BytesIO(confined._FRAME.pack(kind, 7, len(content)) + content))
+            return framed.received(io.BytesIO(framed.FRAME.pack(kind, 7, len(content)) + content))
 
         self.assertEqual(received(b"A", b"abc"), Answer(b"abc", 7))
         self.assertEqual(received(b"W", "é".encode()), "é")

@@ -190,20 +190,6 @@ class PicturesTest(tf.test.TestCase):
         self.refused("large.png", "damaged")  # a size that is fine, and no pixels
 
 
-def one_transparent(path: Path, levels: np.ndarray, transparent: list[int], bits: int = 16) -> Path:
-    """Writes a PNG, grey [H, W] or colours [H, W, 3], of which one level or colour is transparent."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], bits, 2 if levels.ndim == 3 else 0, 0, 0, 0)
-    digits = (levels[..., None].astype(np.uint16) >> np.arange(bits)[::-1]) & 1
-    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in digits)
-    chunks = chunk(b"IHDR", header) + chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-    return path
-
-
 def empty_pages(count: int) -> bytes:
     """A TIFF of so many pages without a pixel, 114 bytes each."""
     tags = [(256, 1), (257, 16), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, 256)]
@@ -228,7 +214,7 @@ class OneTransparentTest(tf.test.TestCase):
 
     def assert_shown(self, levels: np.ndarray, transparent: list[int], bits: int) -> None:
         path = Path(self.create_tempdir().full_path) / "a.png"
-        one_transparent(path, levels, transparent, bits)
+        made_files.one_transparent(path, levels, transparent, bits)
         colours = levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, -1)
         shown = colours >> 8 if bits == 16 else colours * (255 // (2**bits - 1))
         expected = np.where((colours == transparent).all(-1, keepdims=True), 255, shown)

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import socket
+import struct
+import zlib
 from pathlib import Path
 
 import av
@@ -66,6 +68,20 @@ def write_pictures(folder: Path, frames: np.ndarray, name: str = "frame_{}.png",
     for i, frame in enumerate(frames, start):
         Image.fromarray(frame).save(folder / name.format(i))
     return folder
+
+
+def one_transparent(path: Path, levels: np.ndarray, transparent: list[int], bits: int = 16) -> Path:
+    """Writes a PNG, grey [H, W] or colours [H, W, 3], of which one level or colour is transparent."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], bits, 2 if levels.ndim == 3 else 0, 0, 0, 0)
+    digits = (levels[..., None].astype(np.uint16) >> np.arange(bits)[::-1]) & 1
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in digits)
+    chunks = chunk(b"IHDR", header) + chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
 
 
 def write_strip(path: Path, frames: np.ndarray) -> Path:

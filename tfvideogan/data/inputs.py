@@ -197,7 +197,7 @@ def _files(root: paths.Path, contents: Contents) -> Iterator[tuple[str, str]]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         links = [name for name in subfolders if not paths.is_remote(root) and Path(folder, name).is_symlink()]
         listed += [folder / name for name in [*names, *links]]
-    for path in _natural_order(listed):
+    for path in sequences.natural_order(listed):
         name = _name(path, root)
         if path.name.startswith("."):
             contents.ignored.append(name)
@@ -247,10 +247,3 @@ def _add_listed(
 def _name(path: str | paths.Path, root: paths.Path) -> str:
     """A path from the root, or the whole path if it does not lie below the root."""
     return str(path).removeprefix(str(root)).lstrip("/") if str(path).startswith(f"{root}/") else str(path)
-
-
-def _natural_order(listed: Iterable[paths.Path]) -> list[paths.Path]:
-    """Paths in an order that has frame 10 after frame 9, whether or not the numbers are padded."""
-    return sorted(
-        listed, key=lambda path: [int(x) if x.isdecimal() else x.casefold() for x in re.split(r"(\d+)", str(path))]
-    )

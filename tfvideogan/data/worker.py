@@ -17,7 +17,8 @@ from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Clip, Cutting, clips_of
 from tfvideogan.data.inputs import Input
 from tfvideogan.files import confined, pictures
-from tfvideogan.files.confined import Answer, Confined, Limits
+from tfvideogan.files.confined import Confined, Limits
+from tfvideogan.files.framed import Answer
 
 logger = logging.getLogger(__name__)
 

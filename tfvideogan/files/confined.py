@@ -5,8 +5,7 @@
             ...
 
 The process serves one request after the other, and is replaced when one has killed it. It runs the `main` of a module,
-which calls `serve`, and reads pickled requests. A file that has taken it over could write anything, so its answers are
-no pickles, which run code where they are read, but frames: a kind, a number, and so many bytes.
+which calls `serve`, reads pickled requests and answers in frames (`framed.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import os
 import pickle
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -29,14 +27,12 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import child
+from tfvideogan.files import child, framed
+from tfvideogan.files.framed import Answer
 
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
-_READY, _ANSWER, _NOTE, _ERROR, _FULL, _END = b"R", b"A", b"W", b"E", b"M", b"N"
-_FRAME = struct.Struct("<cqQ")  # kind, number, bytes that follow
-_LONGEST = 2**30  # More bytes than an answer can have.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +52,6 @@ class Limits:
 
     def of_memory(self) -> str:
         return f"the {self.megabytes} MB of --memory_limit" if self.by_flags else f"{self.megabytes} MB"
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """Bytes, and a number that says what they are."""
-
-    content: bytes
-    number: int
 
 
 Work = Callable[[Any], Iterator[Answer | UsageError]]  # what a process does for a request
@@ -134,7 +122,7 @@ class Confined:
             pickle.dump((request, name), process.stdin)
             process.stdin.flush()
             while (answer := self._next(process.stdout)) is not None:
-                if isinstance(answer, _FullError):
+                if isinstance(answer, framed.FullError):
                     full, answer = True, UsageError(f"{name}: needs more than {self._limits.of_memory()}")
                 yield answer
             finished = not full  # A process that ran out of memory may still hold some that the next request needs.
@@ -154,7 +142,7 @@ class Confined:
 
     def _next(self, answers: BinaryIO) -> Answer | UsageError | None:
         """The next answer that is no note; None behind the last one of a request."""
-        while isinstance(answer := _received(answers), str):
+        while isinstance(answer := framed.received(answers), str):
             self._note(answer)
         return answer
 
@@ -162,38 +150,11 @@ class Confined:
         self.start()
         if not self._is_ready:
             try:
-                _received(self._process.stdout)  # The time that it took to start counts for no request.
+                framed.received(self._process.stdout)  # The time that it took to start counts for no request.
             except EOFError as error:
                 raise UsageError("the process that decodes did not start") from error
             self._is_ready = True
         return self._process
-
-
-class _FullError(UsageError):
-    """The process has no memory left for a request."""
-
-
-def _received(answers: BinaryIO) -> Answer | UsageError | str | None:
-    """The next answer of the process, a note as text; None behind the last one of a request, and when it is ready.
-
-    Raises:
-        EOFError, ValueError: the process has ended, or written what is no answer.
-    """
-    header = answers.read(_FRAME.size)
-    if len(header) < _FRAME.size:
-        raise EOFError
-    kind, number, length = _FRAME.unpack(header)
-    if length > _LONGEST or kind not in (_READY, _ANSWER, _NOTE, _ERROR, _FULL, _END):
-        raise ValueError("no answer")
-    content = answers.read(length)
-    if len(content) < length:
-        raise EOFError
-    if kind == _ANSWER:
-        return Answer(content, number)
-    if kind == _NOTE:
-        return content.decode(errors="replace")
-    errors = {_ERROR: UsageError, _FULL: _FullError}
-    return errors[kind](content.decode(errors="replace")) if kind in errors else None
 
 
 def _ending(status: int | None) -> str:
@@ -208,12 +169,12 @@ def serve(prepare: Callable[[Any], Work]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    send = functools.partial(_send, answers)
+    send = functools.partial(framed.send, answers)
     _send_notes(send)
     setting, megabytes = pickle.load(requests)
     work = prepare(setting)
     _limit_memory(megabytes)
-    send(_READY)
+    send(framed.READY)
     with contextlib.suppress(EOFError):
         while True:
             _answer(*pickle.load(requests), work, send)
@@ -223,24 +184,19 @@ def _answer(request: Any, name: str, work: Work, send: Callable[..., None]) -> N
     try:
         for answer in work(request):
             if isinstance(answer, Answer):
-                send(_ANSWER, answer.content, answer.number)
+                send(framed.ANSWER, answer.content, answer.number)
             else:
                 send(*_outcome(answer, name))
     except Exception as error:  # Decoders raise anything on evil files, and it is reported for that file.
         send(*_outcome(error, name))
-    send(_END)
-
-
-def _send(answers: BinaryIO, kind: bytes, content: bytes = b"", number: int = 0) -> None:
-    answers.write(_FRAME.pack(kind, number, len(content)) + content)
-    answers.flush()
+    send(framed.END)
 
 
 def _send_notes(send: Callable[..., None]) -> None:
     """Sends what this package warns of, such as deinterlacing; other libraries' errors go to standard error."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
     own, handler = logging.getLogger("tfvideogan"), logging.Handler()
-    handler.emit = lambda record: send(_NOTE, record.getMessage().encode(errors="replace"))
+    handler.emit = lambda record: send(framed.NOTE, record.getMessage().encode(errors="replace"))
     own.addHandler(handler)
     own.setLevel(logging.WARNING)
     own.propagate = False
@@ -250,9 +206,9 @@ def _outcome(error: Exception, name: str) -> tuple[bytes, bytes]:
     """The error to report. Memory that is used up shows in many ways, such as a thread that cannot start."""
     signs = ("allocate memory", "nsufficient memory", "[Errno 11]", "[Errno 12]", "can't start new thread")
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in signs):
-        return _FULL, b""
+        return framed.FULL, b""
     text = str(error) if isinstance(error, UsageError) else f"{name}: {type(error).__name__}: {error}"
-    return _ERROR, text.encode(errors="replace")
+    return framed.ERROR, text.encode(errors="replace")
 
 
 def _limit_memory(megabytes: int) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import confined, paths, pictures
-from tfvideogan.files.confined import Answer, Confined, Limits
+from tfvideogan.files.confined import Confined, Limits
+from tfvideogan.files.framed import Answer
 
 LIMITS = Limits(seconds=4, megabytes=512)  # for each picture
 
