@@ -164,7 +164,8 @@ def _ending(status: int | None) -> str:
 def serve(prepare: Callable[[Any], Work]) -> None:
     """Runs the process: what `prepare` makes of its setting answers each request, until there are no more.
 
-    What libraries print must not get between the answers, and Ctrl-C is left to the parent.
+    What libraries print must not get between the answers, nor what they print of damaged files between a command's own
+    lines, and Ctrl-C is left to the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
@@ -174,6 +175,9 @@ def serve(prepare: Callable[[Any], Work]) -> None:
     setting, megabytes = pickle.load(requests)
     work = prepare(setting)
     _limit_memory(megabytes)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     send(framed.READY)
     with contextlib.suppress(EOFError):
         while True:
@@ -193,8 +197,7 @@ def _answer(request: Any, name: str, work: Work, send: Callable[..., None]) -> N
 
 
 def _send_notes(send: Callable[..., None]) -> None:
-    """Sends what this package warns of, such as deinterlacing; other libraries' errors go to standard error."""
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    """Sends what this package warns of, such as deinterlacing."""
     own, handler = logging.getLogger("tfvideogan"), logging.Handler()
     handler.emit = lambda record: send(framed.NOTE, record.getMessage().encode(errors="replace"))
     own.addHandler(handler)

@@ -57,6 +57,8 @@ def _ask(what: str, path: str | Path, fit: pictures.Fit | None = None) -> Answer
     answer: Answer | UsageError = UsageError("the decoder gave no answer")
     try:
         with paths.local(path) as file, one_at_a_time:
+            if Path(file).exists() and not Path(file).is_file():
+                raise UsageError(f"{path}: no file, but a folder, a pipe, a socket or a device")
             for answer in process.answers((what, file, fit), file):  # noqa: B007 - honest processes give one
                 pass
     except FileNotFoundError as error:

@@ -116,6 +116,8 @@ def count_pages(path: str | Path) -> int:
 def may_have_pages(path: str | Path) -> bool:
     """Whether a file begins as pictures of several pages do, of which four bytes are read."""
     try:
+        if not paths.is_file(path):  # To read a pipe could take for ever.
+            return False
         with paths.path(path).open("rb") as file:
             return file.read(4).startswith(_MANY_PAGES)
     except Exception:  # Each file system raises errors of its own, which decoding will tell of.
