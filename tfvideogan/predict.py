@@ -58,6 +58,9 @@ def main() -> int:
     args = cli.flags.FLAGS
     _check_flags(args)
     given = _parse_wind(args.wind)
+    from tfvideogan.files import picture_reader
+
+    picture_reader.start()  # It is ready when the outputs are checked.
     jobs = _jobs(args)
     of_folder, failed = Path(args.image).is_dir(), 0
     read = functools.lru_cache(maxsize=1)(_read_picture)

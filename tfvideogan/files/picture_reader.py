@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import confined, paths, pictures
+from tfvideogan.files import confined, optional, paths, pictures
 from tfvideogan.files.confined import Confined, Limits
 from tfvideogan.files.framed import Answer
 
@@ -75,7 +75,13 @@ def _process(pid: int) -> tuple[Confined, threading.Lock]:  # noqa: ARG001 - a f
 
 def main() -> None:
     """Runs the process."""
-    confined.serve(lambda _: _answers)
+    confined.serve(_prepare)
+
+
+def _prepare(_: None) -> confined.Work:
+    if optional.has_tensorflow_io():  # It decodes WebP, and its import takes more than a picture may.
+        optional.tensorflow_io()
+    return _answers
 
 
 def _answers(request: _Request) -> Iterator[Answer]:
