@@ -1,6 +1,7 @@
 """Which clips a run is scored on, and what its line of JSON says where there is no number."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,10 @@ class DataTest(tf.test.TestCase):
             (str(folder), f"{folder}/test"),
             (f"{folder}/", f"{folder}/test"),
             (f"{folder}@0.5", f"{folder}/test"),
+            (f"{folder}/train", f"{folder}/test"),
+            (f"{folder}/test", f"{folder}/test"),
             (str(bare), str(bare)),
+            (f"{bare}/train", f"{bare}/train"),
             ("/no/such/folder", "/no/such/folder"),
         ):
             with self.subTest(data):
@@ -76,6 +80,51 @@ class DataTest(tf.test.TestCase):
         with self.assertLogs("tfvideogan", "WARNING") as logs:
             real_clips.open_for(tiny.config("vgan", data=data), data, num_clips=2)
         self.assertIn("is what the run was trained on: scored on clips of the training", logs.output[0])
+
+    def test_a_split_of_training_and_test_is_told_by_whatever_name(self):
+        folder, link = self.dataset("train", "test"), Path(self.create_tempdir().full_path) / "link"
+        link.symlink_to(folder)
+        pictures = write_pictures(Path(self.create_tempdir().full_path) / "clips" / "a", numbered(range(8)))
+        shard = f"{folder}/train-00000-of-00001.tfrecord"
+        for trained_on, data in (
+            ("synthetic:sky:test", None),
+            ("synthetic:sky:test", "synthetic:sky:test"),
+            (f"{folder}/test", None),
+            (f"{folder}/test", f"{folder}/test"),
+            (f"{folder}/train", str(folder)),
+            (str(folder), f"{folder}/train"),
+            (str(folder), shard),
+            (shard, f"{folder}/"),
+            (f"{folder}/train-*.tfrecord", str(folder)),
+            (str(folder), str(link)),
+            (f"{folder}@0.5,synthetic:sky@0.5", str(folder)),
+            (f"{folder}@0.5,synthetic:sky@0.5", "synthetic:sky:train"),
+            (str(pictures.parent), str(pictures)),
+            (str(pictures), str(pictures.parent)),
+        ):
+            with self.subTest(trained_on=trained_on, data=data), self.assertLogs("tfvideogan", "WARNING") as logs:
+                _, described = real_clips.open_for(tiny.config("vgan", data=trained_on), data, num_clips=2)
+                self.assertIn("is what the run was trained on: scored on clips of the training", logs.output[0])
+                self.assertEqual(described["split"], "train")
+        for trained_on, data, split in (
+            (str(folder), f"{folder}/test", "test"),
+            (f"{folder}/train", f"{folder}/test", "test"),
+            (f"{folder}/train", None, "test"),
+            (shard, f"{folder}/test", "test"),
+            (f"{folder}/test", str(folder), "other data"),
+            ("synthetic:sky", "synthetic:skies:train", "other data"),
+            (str(pictures), str(folder), "other data"),
+        ):
+            with self.subTest(trained_on=trained_on, data=data), self.assertNoLogs("tfvideogan", "WARNING"):
+                _, described = real_clips.open_for(tiny.config("vgan", data=trained_on), data, num_clips=2)
+                self.assertEqual(described["split"], split)
+
+    def test_what_another_config_names_is_not_opened(self):
+        """A pipe in place of a description would be waited for, if it was."""
+        folder = Path(self.create_tempdir().full_path)
+        os.mkfifo(folder / "dataset.json")
+        _, described = real_clips.open_for(tiny.config("vgan", data=str(folder)), "synthetic:sky", num_clips=2)
+        self.assertEqual(described["split"], "other data")
 
     def test_an_error_says_whose_data_it_is_about(self):
         config = tiny.config("vgan", data="/no/such/folder")

@@ -42,7 +42,7 @@ def main() -> None:
     args = cli.flags.FLAGS
     seeds = _check_flags(args)
     outputs = _outputs(args, seeds)
-    from tfvideogan.files import encoders, pictures
+    from tfvideogan.files import encoders, picture_reader, pictures
     from tfvideogan.inference import remote
     from tfvideogan.models import drift
 
@@ -50,7 +50,7 @@ def main() -> None:
     if args.image:
         wind = drift.parse_wind(args.wind) if args.wind is not None else None
         with cli.naming("image"):
-            picture = pictures.read_image(args.image, pictures.at_most(remote.LARGEST_SENT))
+            picture = picture_reader.read_image(args.image, pictures.at_most(remote.LARGEST_SENT))
         clips = served.predict(picture, wind)
     else:
         clips = served.generate(seeds, args.lossless)

@@ -8,7 +8,7 @@ Of a folder, pictures that cannot be read are named, the others are done, and th
 
 from __future__ import annotations
 
-import itertools
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,14 @@ def main() -> int:
     args = cli.flags.FLAGS
     _check_flags(args)
     given = _parse_wind(args.wind)
+    from tfvideogan.files import picture_reader
+
+    picture_reader.start()  # It is ready when the outputs are checked.
+    jobs = _jobs(args)
+    of_folder, failed = Path(args.image).is_dir(), 0
+    read = functools.lru_cache(maxsize=1)(_read_picture)
+    if not of_folder:
+        read(args.image)  # It is told at once if it cannot be read, before a model is loaded.
     cli.load_tensorflow(gpus=True)
     from tfvideogan.data.wind import measure
     from tfvideogan.files import encoders
@@ -65,17 +73,16 @@ def main() -> int:
     from tfvideogan.inference.visuals import enlarge
     from tfvideogan.runs import loading
 
-    jobs = _jobs(args)
     model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     _check_model(args, model)
     real = _read_real(args.real, model.num_frames, model.frame_size) if args.real else None
     wind = (given if given is not None else measure(real)) if model.takes_wind else None
     animator = Animator(model, args.fit, args.size == "picture", args.batch_statistics)
     count = round(args.seconds * args.fps) if args.seconds else model.num_frames
-    of_folder, failed = Path(args.image).is_dir(), 0
     for image, output in jobs:
         try:
-            picture = _read_picture(args, image, count)
+            picture = read(image)
+            _check_memory(args, image, picture, count)
         except UsageError as error:
             if not of_folder:
                 raise
@@ -93,18 +100,22 @@ def main() -> int:
     return FAILED if failed else 0
 
 
-def _read_picture(args: Any, image: str | Path, count: int) -> np.ndarray:
-    """The picture, of which `count` frames are to be made. Raises UsageError if it cannot be read, or is too large."""
-    from tfvideogan.files import pictures
+def _read_picture(image: str | Path) -> np.ndarray:
+    """The picture. Raises UsageError if it cannot be read."""
+    from tfvideogan.files import picture_reader, pictures
 
     with cli.naming("image"):
-        picture = pictures.read_image(image, pictures.at_most(_LONGEST_SIDE))
-    if pictures.count_pages(image) > 1:
-        logger.warning("%s has several pages: the first is taken", image)
+        picture = picture_reader.read_image(image, pictures.at_most(_LONGEST_SIDE))
+        if picture_reader.count_pages(image) > 1:
+            logger.warning("%s has several pages: the first is taken", image)
+    return picture
+
+
+def _check_memory(args: Any, image: str | Path, picture: np.ndarray, count: int) -> None:
+    """Raises UsageError if `count` frames of the picture's own size are more than memory should hold."""
     if args.size == "picture" and count * picture.size > _MOST_BYTES:
         most = _MOST_BYTES // picture.size
         raise UsageError(f"--seconds of {image} at its own size must be {most} frames at most. Received: {count}")
-    return picture
 
 
 def _check_flags(args: Any) -> None:
@@ -180,13 +191,15 @@ def _parse_wind(text: str | None) -> np.ndarray | None:
 
 def _read_real(path: str, count: int, size: int) -> np.ndarray:
     """The first `count` frames of the video of `--real`, squashed: uint8 [count, size, size, 3]."""
-    from tfvideogan.files import pictures, videos
+    from tfvideogan.data import folder, inputs, worker
+    from tfvideogan.data.cutting import Cutting
 
-    with cli.naming("real"):
-        frames = list(itertools.islice(videos.read_video(path, pictures.squash(size)), count))
-    if len(frames) < count:
-        raise UsageError(f"--real must have {count} frames or more. Received: {path}, {len(frames)} frames")
-    return np.stack(frames)
+    video = inputs.Input(path, "video", (path,), group=path)
+    with worker.Worker(Cutting(size, count, first_only=True), None, folder.LIMITS) as decoder:
+        clip = next(decoder.clips(video), UsageError(f"{path}: no clip in it"))
+    if isinstance(clip, UsageError):
+        raise UsageError(f"--real must be a video whose first {count} frames can be read. Received: {clip}")
+    return np.frombuffer(clip.strip, np.uint8).reshape(count, size, size, 3)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ def main() -> None:
     beam_options = _beam_options(args.workers, args.beam_options)
     cli.load_tensorflow()
     from tfvideogan.data.cutting import Cutting
-    from tfvideogan.data.worker import Limits
     from tfvideogan.files import atomic, optional, pictures
+    from tfvideogan.files.confined import Limits
 
     try:
         logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
@@ -78,7 +78,7 @@ def main() -> None:
         stabilize=args.stabilize,
         split_at_cuts=split_at_cuts,
     )
-    limits = Limits(args.time_limit, args.memory_limit)
+    limits = Limits(args.time_limit, args.memory_limit, by_flags=True)
     atomic.check_folder("output", args.output)
     job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
     start = time.monotonic()

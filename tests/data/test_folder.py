@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.data.case import FolderTest
 from tests.helpers import REAL_CLIPS
-from tests.helpers.made_files import cut, numbered, numbers, write_pictures, write_strip, write_video
+from tests.helpers.made_files import cut, numbered, numbers, write_interlaced, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
 from tfvideogan.data.folder import ClipFolder
 
@@ -113,6 +113,43 @@ class LayoutTest(ClipFolderTest):
         for index in range(2):
             write_strip(self.root / f"{index}.png", numbered(range(4 * index, 4 * index + 4)))
         self.assert_clips(TWO_CLIPS)
+
+
+class NotesTest(ClipFolderTest):
+    def test_what_is_done_to_an_input_is_told_once(self):
+        write_interlaced(self.root / "tv.mp4", numbered(range(8), 64, 64))
+        with self.assertLogs("tfvideogan", "WARNING") as logs:
+            self.assertLen(self.opened(), 2)
+        self.assertLen(logs.output, 1)
+        self.assertIn(f"{self.root}/tv.mp4: interlaced; ", logs.output[0])
+
+
+class StandInTest(ClipFolderTest):
+    """Video i of nine begins with frame i, and gives one clip; video 6 is too short for it."""
+
+    def setUp(self):
+        super().setUp()
+        for number in range(9):
+            frames = numbered(range(number, number + (4 if number != 6 else 2)))
+            write_video(self.root / f"{number}.mp4", frames)
+
+    def firsts(self, stand_in: int | None) -> list[int]:
+        folder = ClipFolder(self.root, 16, 4, stand_in=stand_in)
+        self.assertEqual(folder.num_inputs, 9)
+        return [numbers(clip)[0] for clip in folder]
+
+    def test_few_clips_are_of_inputs_at_equal_distances(self):
+        self.assertEqual(self.firsts(1), [0])
+        self.assertEqual(self.firsts(2), [0, 4])
+        self.assertEqual(self.firsts(9), [0, 1, 2, 3, 4, 5, 7, 8])
+        self.assertEqual(self.firsts(None), [0, 1, 2, 3, 4, 5, 7, 8])
+
+    def test_others_stand_in_for_those_that_cannot_be_used(self):
+        self.assertEqual(self.firsts(3), [0, 3, 1])  # 0, 3, and 6, in whose place is the first of the others
+
+    def test_of_few_inputs_all_clips_are_there_to_choose_from(self):
+        write_video(self.root / "9.mp4", numbered(range(12)))
+        self.assertLen(ClipFolder(self.root / "9.mp4", 16, 4, stand_in=2), 3)
 
 
 class DamageTest(ClipFolderTest):

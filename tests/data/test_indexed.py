@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.data.case import marked
 from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.synthetic import Sky
 
 
 class IndexedTest(tf.test.TestCase):
@@ -24,3 +25,9 @@ class IndexedTest(tf.test.TestCase):
         clips = list(source.in_order().map(source.load))
         self.assertAllEqual(clips, [marked(i) for i in range(3)])
         self.assertEqual((clips[0].dtype, clips[0].shape), (tf.uint8, (4, 16, 16, 3)))
+
+    def test_clips_that_stand_for_all_lie_at_equal_distances(self):
+        source = Indexed([marked(i) for i in range(10)])
+        for count, expected in ((1, [0]), (2, [0, 5]), (3, [0, 3, 6]), (10, range(10)), (11, range(10))):
+            self.assertAllEqual([clip[0, 0, 0, 0] for clip in source.spread(count).map(source.load)], [*expected])
+        self.assertAllEqual(list(Indexed(Sky(16, 4)).spread(3)), [0, 1, 2])  # They are all alike.

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 from tests.data.case import SMALL, PrepareTest, files, prepared, tiny_inputs
-from tests.helpers import ROOT, evil_files, made_files
+from tests.helpers import ROOT, evil_makers, made_files
 from tests.helpers.made_files import numbered, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
 from tfvideogan.data import description, plan, prepare, records
@@ -25,8 +25,8 @@ class KilledTest(PrepareTest):
         """Two workers are killed half-way, one goes on, and one that was left alone has made the same files."""
         folder = self.root / "in"
         for i in range(28):
-            write_video(folder / f"video{i}.mp4", evil_files.textured(12, 192))
-        cut = made_files.cut(write_video(folder / "cut.mkv", evil_files.textured(12)), 0.7).name
+            write_video(folder / f"video{i}.mp4", evil_makers.textured(12, 192))
+        cut = made_files.cut(write_video(folder / "cut.mkv", evil_makers.textured(12)), 0.7).name
         alone, killed = self.root / "alone", self.root / "killed"
         undisturbed = prepared(alone, folder, stride=4)
         self.assertLen(undisturbed["sources"], 29)

@@ -15,6 +15,7 @@ from tests.helpers import made_files
 from tfvideogan.config import UsageError
 from tfvideogan.data.synthetic import Sprites
 from tfvideogan.files import pictures
+from tfvideogan.inference.decoding import decode_images
 
 HEIC = (
     "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
@@ -189,19 +190,6 @@ class PicturesTest(tf.test.TestCase):
         self.refused("large.png", "damaged")  # a size that is fine, and no pixels
 
 
-def deep_png(path: Path, levels: np.ndarray, transparent: list[int]) -> Path:
-    """Writes a PNG of 16 bits, grey [H, W] or colours [H, W, 3], of which one level or colour is transparent."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], 16, 2 if levels.ndim == 3 else 0, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    chunks = chunk(b"IHDR", header) + chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-    return path
-
-
 def empty_pages(count: int) -> bytes:
     """A TIFF of so many pages without a pixel, 114 bytes each."""
     tags = [(256, 1), (257, 16), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, 256)]
@@ -221,13 +209,38 @@ class ManyPagesTest(tf.test.TestCase):
         self.assertLess(time.monotonic() - begin, 3)
 
 
-class DeepTransparencyTest(tf.test.TestCase):
-    def test_one_transparent_level_or_colour_of_16_bits_shows_the_paper(self):
-        folder = Path(self.create_tempdir().full_path)
-        grey, colours = np.full([2, 2], 1000), np.full([2, 2, 3], 1000)
-        grey[0, 0], colours[0, 0] = 5000, [5000, 6000, 7000]
-        for levels, transparent in ((grey, [5000]), (colours, [5000, 6000, 7000])):
-            expected = np.full([2, 2, 3], 3)
-            expected[0, 0] = 255
-            path = deep_png(folder / "a.png", levels, transparent)
-            self.assertAllEqual(pictures.read_image(path), expected)
+class OneTransparentTest(tf.test.TestCase):
+    """PNGs of which one level or colour shows the paper. The graph of a served model, by libpng, shows the same."""
+
+    def assert_shown(self, levels: np.ndarray, transparent: list[int], bits: int) -> None:
+        path = Path(self.create_tempdir().full_path) / "a.png"
+        made_files.one_transparent(path, levels, transparent, bits)
+        colours = levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, -1)
+        shown = colours >> 8 if bits == 16 else colours * (255 // (2**bits - 1))
+        expected = np.where((colours == transparent).all(-1, keepdims=True), 255, shown)
+        self.assertGreater((expected == shown).sum(), 0)
+        self.assertAllEqual(pictures.read_image(path), expected)
+        in_graph = decode_images(tf.constant([path.read_bytes()]), len(levels))[0]
+        self.assertAllEqual(in_graph, expected)
+
+    def test_grey_of_every_depth(self):
+        for bits in (1, 2, 4, 8):
+            with self.subTest(bits):
+                self.assert_shown(np.arange(64).reshape(8, 8) % 2**bits, [1], bits)
+
+    def test_grey_of_16_bits(self):
+        grey = np.array([[1000, 5000], [5001, 5255]])
+        for level in (5000, 1000, 5255):
+            self.assert_shown(grey, [level], 16)
+
+    def test_colours(self):
+        self.assert_shown(np.array([[[5, 6, 7], [5, 6, 8]], [[7, 6, 5], [0, 0, 0]]]), [5, 6, 7], 8)
+
+    def test_colours_of_16_bits_that_differ_in_the_lower_ones_only(self):
+        colours = np.array([[[5000, 6000, 7000], [5001, 6000, 7000]], [[5000, 6000, 7001], [1000, 1000, 1000]]])
+        self.assert_shown(colours, [5000, 6000, 7000], 16)
+
+    def test_colours_of_16_bits_that_look_like_some_of_8(self):
+        colours = np.array([[[100, 100, 100], [25_700, 25_700, 25_700]], [[101, 100, 100], [0, 0, 0]]])
+        for colour in ([100, 100, 100], [0, 0, 0]):
+            self.assert_shown(colours, colour, 16)

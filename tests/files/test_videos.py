@@ -1,5 +1,6 @@
 """Videos on disk, through the real FFmpeg."""
 
+import itertools
 import os
 import struct
 import time
@@ -91,25 +92,47 @@ class ReadTest(tf.test.TestCase):
         self.assertNear(bright.any(0).sum(), bright.any(1).sum(), 3)  # a circle
 
     def test_pixels_of_a_turned_video_are_stretched_before_it_is_turned(self):
-        """Stored are 32 x 32 pixels twice as wide as high, shown as 64 x 32, and turned by 90 degrees as 32 x 64."""
-        path = self.folder / "turned.mp4"
-        with av.open(str(path), "w") as out:
-            stream = out.add_stream("libx264", rate=25, options={"crf": "5"})
-            stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
-            stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
-            frame = np.zeros([32, 32, 3], np.uint8)
-            frame[:, :16] = 255  # white on the left, and above once it is turned clockwise
-            for _ in range(3):
-                out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            out.mux(stream.encode())
-        content, one = path.read_bytes(), 1 << 16
-        place = content.index(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), content.index(b"tkhd"))
-        turn = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
-        path.write_bytes(content[:place] + turn + content[place + 36 :])
-        shown = next(videos.read_video(path, lambda width, height: (width, height)))
-        self.assertEqual(shown.shape, (64, 32, 3))
-        self.assertGreater(shown[4:28].mean(), 240)
-        self.assertLess(shown[36:60].mean(), 15)
+        """Stored are 32 x 32 pixels twice as wide as high, shown as 64 x 32, and turned by 90 degrees as 32 x 64.
+
+        The stream tells the shape of its pixels, or the container does, which goes first.
+        """
+        for of_stream, of_container in (
+            (Fraction(2, 1), None),
+            (None, Fraction(2, 1)),
+            (Fraction(1, 2), Fraction(2, 1)),
+        ):
+            path = self.folder / "turned.mp4"
+            with av.open(str(path), "w") as out:
+                stream = out.add_stream("libx264", rate=25, options={"crf": "5"})
+                stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+                stream.codec_context.sample_aspect_ratio = of_stream or Fraction(0, 1)
+                frame = np.zeros([32, 32, 3], np.uint8)
+                frame[:, :16] = 255  # white on the left, and above once it is turned clockwise
+                for _ in range(3):
+                    out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+                out.mux(stream.encode())
+            if of_container:
+                path = self.told_by_the_container(path, of_container)
+            content, one = path.read_bytes(), 1 << 16
+            place = content.index(b"tkhd") + 44
+            turn = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+            path.write_bytes(content[:place] + turn + content[place + 36 :])
+            shown = next(videos.read_video(path, lambda width, height: (width, height)))
+            self.assertEqual(shown.shape, (64, 32, 3), (of_stream, of_container))
+            self.assertGreater(shown[4:28].mean(), 240)
+            self.assertLess(shown[36:60].mean(), 15)
+
+    def told_by_the_container(self, path: Path, aspect: Fraction) -> Path:
+        """A copy of a video whose container says how wide its pixels are."""
+        copy = path.with_name(f"copy {path.name}")
+        with av.open(str(path)) as source, av.open(str(copy), "w") as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            stream.sample_aspect_ratio = aspect
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+        return copy
 
     def test_what_is_transparent_lies_on_paper(self):
         """Under transparent pixels there is red, which nobody is meant to see."""
@@ -217,24 +240,15 @@ class ReadTest(tf.test.TestCase):
 
     def test_interlaced_frames_become_whole_ones(self):
         """The lines of each frame are of two moments, between which a bar has moved by eight pixels."""
-        path = self.folder / "tv.mp4"
-        with av.open(str(path), "w") as out:
-            stream = out.add_stream(
-                "libx264", rate=25, options={"crf": "1", "flags": "+ildct+ilme", "x264opts": "tff=1"}
-            )
-            stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
-            for number in range(6):
-                frame = np.zeros([64, 64, 3], np.uint8)
-                for field in (0, 1):
-                    place = 4 + 8 * (2 * number + field) % 56
-                    frame[field::2, place : place + 8] = 240
-                shown = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p")
-                out.mux(stream.encode(shown))
-            out.mux(stream.encode())
+        path, stored = self.folder / "tv.mp4", np.zeros([6, 64, 64, 3], np.uint8)
+        for number, field in itertools.product(range(6), (0, 1)):
+            place = 4 + 8 * (2 * number + field) % 56
+            stored[number, field::2, place : place + 8] = 240
+        made_files.write_interlaced(path, stored)
         with self.assertLogs("tfvideogan", "WARNING") as logs:
             frames = np.stack(list(videos.read_video(path, lambda width, height: (width, height)))).astype(int)
         self.assertLen(frames, 6)
-        self.assertLen([line for line in logs.output if "is interlaced" in line], 1)
+        self.assertLen([line for line in logs.output if "tv.mp4: interlaced; " in line], 1)
         combs = np.abs(2 * frames[1:-1, 1:-1] - frames[1:-1, :-2] - frames[1:-1, 2:]).mean()
         self.assertLess(combs, 25)  # about 100 as they are stored
 

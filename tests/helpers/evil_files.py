@@ -1,26 +1,51 @@
 """Files and names that make trouble, and what must become of each in a data set of clips of 4 frames of 16 x 16.
 
-Frames are flat and numbered as in `made_files`, so what a clip holds can be told.
+Frames are flat and numbered as in `made_files`, so what a clip holds can be told. `evil_makers` writes the files.
 """
 
 import dataclasses
 import gzip
 import os
-import struct
-import wave
-import zlib
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from PIL import Image, PngImagePlugin
 
 from tests.helpers import made_files
+from tests.helpers.evil_makers import (
+    FIRST,
+    HUGE,
+    SECOND,
+    bad_name,
+    broken_in_the_middle,
+    corrupt,
+    cut_video,
+    empty_container,
+    flipped_bits,
+    frames,
+    grows,
+    huge_jpeg,
+    link,
+    link_out,
+    link_to_folder,
+    m4a,
+    mixed_sizes,
+    picture,
+    pictures,
+    playlist,
+    png,
+    raw_video,
+    renamed,
+    renamed_frames,
+    strips,
+    text_bomb,
+    video,
+    wav,
+    with_gaps,
+    write,
+)
 from tests.helpers.made_files import numbered, write_pictures, write_strip, write_video
 
-HUGE = 30_000  # pixels a side
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"  # a program
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n../outside/video.mp4\n#EXT-X-ENDLIST\n"
 _CANNOT_OPEN = r"Invalid data found|End of file|moov atom"
@@ -43,195 +68,6 @@ class Evil:
     clips: list[list[int]] = dataclasses.field(default_factory=list)
     path: str | None = None
     ignored: bool = False
-
-
-FIRST, SECOND = [0, 1, 2, 3], [4, 5, 6, 7]
-
-
-def textured(count: int, side: int = 64) -> np.ndarray:
-    """Numbered frames with a little noise, so that each has a size in the file."""
-    noise = np.random.default_rng(0).integers(-6, 7, [count, side, side, 1])
-    return (numbered(range(count), side, side) + noise).astype(np.uint8)
-
-
-def video(path: Path, count: int = 8, **options) -> Path:
-    return write_video(path, numbered(range(count)), **options)
-
-
-def cut_video(path: Path, share: float, codec: str = "libx264", index_first: bool = False) -> Path:
-    return made_files.cut(write_video(path, textured(12), codec, index_first), share)
-
-
-def broken_in_the_middle(path: Path) -> None:
-    """A video of twelve JPEGs, of which the ninth is overwritten with zeros, its header too."""
-    write_video(path, textured(12), "mjpeg")
-    content = path.read_bytes()
-    starts = [i for i in range(len(content) - 2) if content[i : i + 3] == b"\xff\xd8\xff"]
-    assert len(starts) == 12
-    path.write_bytes(content[: starts[8]] + bytes(starts[9] - starts[8] - 64) + content[starts[9] - 64 :])
-
-
-def flipped_bits(path: Path) -> None:
-    """A video as a bad disk returns it, with every fifth byte of its second half changed."""
-    content = np.frombuffer(write_video(path, textured(12), index_first=True).read_bytes(), np.uint8).copy()
-    content[len(content) // 2 :: 5] ^= 0x5A
-    path.write_bytes(content.tobytes())
-
-
-def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def renamed(path: Path, name: str, make: Callable[[Path], object]) -> None:
-    """Makes a file of one name and gives it another."""
-    beside = path.with_name(name)
-    make(beside)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.rename(path)
-
-
-def picture(path: Path, *, size: int = 16) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (size, size), (10, 10, 10)).save(path)
-
-
-def empty_container(path: Path) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=12)
-        stream.height = stream.width = 16
-        stream.pix_fmt = "yuv420p"
-        container.start_encoding()
-
-
-def wav(path: Path) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", "NONE"))
-        file.writeframes(bytes(16_000))
-
-
-def m4a(path: Path) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=8000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros([1, 8000], np.float32), format="fltp", layout="mono")
-        sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
-        container.mux(stream.encode())
-
-
-def with_gaps(path: Path) -> None:
-    """Frames at 0, 1, 2, 10, 11, 12, 40 and 41 twelfths of a second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=12, options={"g": "2", "bf": "0"})
-        stream.height = stream.width = 16
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 12)
-        for frame, pts in zip(numbered(range(8)), (0, 1, 2, 10, 11, 12, 40, 41), strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            frame.pts, frame.time_base = pts, Fraction(1, 12)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def grows(path: Path) -> None:
-    """A video whose frames change their size half-way."""
-    parts = [path.with_name(f"part{side}.h264") for side in (32, 64)]
-    for part, frames in zip(parts, (FIRST, SECOND), strict=True):
-        write_video(part, numbered(frames, *[int(part.stem[4:])] * 2))
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    for part in parts:
-        part.unlink()
-
-
-def _png(width: int, height: int) -> bytes:
-    """A PNG of hardly any data that declares this size."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
-    )
-
-
-def huge_jpeg(path: Path) -> None:
-    picture(path)
-    content = path.read_bytes()
-    size = content.index(b"\xff\xc0") + 5  # behind the marker: length (2), bits (1), height, width
-    path.write_bytes(content[:size] + struct.pack(">HH", HUGE, HUGE) + content[size + 4 :])
-
-
-def text_bomb(path: Path) -> None:
-    """A PNG whose comment unpacks to 128 MB."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    comment = PngImagePlugin.PngInfo()
-    comment.add_text("Comment", " " * 2**27, zip=True)
-    Image.new("RGB", (16, 16)).save(path, pnginfo=comment)
-
-
-def raw_video(path: Path, side: int) -> None:
-    path.write_bytes(f"YUV4MPEG2 W{side} H{side} F12:1 Ip A1:1 C420jpeg\n".encode() + b"FRAME\n" + bytes(1000))
-
-
-def pictures(path: Path, mode: str, suffix: str = "png", count: int = 4) -> None:
-    """Frames as Pillow stores them in another mode."""
-    path.mkdir(parents=True)
-    for i, frame in enumerate(numbered(range(count))):
-        if mode == "I;16":
-            image = Image.fromarray(frame[..., 0].astype(np.uint16) * 257)
-        else:
-            image = Image.fromarray(frame).convert(mode)
-        image.save(path / f"{i}.{suffix}")
-
-
-def frames(path: Path, damage: Callable[[Path], object], damaged: int = 5) -> None:
-    write_pictures(path, numbered(range(10)), "{}.png")
-    damage(path / f"{damaged}.png")
-
-
-def mixed_sizes(path: Path) -> None:
-    for i, size in enumerate(((16, 16), (40, 12), (9, 33), (64, 64))):
-        write_pictures(path, numbered([i], *size), "{}.png", start=i)
-
-
-def renamed_frames(path: Path, suffix: str, false_suffix: str) -> None:
-    pictures(path, "RGB", suffix)
-    for file in path.iterdir():
-        file.rename(file.with_suffix(f".{false_suffix}"))
-
-
-def strips(path: Path, make: Callable[[Path], object]) -> None:
-    """A picture that is no good strip, behind a good one in the same folder."""
-    write_strip(path.parent / "0.png", numbered(range(4)))
-    make(path)
-
-
-def link(path: Path, target: str | Path) -> None:
-    path.symlink_to(target)
-
-
-def link_out(path: Path) -> None:
-    link(path, video(path.parent.parent / "outside" / "video.mp4"))
-
-
-def link_to_folder(path: Path) -> None:
-    link(path, video(path.parent.parent / "outside" / "more" / "video.mp4").parent)
-
-
-def playlist(path: Path, text: str) -> None:
-    """A text that names a video elsewhere, which FFmpeg would open."""
-    video(path.parent.parent / "outside" / "video.mp4")
-    path.write_text(text)
-
-
-def bad_name(path: Path) -> None:
-    """A name in Latin-1, as old archives have them, which is no valid UTF-8."""
-    video(path.with_name("latin.mp4")).rename(path)
-
-
-def _corrupt(path: Path) -> None:
-    made_files.cut(path, 0.6)
 
 
 EVIL: dict[str, Evil] = {
@@ -275,14 +111,14 @@ EVIL: dict[str, Evil] = {
     "large.y4m": Evil(lambda p: raw_video(p, 9000), "9000 x 9000 pixels are more than"),
     "huge.y4m": Evil(lambda p: raw_video(p, HUGE), "30000 x 30000 pixels are more than|busy"),
     # Pictures.
-    "png_bomb": Evil(lambda p: write(p, _png(HUGE, HUGE)), r"0.png: .*900,?000,?000", path="png_bomb/0.png"),
-    "png_large": Evil(lambda p: write(p, _png(9000, 9000)), "9000 x 9000 pixels are more", path="png_large/0.png"),
+    "png_bomb": Evil(lambda p: write(p, png(HUGE, HUGE)), r"0.png: .*900,?000,?000", path="png_bomb/0.png"),
+    "png_large": Evil(lambda p: write(p, png(9000, 9000)), "9000 x 9000 pixels are more", path="png_large/0.png"),
     "jpeg_bomb": Evil(huge_jpeg, r"0.jpg: .*900,?000,?000", path="jpeg_bomb/0.jpg"),
     "text_bomb": Evil(text_bomb, "0.png: damaged picture", path="text_bomb/0.png"),
     "postscript": Evil(lambda p: write(p, POSTSCRIPT), "0.jpg: not a picture", path="postscript/0.jpg"),
-    "no_pixels": Evil(lambda p: write(p, _png(0, 16)), "0.png: ", path="no_pixels/0.png"),
+    "no_pixels": Evil(lambda p: write(p, png(0, 16)), "0.png: ", path="no_pixels/0.png"),
     "mixed_sizes": Evil(mixed_sizes, clips=[FIRST]),
-    "frame_cut": Evil(lambda p: frames(p, _corrupt), r"5.png: damaged picture", [FIRST, [6, 7, 8, 9]]),
+    "frame_cut": Evil(lambda p: frames(p, corrupt), r"5.png: damaged picture", [FIRST, [6, 7, 8, 9]]),
     "frame_empty": Evil(lambda p: frames(p, lambda f: f.write_bytes(b"")), "5.png: not a", [FIRST, [6, 7, 8, 9]]),
     "first_frame_bad": Evil(
         lambda p: frames(p, lambda f: f.write_text("?"), 0), "0.png: not a", [[1, 2, 3, 4], [5, 6, 7, 8]]

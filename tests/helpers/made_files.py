@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import socket
+import struct
+import zlib
 from pathlib import Path
 
 import av
@@ -46,12 +48,40 @@ def write_video(path: Path, frames: np.ndarray, codec: str = "libx264", index_fi
     return path
 
 
+def write_interlaced(path: Path, frames: np.ndarray) -> Path:
+    """Writes uint8 [T, H, W, 3] as a video whose frames are of two fields, the upper first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as out:
+        options = {"crf": "1", "flags": "+ildct+ilme", "x264opts": "tff=1"}
+        stream = out.add_stream("libx264", rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for frame in frames:
+            shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            out.mux(stream.encode(shown.reformat(format="yuv420p")))
+        out.mux(stream.encode())
+    return path
+
+
 def write_pictures(folder: Path, frames: np.ndarray, name: str = "frame_{}.png", start: int = 0) -> Path:
     """Writes uint8 [T, H, W, 3] as a folder of pictures by Pillow, numbered from `start`."""
     folder.mkdir(parents=True, exist_ok=True)
     for i, frame in enumerate(frames, start):
         Image.fromarray(frame).save(folder / name.format(i))
     return folder
+
+
+def one_transparent(path: Path, levels: np.ndarray, transparent: list[int], bits: int = 16) -> Path:
+    """Writes a PNG, grey [H, W] or colours [H, W, 3], of which one level or colour is transparent."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], bits, 2 if levels.ndim == 3 else 0, 0, 0, 0)
+    digits = (levels[..., None].astype(np.uint16) >> np.arange(bits)[::-1]) & 1
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in digits)
+    chunks = chunk(b"IHDR", header) + chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
 
 
 def write_strip(path: Path, frames: np.ndarray) -> Path:

@@ -37,14 +37,15 @@ class ChosenTest(tf.test.TestCase):
         write_dataset(folder / "set", {"train": [[numbered(range(4))] * 3]})
         write_pictures(folder / "clips" / "long", numbered(range(9)))
         write_pictures(folder / "clips" / "more", numbered(range(9)))
-        for data, most, expected in (
+        for data, stand_in, expected in (
             (str(folder / "set"), None, {"chosen": "2 of 3, evenly", "videos": "2 of unknown"}),
-            (str(folder / "clips"), 2, {"chosen": "the first 2", "videos": "1 of the first 2"}),
-            (str(folder / "clips"), None, {"chosen": "the first 2", "videos": "2 of the first 4"}),
+            (str(folder / "clips"), 1, {"chosen": "2 of 2 clips of 1 videos, evenly", "videos": "1 of 2"}),
+            (str(folder / "clips"), 2, {"chosen": "2 of 4, evenly", "videos": "2 of 2"}),
+            (str(folder / "clips"), None, {"chosen": "2 of 4, evenly", "videos": "2 of 2"}),
             ("synthetic:sky", None, {"chosen": "the first 2"}),
         ):
             with self.subTest(data):
-                self.assertEqual(real_clips.chosen(open_source(data, 16, 4, max_clips=most), 2), expected)
+                self.assertEqual(real_clips.chosen(open_source(data, 16, 4, stand_in=stand_in), 2), expected)
 
 
 class RunTest(tf.test.TestCase):

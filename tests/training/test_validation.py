@@ -106,11 +106,11 @@ class ValidationTest(tf.test.TestCase):
             loop.train(two, self.folder / "two")
         self.assertFalse((self.folder / "two").exists())
 
-    def test_data_without_a_test_split_are_told(self):
+    def test_clips_of_the_training_are_told(self):
         with self.assertLogs("tfvideogan", "WARNING") as logs:
             config = tiny.config("mdgan", data="synthetic:sky:test", eval_every=1)
             validation.Validation(config, tiny.model("mdgan"), run_folder.RunFolder(self.folder))
-        self.assertIn("has no test split", logs.output[0])
+        self.assertIn("synthetic:sky:test is what the run trains on", logs.output[0])
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def report(dataset: dict[str, Any], seconds: float) -> str:
     clips = ", ".join(f"{split}: {counted(count, 'clip')}" for split, count in dataset["clips"].items())
     lines = [
         f"read      {counted(dataset['inputs'], 'input')} in {duration}: "
-        f"{dataset['used']} used, {len(dataset['rejected'])} rejected, {ignored} ignored",
+        f"{dataset['used']} used, {len(dataset['rejected'])} rejected, {ignored} ignored{_noted(dataset)}",
         f"written   {clips}; {counted(len(shards), 'shard')}, {megabytes:.1f} MB",
     ]
     lines += [f"rejected  {_printable(entry['name'])}: {_printable(entry['reason'])}" for entry in dataset["rejected"]]
@@ -83,11 +83,22 @@ def report(dataset: dict[str, Any], seconds: float) -> str:
         for problem in source["problems"]
     ]
     lines += [
+        f"note      {_printable(source['name'])}: {_printable(note)}"
+        for source in dataset["sources"]
+        for note in source.get("notes", ())
+    ]
+    lines += [
         f"dropped   {counted(count, 'segment')}: {why}" for why, count in sorted(dataset["not_stabilised"].items())
     ]
     empty = [split for split, count in dataset["clips"].items() if not count]
     lines += [f"note      the split {split!r} got no clip: too few videos" for split in empty]
     return "\n".join(lines)
+
+
+def _noted(dataset: dict[str, Any]) -> str:
+    """How many of the inputs that were used were not taken just as they are."""
+    count = sum("notes" in source for source in dataset["sources"])
+    return f"; {counted(count, 'input')} with a note" if count else ""
 
 
 def _printable(text: str) -> str:

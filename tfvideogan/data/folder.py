@@ -15,11 +15,13 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Cutting
+from tfvideogan.data.indexed import evenly
 from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.wording import counted
-from tfvideogan.data.worker import EncodedClip, Limits, Worker
+from tfvideogan.data.worker import EncodedClip, Worker
 from tfvideogan.files import arrays, pictures
+from tfvideogan.files.confined import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class ClipFolder:
         frame_size: pixels a side; frames are squashed to it, without a crop.
         num_frames: frames a clip.
         max_clips: decoding stops after so many clips.
+        stand_in: so many clips are to stand for all: of more inputs as many are decoded, at equal distances, and others
+            only if those give too few clips.
         allow_outside: whether a list may name files outside of its own folder.
         form: how arrays are read.
         stride: frames from the start of a clip to that of the next in the same input; 0 stands for `num_frames`.
@@ -47,6 +51,7 @@ class ClipFolder:
     Attributes:
         skipped: the name of each input that was not used, or not in whole, and the reason.
         origins: the input of each clip.
+        num_inputs: how many inputs there are, decoded or not.
     """
 
     def __init__(
@@ -59,19 +64,19 @@ class ClipFolder:
         form: Form = BY_RULE,
         stride: int = 0,
         first_only: bool = False,
+        stand_in: int | None = None,
     ):
         self.skipped: list[str] = []
         self.origins: list[Input] = []
-        self._bytes_a_clip = num_frames * frame_size**2 * 3
         try:
             contents = find_inputs(str(path), allow_outside, dataclasses.replace(form, least=num_frames))
         except UsageError as error:
             raise UsageError(f"--data: {error}") from error
+        self.num_inputs, few = len(contents.inputs), len(contents.inputs) < 2
         for name, reason in contents.unusable:
             self._skip(f"{name}: {reason}")
         with tempfile.TemporaryFile(prefix="tfvideogan-clips-") as spool:
-            few = len(contents.inputs) < 2
-            items = tqdm(contents.inputs, desc=f"reading {path}", unit="", leave=False, disable=few)
+            items = tqdm(self._chosen(contents.inputs, stand_in), f"reading {path}", unit="", leave=False, disable=few)
             cutting = Cutting(frame_size, num_frames, stride=stride, first_only=first_only)
             with Worker(cutting, None, LIMITS) as worker:
                 clips = itertools.chain.from_iterable(self._usable(worker.clips(item), item) for item in items)
@@ -96,13 +101,22 @@ class ClipFolder:
     def __getitem__(self, index: int) -> np.ndarray:
         return np.array(self._clips[index])
 
+    def _chosen(self, inputs: list[Input], stand_in: int | None) -> Iterable[Input]:
+        """The inputs to decode; whether further ones are needed is known when the first ones are decoded."""
+        if stand_in is None or len(inputs) <= stand_in:
+            return inputs
+        places = evenly(stand_in, len(inputs)).tolist()
+        others = (item for place, item in enumerate(inputs) if place not in places)
+        return itertools.chain(
+            (inputs[place] for place in places),
+            itertools.takewhile(lambda _: len(self.origins) < stand_in, others),
+        )
+
     def _usable(self, clips: Iterable[EncodedClip | UsageError], item: Input) -> Iterable[bytes]:
         for clip in clips:
-            if isinstance(clip, EncodedClip) and len(clip.strip) == self._bytes_a_clip:
+            if isinstance(clip, EncodedClip):
                 self.origins.append(item)
                 yield clip.strip
-            elif isinstance(clip, EncodedClip):  # A file may have taken the process over.
-                self._skip(f"the decoder gave a clip of {len(clip.strip)} bytes in place of {self._bytes_a_clip}")
             else:
                 self._skip(str(clip))
 

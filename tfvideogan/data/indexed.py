@@ -7,6 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfvideogan.data.synthetic import Synthetic
+
+
+def evenly(count: int, size: int) -> np.ndarray:
+    """`count` of the numbers from 0 to `size`, at equal distances, or all of them if they are fewer, int64."""
+    count = min(count, size)
+    return np.arange(count) * size // max(count, 1)
+
 
 class Indexed:
     """A `ClipSource` whose keys are the numbers of a sequence of clips, uint8 [T, H, W, 3]."""
@@ -31,8 +39,10 @@ class Indexed:
         return tf.data.Dataset.range(len(self))
 
     def spread(self, count: int) -> tf.data.Dataset:
-        """The first ones: clips made on the fly are all alike, and a folder is not decoded in whole for a few."""
-        return self.in_order().take(count)
+        """Those at equal distances; of clips that are made on the fly, which are all alike, the first ones."""
+        if isinstance(self.clips, Synthetic):
+            return self.in_order().take(count)
+        return tf.data.Dataset.from_tensor_slices(evenly(count, len(self)))
 
     def load(self, key: tf.Tensor) -> tf.Tensor:
         clip = tf.numpy_function(lambda i: self.clips[int(i)], [key], tf.uint8, stateful=False)

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from tfvideogan.config import UsageError
 from tfvideogan.data import layouts, lists, sequences
 from tfvideogan.data.wording import shown
-from tfvideogan.files import arrays, paths, pictures
+from tfvideogan.files import arrays, paths, picture_reader, pictures
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"}
 _IGNORED_SUFFIXES = {lists.SUFFIX, ".md", ".json", ".csv", ".xml", ".yaml", ".html", ".pdf", ".py"}
@@ -170,7 +170,13 @@ def _add_picture(name: str, path: str, is_listed: bool, by_folder: dict[str, lis
     """Sorts a picture: one of several pages is an input by itself, others are of their folder."""
     if is_listed:
         contents.ignored.append(name)  # A list of strips says which pictures count.
-    elif pictures.count_pages(path) > 1:
+        return
+    try:
+        pages = picture_reader.count_pages(path)
+    except UsageError as error:
+        contents.unusable.append((name, str(error).removeprefix(f"{path}: ")))
+        return
+    if pages > 1:
         contents.inputs.append(Input(name, "pages", (path,), group=name))
     else:
         by_folder.setdefault(str(PurePosixPath(name).parent), []).append(path)
@@ -191,7 +197,7 @@ def _files(root: paths.Path, contents: Contents) -> Iterator[tuple[str, str]]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         links = [name for name in subfolders if not paths.is_remote(root) and Path(folder, name).is_symlink()]
         listed += [folder / name for name in [*names, *links]]
-    for path in _natural_order(listed):
+    for path in sequences.natural_order(listed):
         name = _name(path, root)
         if path.name.startswith("."):
             contents.ignored.append(name)
@@ -203,7 +209,7 @@ def _files(root: paths.Path, contents: Contents) -> Iterator[tuple[str, str]]:
 
 def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
     """The pictures of one folder: a strip each if the first readable one is a strip, or else sequences of frames."""
-    readable = (is_strip for path in files if (is_strip := pictures.is_strip(path)) is not None)
+    readable = (is_strip for path in files if (is_strip := picture_reader.is_strip(path)) is not None)
     if next(readable, False):
         return [_strip(_name(paths.path(path), root), path) for path in files]
     parent, _, own = folder.rpartition("/")
@@ -241,10 +247,3 @@ def _add_listed(
 def _name(path: str | paths.Path, root: paths.Path) -> str:
     """A path from the root, or the whole path if it does not lie below the root."""
     return str(path).removeprefix(str(root)).lstrip("/") if str(path).startswith(f"{root}/") else str(path)
-
-
-def _natural_order(listed: Iterable[paths.Path]) -> list[paths.Path]:
-    """Paths in an order that has frame 10 after frame 9, whether or not the numbers are padded."""
-    return sorted(
-        listed, key=lambda path: [int(x) if x.isdecimal() else x.casefold() for x in re.split(r"(\d+)", str(path))]
-    )

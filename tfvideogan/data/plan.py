@@ -15,8 +15,8 @@ from tfvideogan.data import records
 from tfvideogan.data.cutting import Cutting
 from tfvideogan.data.inputs import Contents, Input, find_inputs
 from tfvideogan.data.layouts import BY_RULE, Form
-from tfvideogan.data.worker import Limits
 from tfvideogan.files import paths, pictures
+from tfvideogan.files.confined import Limits
 
 _INPUTS_A_SHARD, _MOST_SHARDS = 8, 1024
 

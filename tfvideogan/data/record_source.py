@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
+from tfvideogan.data.indexed import evenly
 from tfvideogan.data.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -80,11 +81,11 @@ class Records:
         """Records at equal distances: those of one video lie together, and the first ones would be of a few videos."""
         if count >= self._size:
             return self.in_order()
-        return self._records(tf.data.Dataset.from_tensor_slices(self._chosen(count)))
+        return self._records(tf.data.Dataset.from_tensor_slices(evenly(count, self._size)))
 
     def videos(self, count: int) -> tuple[int, int | None]:
         """How many videos the clips of `spread` are of, and how many the set has, if a `dataset.json` tells."""
-        names = {records.source_of(*self._read(np.array([number]))) for number in self._chosen(count)}
+        names = {records.source_of(*self._read(np.array([number]))) for number in evenly(count, self._size)}
         return len(names), records.count_sources(self._shards)
 
     def _records(self, numbers: tf.data.Dataset) -> tf.data.Dataset:
@@ -94,10 +95,6 @@ class Records:
             return tf.ensure_shape(tf.numpy_function(self._read, [some], tf.string, stateful=False), [None])
 
         return numbers.batch(_READ_TOGETHER).map(read, tf.data.AUTOTUNE, deterministic=True).unbatch()
-
-    def _chosen(self, count: int) -> np.ndarray:
-        count = min(count, self._size)
-        return np.arange(count) * self._size // count
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         """The serialised records of these numbers. Raises ValueError if one has been damaged since the start."""

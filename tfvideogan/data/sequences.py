@@ -1,4 +1,6 @@
-"""Which pictures of a folder follow each other, by their names: several videos' frames, and holes in the numbers."""
+"""The order of a folder's files by their names, and which pictures follow each other: several videos' frames, and holes
+in the numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+
+from tfvideogan.files import paths
 
 # A number that may be that of a video, and one that may be that of a frame: behind letters, or of three digits or more,
 # since two short numbers may be an hour and a minute.
@@ -80,3 +84,10 @@ def _without_holes(frames: list[str]) -> Iterable[list[str]]:
     usual = collections.Counter(step for step in steps if step).most_common(1)[0][0]
     starts = [0, *(place for place, step in enumerate(steps, 1) if step > usual), len(frames)]
     return [frames[start:end] for start, end in itertools.pairwise(starts)]
+
+
+def natural_order(listed: Iterable[paths.Path]) -> list[paths.Path]:
+    """Paths in an order that has frame 10 after frame 9, whether or not the numbers are padded."""
+    return sorted(
+        listed, key=lambda path: [int(x) if x.isdecimal() else x.casefold() for x in re.split(r"(\d+)", str(path))]
+    )

@@ -29,7 +29,8 @@ class WriteShard(beam.DoFn):
         self._job = job
 
     def setup(self) -> None:
-        self._worker = Worker(self._job.cutting, self._job.encoding, self._job.limits)
+        self._notes: list[str] = []
+        self._worker = Worker(self._job.cutting, self._job.encoding, self._job.limits, self._notes.append)
 
     def teardown(self) -> None:
         self._worker.close()
@@ -56,6 +57,7 @@ class WriteShard(beam.DoFn):
     def _write_clips(self, item: Input, split: str, writer: Any) -> dict[str, Any]:
         """Writes the clips of one input and returns its entry of the report."""
         clips, problems = 0, []
+        self._notes.clear()
         for clip in self._worker.clips(item):
             if isinstance(clip, UsageError):
                 problems.append(_without_root(str(clip), item))
@@ -69,6 +71,7 @@ class WriteShard(beam.DoFn):
             "split": split,
             "clips": clips,
             "problems": problems,
+            **({"notes": [_without_root(note, item) for note in self._notes]} if self._notes else {}),
             **_checksum(item),
         }
 

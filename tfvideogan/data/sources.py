@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 import numpy as np
@@ -72,6 +72,7 @@ def open_source(
     max_bad_shards: int = 0,
     allow_outside: bool = False,
     form: Form = BY_RULE,
+    stand_in: int | None = None,
 ) -> ClipSource:
     """The one source that `--data` names, for commands that look at clips in their order.
 
@@ -79,6 +80,7 @@ def open_source(
         num_frames: frames of the clips that are loaded.
         seed: the seed of clips that are made on the fly.
         max_clips: no more clips of a folder are decoded than this.
+        stand_in: so many clips of a folder, by `spread`, are to stand for all; see `ClipFolder`.
         max_bad_shards, allow_outside, form: as for `open_sources`.
 
     Raises:
@@ -87,7 +89,7 @@ def open_source(
     names = split_names(data)
     if len(names) > 1:
         raise UsageError(f"--data must name one source here. Received: {data!r}")
-    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, max_clips, allow_outside, form)
+    return _open(names[0][0], frame_size, num_frames, seed, max_bad_shards, allow_outside, form, max_clips, stand_in)
 
 
 def open_sources(
@@ -112,7 +114,7 @@ def open_sources(
         UsageError: there is no such source, or nothing in it is usable.
     """
     return [
-        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, None, allow_outside, form), weight)
+        Weighted(_open(name, frame_size, num_frames, seed, max_bad_shards, allow_outside, form), weight)
         for name, weight in split_names(data)
     ]
 
@@ -142,12 +144,47 @@ def is_built_in(data: str) -> bool:
 
 
 def held_out(data: str) -> str:
-    """The test split of the source that a run was trained on, or the same source if it has none."""
+    """The test split of the source that a run was trained on, or the same source if it has none beside that one."""
     ((data, _),) = split_names(data)
     if data.startswith("synthetic:"):
         return f"{data.removesuffix(':train')}:test" if data.count(":") == 1 or data.endswith(":train") else data
-    has_split = paths.is_file(paths.path(data) / records.DATASET) and "test" in records.read_dataset(data)["shards"]
-    return f"{data.rstrip('/')}/test" if has_split else data
+    where = paths.path(data)
+    for folder in (where, where.parent):  # `where` is a data set, or one of its splits.
+        if paths.is_file(folder / records.DATASET) and (folder is where or not where.exists()):
+            has_split = "test" in records.read_dataset(folder)["shards"]
+            return f"{str(folder).rstrip('/')}/test" if has_split else data
+    return data
+
+
+def share_clips(data: str, others: str) -> bool:
+    """Whether a source has clips of any of other ones: it is the same split by whatever name, or one is in the other.
+
+    The other ones are told by their names alone and not opened, since a stranger's config may name anything.
+
+    Raises:
+        UsageError: `data` names a split that its data set does not have.
+    """
+    own = split_names(data)[0][0]
+    return any(_same_clips(own, other) for other, _ in split_names(others))
+
+
+def _same_clips(own: str, other: str) -> bool:
+    if own.startswith("synthetic:") or other.startswith("synthetic:"):
+        first, second = (name if name.count(":") > 1 else f"{name}:train" for name in (own, other))
+        return first == second
+    place, shards = _place(other), records.find_shards(own)
+    if shards is None:
+        here = _place(own)
+        return here == place or here in place.parents or place in here.parents
+    files = {_place(shard) for shard in shards}
+    names = {own, *shards, *(str(file.parent / file.name.rsplit("-", 3)[0]) for file in files)}
+    for folder in {str(file.parent) for file in files}:  # It stands for one of its splits.
+        names |= {folder} if files & {_place(shard) for shard in records.find_shards(folder) or ()} else set()
+    return place in map(_place, names) or any(file.match(str(place)) for file in files)
+
+
+def _place(name: str) -> PurePath:
+    return PurePath(name) if paths.is_remote(name) else Path(paths.at_home(name)).resolve()
 
 
 def absolute(data: str) -> str:
@@ -163,16 +200,17 @@ def _open(
     num_frames: int,
     seed: int,
     max_bad_shards: int,
-    max_clips: int | None,
     allow_outside: bool,
     form: Form,
+    max_clips: int | None = None,
+    stand_in: int | None = None,
 ) -> ClipSource:
     if name.startswith("synthetic:"):
         return Indexed(_synthetic(name, frame_size, num_frames, seed))
     shards = records.find_shards(name)
     if shards is not None:
         return Records(name, shards, frame_size, num_frames, max_bad_shards)
-    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside, form))
+    return Indexed(ClipFolder(name, frame_size, num_frames, max_clips, allow_outside, form, stand_in=stand_in))
 
 
 def _synthetic(data: str, frame_size: int, num_frames: int, seed: int) -> Sequence[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import atomic, optional, paths
+from tfvideogan.files import atomic, flatten, optional, paths
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
@@ -22,37 +23,40 @@ _IMAGE_FORMATS = (  # EPS is left out, as it is a program.
     *("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF"),
 )
 _MANY_PAGES = (b"GIF8", b"RIFF", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
-PAPER = (255, 255, 255)  # What is transparent shows this colour.
 _MOST_COUNTED = 100
 MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
 
-# A Fit maps the (width, height) of a frame to those that it is scaled to.
+# A Fit maps the (width, height) of a frame to those that it is scaled to. It can be sent to another process.
 Fit = Callable[[int, int], tuple[int, int]]
 
 
 def squash(size: int) -> Fit:
     """Scales to `size` x `size` pixels whatever the shape was, as MD-GAN's data are."""
-    return lambda width, height: (size, size)  # noqa: ARG005
+    return functools.partial(_squashed, size)
+
+
+def _squashed(size: int, width: int, height: int) -> tuple[int, int]:  # noqa: ARG001 - the shape does not count
+    return size, size
 
 
 def at_most(longest: int) -> Fit:
     """Scales pictures down, in their shape, whose longer side is over `longest` pixels."""
+    return functools.partial(_shrunk, longest)
 
-    def fit(width: int, height: int) -> tuple[int, int]:
-        scale = min(1.0, longest / max(width, height))
-        return max(1, round(width * scale)), max(1, round(height * scale))
 
-    return fit
+def _shrunk(longest: int, width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def short_side(size: int) -> Fit:
     """Scales to a short side of `size` pixels and keeps the shape, as Video-GAN's data are before they are cropped."""
+    return functools.partial(_to_short_side, size)
 
-    def fit(width: int, height: int) -> tuple[int, int]:
-        scale = size / min(width, height)
-        return max(size, round(width * scale)), max(size, round(height * scale))
 
-    return fit
+def _to_short_side(size: int, width: int, height: int) -> tuple[int, int]:
+    scale = size / min(width, height)
+    return max(size, round(width * scale)), max(size, round(height * scale))
 
 
 def centre_crop(frame: np.ndarray) -> np.ndarray:
@@ -73,6 +77,9 @@ def read_image(path: str | Path, fit: Fit | None = None) -> np.ndarray:
         if image.format == "WEBP" and optional.has_tensorflow_io():
             exif, image = image.getexif(), Image.fromarray(_decode_webp(Path(file).read_bytes()))
             image.info["exif"] = exif.tobytes()
+        elif image.format == "PNG" and image.tile and "transparency" in image.info:
+            flatten.find_transparent(file, image)
+        ImageOps.exif_transpose(image, in_place=True)  # A copy of a large picture would take much memory.
         return _fitted(image, fit)
 
 
@@ -84,7 +91,7 @@ def read_pages(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
     """
     with _telling(path), _opened(path) as (_, image):
         for page in ImageSequence.Iterator(image):
-            yield _fitted(page, fit)
+            yield _fitted(ImageOps.exif_transpose(page), fit)
 
 
 def from_array(frame: np.ndarray, fit: Fit) -> np.ndarray:
@@ -97,14 +104,24 @@ def count_pages(path: str | Path) -> int:
 
     Of a TIFF no more than a hundred are counted: Pillow takes minutes for one of many thousand empty pages.
     """
+    if not may_have_pages(path):
+        return 1
     try:
-        with paths.path(path).open("rb") as file:
-            if not file.read(4).startswith(_MANY_PAGES):
-                return 1
         with paths.local(path) as file, Image.open(file, formats=_formats(path)) as image:
             return _count_tiff(image) if image.format == "TIFF" else getattr(image, "n_frames", 1)
     except Exception:  # Pillow's readers raise anything on evil files, which decoding will tell of.
         return 1
+
+
+def may_have_pages(path: str | Path) -> bool:
+    """Whether a file begins as pictures of several pages do, of which four bytes are read."""
+    try:
+        if not paths.is_file(path):  # To read a pipe could take for ever.
+            return False
+        with paths.path(path).open("rb") as file:
+            return file.read(4).startswith(_MANY_PAGES)
+    except Exception:  # Each file system raises errors of its own, which decoding will tell of.
+        return False
 
 
 def _count_tiff(image: Image.Image) -> int:
@@ -156,20 +173,13 @@ def _telling(path: str | Path) -> Iterator[None]:
 
 
 def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
-    """A picture upright, on paper where it is transparent, in 8 bits a colour, and scaled."""
-    frame = np.asarray(_on_paper(_eight_bits(ImageOps.exif_transpose(image))))
-    return frame if fit is None else resize(frame, *fit(frame.shape[1], frame.shape[0]))
+    """An upright picture on paper where it is transparent, in 8 bits a colour, and scaled."""
+    image = flatten.flattened(image)
+    return np.asarray(image if fit is None else _resized(image, *fit(*image.size)))
 
 
-def _on_paper(image: Image.Image) -> Image.Image:
-    """The picture in RGB, with PAPER behind what is transparent."""
-    if "transparency" not in image.info and not image.mode.upper().endswith("A"):
-        return image.convert("RGB")
-    colour = image.info.get("transparency")
-    if isinstance(colour, tuple) and max(colour) > 255:  # It is of 16 bits, of which Pillow has taken the upper ones.
-        image.info["transparency"] = tuple(level >> 8 for level in colour)
-    picture = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, (*PAPER, 255)), picture).convert("RGB")
+def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image if image.size == (width, height) else image.resize([width, height], Image.Resampling.BILINEAR)
 
 
 def _decode_webp(content: bytes) -> np.ndarray:
@@ -186,25 +196,6 @@ def is_strip(path: str | Path) -> bool | None:
         return None
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture with deep grey scaled to 8 bits, where Pillow's own conversion would clip it.
-
-    Integers up to 65,535 are taken for 16 bits. Floats are taken for what their values say: in [0, 1], or levels of 8
-    or of 16 bits. ValueError for any others, since nothing tells what is white.
-    """
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image, np.float64)
-    low, high = np.min(values), np.max(values)
-    if not (low >= 0 and high <= 65_535):
-        raise ValueError(f"its values, from {low:g} to {high:g}, are of no known range")
-    white = 65_535 if image.mode.startswith("I") or high > 255 else 255 if high > 1 else 1
-    scaled = np.uint8(np.floor(values / white * 255 + 0.001))
-    if isinstance(level := image.info.get("transparency"), int):
-        scaled[values == level] = PAPER[0]
-    return Image.fromarray(scaled)
-
-
 def check_pixels(path: str | Path, width: int, height: int) -> None:
     """Raises UsageError for more than `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
@@ -213,9 +204,7 @@ def check_pixels(path: str | Path, width: int, height: int) -> None:
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scales uint8 [H, W, 3] to [height, width, 3], antialiased and without a crop."""
-    if frame.shape[:2] == (height, width):
-        return frame
-    return np.asarray(Image.fromarray(frame).resize([width, height], Image.Resampling.BILINEAR))
+    return frame if frame.shape[:2] == (height, width) else np.asarray(_resized(Image.fromarray(frame), width, height))
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:

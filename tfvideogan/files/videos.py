@@ -13,7 +13,8 @@ from av.stream import Disposition
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.files.pictures import PAPER, Fit, check_pixels
+from tfvideogan.files.flatten import PAPER
+from tfvideogan.files.pictures import Fit, check_pixels
 
 logger = logging.getLogger("tfvideogan")
 
@@ -169,7 +170,7 @@ def _deinterlaced(
             continue
         if graph is None and frame.interlaced_frame:
             if not told:
-                logger.warning("%s is interlaced: FFmpeg's filter bwdif makes whole frames of it", path)
+                logger.warning("%s: interlaced; FFmpeg's filter bwdif makes whole frames of it", path)
             told = True
             graph = _filter(stream, "bwdif", "mode=send_frame:deint=interlaced")
         if graph is None:

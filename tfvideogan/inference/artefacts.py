@@ -19,7 +19,7 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
-from tfvideogan.files import paths, pictures
+from tfvideogan.files import paths, picture_reader, pictures
 from tfvideogan.inference import latents, openers
 from tfvideogan.models import drift
 
@@ -94,7 +94,8 @@ class Exported:
         """The clip that follows a picture, uint8 [1, T, H, W, 3].
 
         Args:
-            image: a file, or uint8 [H, W, 3], of any size; it is squashed to the model's frame.
+            image: a file, which a process with limits decodes, or uint8 [H, W, 3], of any size; it is squashed to the
+                model's frame.
             wind: as for `run`.
 
         Raises:
@@ -104,7 +105,7 @@ class Exported:
             raise UsageError(f"{self.path} is a generator, it makes clips from seeds: call generate(seed)")
         size = self.input_shape[0]
         if not isinstance(image, np.ndarray):
-            frame = pictures.read_image(image, pictures.squash(size))
+            frame = picture_reader.read_image(image, pictures.squash(size))
         elif image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
             frame = pictures.resize(image, size, size)
         else:

@@ -113,7 +113,7 @@ def of_folders(
 
 def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int, form: Form) -> ClipSource:
     try:
-        return open_source(data, frame_size, num_frames, max_clips=most, form=form)
+        return open_source(data, frame_size, num_frames, stand_in=most, form=form)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", f"--{flag}", 1)) from error
 

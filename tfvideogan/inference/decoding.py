@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfvideogan.files.pictures import PAPER
+from tfvideogan.files.flatten import PAPER
 
 MAX_PIXELS = 2**25  # A picture of this size takes 100 MB when it is decoded.
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"

@@ -7,10 +7,10 @@ from typing import Any
 
 from tfvideogan.config import Config, UsageError
 from tfvideogan.data.folder import ClipFolder
-from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.indexed import Indexed, evenly
 from tfvideogan.data.layouts import Form
 from tfvideogan.data.record_source import Records
-from tfvideogan.data.sources import ClipSource, held_out, open_source, split_names
+from tfvideogan.data.sources import ClipSource, held_out, open_source, share_clips, split_names
 
 logger = logging.getLogger("tfvideogan")
 
@@ -23,7 +23,7 @@ def open_for(
     Args:
         config: the options of the run.
         data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
-        num_clips: no more clips of a folder are decoded than this.
+        num_clips: so many clips of a folder are to stand for all.
         form: how arrays are read, by default as in the training.
 
     Raises:
@@ -35,18 +35,17 @@ def open_for(
     name = held_out(trained_on) if data is None else data
     try:
         form = form or Form.of(config.data)
-        source = open_source(name, frame_size, num_frames, config.train.seed, max_clips=num_clips, form=form)
+        source = open_source(name, frame_size, num_frames, config.train.seed, form=form, stand_in=num_clips)
     except UsageError as error:
         flag = "--data" if data else "--data (not given: the run's own clips)"
         raise UsageError(str(error).replace("--data", flag, 1)) from error
-    is_test = name.endswith((":test", "/test"))
-    is_trained_on = name.removesuffix(":train") == trained_on.removesuffix(":train")  # Built-in clips are that split.
-    if is_trained_on and not is_test:
-        why = "has no test split" if data is None else "is what the run was trained on"
+    is_trained_on, is_test = share_clips(name, trained_on), name.endswith((":test", "/test"))
+    if is_trained_on:
+        why = "is what the run was trained on" if data or is_test else "has no test split"
         logger.warning("%s %s: scored on clips of the training", name, why)
     return source, {
         "data": name,
-        "split": "test" if is_test else "train" if is_trained_on else "other data",
+        "split": "train" if is_trained_on else "test" if is_test else "other data",
         "data_seed": config.train.seed,
         "frame_size": frame_size,
         "num_frames": num_frames,
@@ -60,8 +59,9 @@ def chosen(source: ClipSource, count: int) -> dict[str, Any]:
         of_videos, all_videos = source.videos(count)
         return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
     if isinstance(source, Indexed) and isinstance(source.clips, ClipFolder):
-        return {
-            "chosen": f"the first {count}",
-            "videos": f"{len({item.name for item in source.clips.origins})} of the first {len(source)}",
-        }
+        origins, of = source.clips.origins, f"{len(source)}"
+        if (decoded := len({item.name for item in origins})) < source.clips.num_inputs:
+            of += f" clips of {decoded} videos"
+        of_videos = len({origins[number].name for number in evenly(count, len(source))})
+        return {"chosen": f"{count} of {of}, evenly", "videos": f"{of_videos} of {source.clips.num_inputs}"}
     return {"chosen": f"the first {count}"}

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import pictures
+from tfvideogan.files import picture_reader, pictures
 from tfvideogan.inference import transports
 from tfvideogan.inference.messages import Value
 
@@ -107,7 +107,7 @@ class RemoteModel:
         """
         fit = pictures.at_most(LARGEST_SENT)
         if not isinstance(image, np.ndarray):
-            frame = pictures.read_image(image, fit)
+            frame = picture_reader.read_image(image, fit)
         elif image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
             frame = pictures.resize(image, *fit(image.shape[1], image.shape[0]))
         else:

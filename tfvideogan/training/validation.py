@@ -17,7 +17,7 @@ import numpy as np
 
 from tfvideogan.config import Config
 from tfvideogan.data.layouts import Form
-from tfvideogan.data.sources import held_out, open_source
+from tfvideogan.data.sources import held_out, open_source, share_clips
 from tfvideogan.files import atomic, paths, pictures
 from tfvideogan.inference import curves, sampling, scoring
 from tfvideogan.models.adversarial import AdversarialModel
@@ -41,11 +41,11 @@ class Validation:
 
     def __init__(self, config: Config, model: AdversarialModel, folder: RunFolder):
         self.data, size = held_out(config.data.data), (config.model.frame_size, config.model.num_frames)
-        if self.data == config.data.data:
-            logger.warning("%s has no test split: --eval_every scores on clips of the training", self.data)
+        if share_clips(self.data, config.data.data):
+            logger.warning("%s is what the run trains on: --eval_every scores on clips of the training", self.data)
         data = config.data
-        how = data.max_bad_shards, data.allow_outside, Form.of(data)
-        source = open_source(self.data, *size, config.train.seed, config.train.eval_clips, *how)
+        how = {"max_bad_shards": data.max_bad_shards, "allow_outside": data.allow_outside, "form": Form.of(data)}
+        source = open_source(self.data, *size, config.train.seed, **how, stand_in=config.train.eval_clips)
         self.num_clips = min(config.train.eval_clips, len(source))
         self._model, self._seed = model, config.train.seed
         self._real = list(scoring.real_batches(model, source, self.num_clips))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import encoders, pictures
+from tfvideogan.files import encoders, picture_reader, pictures
 from tfvideogan.inference import latents, visuals
 from tfvideogan.web.players import Films, Player, check_wind
 
@@ -53,10 +53,10 @@ def photo(content: bytes) -> tuple[Answer, str]:
         file = Path(folder, "photo.heic" if content[4:12] in _HEIC else "photo")
         file.write_bytes(content)
         try:
-            frame = pictures.read_image(file, pictures.at_most(LONGEST_SIDE))
+            frame = picture_reader.read_image(file, pictures.at_most(LONGEST_SIDE))
         except UsageError as error:
             raise UsageError(str(error).removeprefix(f"{file}: ").removeprefix(f"{file}: ")) from error
-        pages = pictures.count_pages(file)
+        pages = picture_reader.count_pages(file)
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=92)
     return ("image/jpeg", buffer.getvalue()), f"It has {pages} pictures, of which the first is taken." * (pages > 1)

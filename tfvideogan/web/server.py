@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tfvideogan.config import UsageError
+from tfvideogan.files import picture_reader
 from tfvideogan.web import answers
 from tfvideogan.web.players import Player
 
@@ -85,6 +86,7 @@ class Server(ThreadingHTTPServer):
         self.work = threading.Lock()
         self.waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._connections = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        picture_reader.start()
         threading.Thread(target=self._load, args=(load,), daemon=True).start()
 
     def _load(self, load: Callable[[], Player]) -> None:

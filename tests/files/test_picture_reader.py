@@ -1,0 +1,118 @@
+"""Pictures in the process that reads them: as they are read outside of it, and within its limits."""
+
+import os
+import threading
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tests.helpers import made_files
+from tests.helpers.evil_makers import many_scans
+from tfvideogan.config import UsageError
+from tfvideogan.data.inputs import find_inputs
+from tfvideogan.files import picture_reader, pictures
+from tfvideogan.files.confined import Confined, Limits
+
+
+class PictureReaderTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.good = self.folder / "good.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, [30, 20, 3], np.uint8)).save(self.good)
+
+    def limit(self, seconds: float, megabytes: int) -> Confined:
+        """Gives this test a process of its own, with these limits."""
+        process = Confined(picture_reader.__name__, None, Limits(seconds, megabytes))
+        self.addCleanup(process.close)
+        lock = threading.Lock()
+        patch = mock.patch.object(picture_reader, "_process", lambda _: (process, lock))
+        patch.start()
+        self.addCleanup(patch.stop)
+        return process
+
+    def refused(self, path: Path, message: str) -> None:
+        """It is refused in these words, and the next picture is none the worse."""
+        with self.assertRaisesRegex(UsageError, f"^{path}: {message}$"):
+            picture_reader.read_image(path, pictures.squash(16))
+        self.assert_read(self.good)
+
+    def assert_read(self, path: Path) -> None:
+        fit = pictures.at_most(16)
+        self.assertAllEqual(picture_reader.read_image(path, fit), pictures.read_image(path, fit))
+
+    def test_pictures_are_read_as_they_are_outside(self):
+        self.assert_read(self.good)
+        strip = made_files.write_strip(self.folder / "strip.jpg", made_files.numbered(range(4)))
+        pages = [Image.new("RGB", (8, 6), (40 * number, 90, 200)) for number in range(5)]
+        pages[0].save(self.folder / "pages.tif", save_all=True, append_images=pages[1:])
+        (self.folder / "text.png").write_text("II*\0 no picture")
+        names = [self.good, strip, self.folder / "pages.tif", self.folder / "text.png", self.folder / "gone.png"]
+        self.assertEqual([picture_reader.is_strip(name) for name in names], [False, True, False, None, None])
+        self.assertEqual([picture_reader.count_pages(name) for name in names], [1, 1, 5, 1, 1])
+        self.refused(self.folder / "gone.png", "no such file")
+        self.refused(self.folder / "text.png", "not a picture that Pillow can read")
+
+    def test_a_picture_that_takes_too_long(self):
+        self.limit(0.5, 512)
+        self.refused(many_scans(self.folder / "scans.jpg"), "took longer than 0.5 s")
+
+    def test_a_picture_that_needs_too_much_memory(self):
+        self.limit(60, 64)
+        Image.new("LA", (5000, 5000)).save(self.folder / "a.png", compress_level=1)
+        self.refused(self.folder / "a.png", "needs more than 64 MB")
+
+    def test_large_photos_are_within_the_limits(self):
+        """One of 50 million pixels, turned, and one of deep grey."""
+        self.limit(60, picture_reader.LIMITS.megabytes)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (8160, 6120), (200, 100, 50)).save(self.folder / "a.jpg", exif=exif)
+        shown = picture_reader.read_image(self.folder / "a.jpg", pictures.at_most(16))
+        self.assertEqual(shown.shape, (16, 12, 3))
+        self.assertAllClose(shown[5, 5].astype(int), [200, 100, 50], atol=2)
+        Image.fromarray(np.full([6120, 8160], 32_896, np.uint16)).save(self.folder / "a.png", compress_level=1)
+        self.assertAllEqual(
+            picture_reader.read_image(self.folder / "a.png", pictures.squash(2)), np.full([2, 2, 3], 128)
+        )
+
+    def test_a_process_that_has_died(self):
+        process = self.limit(60, 64)
+        self.assert_read(self.good)
+        process._process.kill()
+        process._process.wait()
+        self.assert_read(self.good)
+
+    def test_what_a_process_cannot_have_read_is_refused(self):
+        """A file that has taken the process over may answer anything."""
+        answer = picture_reader.Answer
+        for given in (answer(bytes(10), 1), answer(b"", 0), answer(b"", -1), answer(bytes(12), -2)):
+            patch = mock.patch.object(picture_reader, "_ask", return_value=given)
+            with patch, self.assertRaisesRegex(UsageError, "the decoder gave"):
+                picture_reader.read_image(self.good, pictures.squash(16))
+
+    def test_what_is_no_file_is_not_opened(self):
+        os.mkfifo(self.folder / "pipe.png")  # Nobody writes to it.
+        (self.folder / "folder.png").mkdir()
+        for name in ("pipe.png", "folder.png"):
+            self.assertEqual(picture_reader.count_pages(self.folder / name), 1)
+            self.assertIsNone(picture_reader.is_strip(self.folder / name))
+            self.refused(self.folder / name, "no file, but a folder, a pipe, a socket or a device")
+
+    def test_a_folder_tells_of_pictures_whose_pages_cannot_be_counted(self):
+        """A GIF by another name, of which Pillow has to look at every frame."""
+        self.limit(0.5, 512)
+        made_files.write_pictures(self.folder / "frames", made_files.numbered(range(4)))
+        frame = b",\0\0\0\0\1\0\1\0\0\2\2D\1\0"
+        head = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff"
+        (self.folder / "frames" / "frame_2.png").write_bytes(head + frame * 300_000 + b";")
+        contents = find_inputs(str(self.folder / "frames"))
+        self.assertEqual(contents.unusable, [("frame_2.png", "took longer than 0.5 s")])
+        self.assertEqual(sum(len(item.files) for item in contents.inputs), 3)
+
+
+if __name__ == "__main__":
+    tf.test.main()
