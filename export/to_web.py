@@ -105,20 +105,24 @@ def write(model: Any, output: Path, card: dict[str, Any], precision: str, runtim
 def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
     """The TFLite file for one clip, and the names of its films.
 
-    It gives `films` [1, T, H, films * W, 3], float32 in [-1, 1]: the clip and what belongs to it side by side.
+    It gives `films` [1, T * H, films * W, 3], float32 in [-1, 1]: the frames of the clip below each other, and beside
+    them those of what belongs to it. Of a run with --drift it takes `clip` [1, T * H, W, 3], the frame as it drifts. No
+    tensor has more than four dimensions, so that a delegate for a GPU takes all operations.
     """
     import tensorflow as tf
 
     from export import lowering, to_tflite
 
     made = lowering.sampler(model, True, from_clip=True)
-    specs = [tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, spec.name) for spec in made.specs]
+    (spec,) = made.specs
+    shape = spec.shape[1:] if len(spec.shape) < 5 else [spec.shape[1] * spec.shape[2], *spec.shape[3:]]
+    specs = [tf.TensorSpec([1, *shape], spec.dtype, spec.name)]
     names: list[str] = []
 
-    def sample(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        films = _films(made.sample(*inputs))
+    def sample(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        films = _films(made.sample(tf.reshape(inputs, [1, *spec.shape[1:]])))
         names[:] = films
-        return {"films": tf.concat(list(films.values()), axis=3)}
+        return {"films": tf.concat(list(films.values()), axis=2)}
 
     with tempfile.TemporaryDirectory() as folder:
         to_tflite.save_function(sample, specs, made.variables, folder)
@@ -126,20 +130,20 @@ def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
 
 
 def _films(outputs: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of a model's outputs, by its names: `inference.visuals.sample_rows` as a graph."""
+    """What the page shows of a model's outputs, by its names: `inference.visuals.sample_rows` as a graph, of strips."""
     import tensorflow as tf
 
-    clip = outputs["clip"]
-    if "base" in outputs:
-        return {"stage 1": outputs["base"], "stage 2": clip}
-    if "mask" not in outputs:
-        return {"clip": clip}
-    frames = clip.shape[1]
+    frames = outputs["clip"].shape[1]
+    strips = {name: tf.reshape(clip, [1, -1, *clip.shape[3:]]) for name, clip in outputs.items()}
+    if "base" in strips:
+        return {"stage 1": strips["base"], "stage 2": strips["clip"]}
+    if "mask" not in strips:
+        return {"clip": strips["clip"]}
     return {
-        "clip": clip,
-        "foreground": outputs["foreground"],
-        "mask": tf.concat([outputs["mask"] * 2.0 - 1.0] * 3, axis=-1),
-        "background": tf.concat([outputs["background"]] * (frames // outputs["background"].shape[1]), axis=1),
+        "clip": strips["clip"],
+        "foreground": strips["foreground"],
+        "mask": tf.concat([strips["mask"] * 2.0 - 1.0] * 3, axis=-1),
+        "background": tf.concat([strips["background"]] * (frames // outputs["background"].shape[1]), axis=1),
     }
 
 

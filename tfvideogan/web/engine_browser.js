@@ -54,7 +54,7 @@ export async function predict(picture, wind) {
   const { data } = drawn(await createImageBitmap(picture), size, size).getContext("2d").getImageData(0, 0, size, size);
   const pixels = Float32Array.from(data.filter((_, i) => i % 4 < 3), (value) => value / 127.5 - 1);
   const input = about.wind ? driftingClip(pixels, size, wind, frames) : pixels;
-  return film(await ask({ input, shape: about.wind ? [1, frames, size, size, 3] : [1, size, size, 3] }));
+  return film(await ask({ input, shape: [1, about.wind ? frames * size : size, size, 3] }));
 }
 
 export async function savePrediction(format, picture, wind) {
