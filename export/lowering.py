@@ -51,15 +51,16 @@ class Sampler:
     variables: list[Any]
 
 
-def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False) -> Sampler:
+def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False, share: bool = False) -> Sampler:
     """The lowered network, or the model itself.
 
     Args:
         from_clip: a model that takes wind is given `clip` [N, T, H, W, 3] in its place, the frame as it drifts.
+        share: a lowered network gives `share` [N, T, H, W, 1] as well, if it has one (`MDGAN.drifting_share`).
     """
     from_clip = from_clip and model.takes_wind
     specs = (tf.TensorSpec([None, *model.clip_shape], tf.float32, name="clip"),) if from_clip else model.sampling_inputs
-    network = lower(model, from_clip) if lowering else model
+    network = lower(model, from_clip, share) if lowering else model
 
     def sample(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         if from_clip and not lowering:
@@ -69,19 +70,19 @@ def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False) ->
     return Sampler(specs, sample, network.variables)
 
 
-def lower(model: AdversarialModel, from_clip: bool = False) -> keras.Model:
+def lower(model: AdversarialModel, from_clip: bool = False, share: bool = False) -> keras.Model:
     """The network that the model samples with, made of 2D operations.
 
     Its weights are copies, into which the present statistics of batch normalisation are folded.
 
     Args:
-        from_clip: as for `sampler`.
+        from_clip, share: as for `sampler`.
 
     Returns:
         A network from what the model is called on (`sampling_inputs`) to the dict that the model returns.
     """
     if model.takes_wind:
-        return _lower_drifting(model, from_clip)
+        return _lower_drifting(model, from_clip, share)
     (spec,) = model.sampling_inputs
     inputs = keras.Input(spec.shape[1:], name=spec.name)
     if not model.repeats_frame:
@@ -90,22 +91,31 @@ def lower(model: AdversarialModel, from_clip: bool = False) -> keras.Model:
     return keras.Model(inputs, _stages(model, clip, repeated=True), name="lowered")
 
 
-def _lower_drifting(model: AdversarialModel, from_clip: bool) -> keras.Model:
+def _lower_drifting(model: AdversarialModel, from_clip: bool, share: bool) -> keras.Model:
     """`lower` for a model that takes wind."""
     if from_clip:
         inputs = clip = keras.Input(model.clip_shape, name="clip")
     else:
         inputs = tuple(keras.Input(spec.shape[1:], name=spec.name) for spec in model.sampling_inputs)
         clip = keras.layers.Lambda(model.input_clip, name=operators.DRIFT)(inputs)
-    return keras.Model(inputs, _stages(model, clip, repeated=False), name="lowered")
+    return keras.Model(inputs, _stages(model, clip, repeated=False, share=share), name="lowered")
 
 
-def _stages(model: AdversarialModel, clip: Any, repeated: bool) -> dict[str, Any]:
+def _stages(model: AdversarialModel, clip: Any, repeated: bool, share: bool = False) -> dict[str, Any]:
     """MD-GAN's stages, lowered, from the Base-Net's clip, which `repeated` may be one frame for all."""
+    base = model.sampling_generator if model.stage == 1 else model.base_generator
+    outputs = {"clip": base.output}
+    if share and has_share(model):
+        outputs["share"] = base.get_layer("mask").output
+    made = _lower(keras.Model(base.input, outputs), repeated)(clip)
     if model.stage == 1:
-        return {"clip": _lower(model.sampling_generator, repeated)(clip)}
-    base = _lower(model.base_generator, repeated)(clip)
-    return {"clip": _lower(model.sampling_generator)(base), "base": base}
+        return made
+    return made | {"clip": _lower(model.sampling_generator)(made["clip"]), "base": made["clip"]}
+
+
+def has_share(model: AdversarialModel) -> bool:
+    """Whether a model says of each pixel how much of it drifts."""
+    return model.takes_wind and "mask" in {layer.name for layer in model.base_generator.layers}
 
 
 def _lower(network: keras.Model, repeated: bool = False) -> keras.Model:

@@ -34,7 +34,8 @@ RUNTIME = {
 }
 _BYTES = (53482, 1494, 273035, 9367934, 273246, 9334181)
 _PAGE = ("style.css", "icon.svg", "sky-1.jpg", "sky-2.jpg", "sky-3.jpg", "page.js", "film.js", "seeds.js", "photo.js",
-         "dom.js", "latents.js", "drift.js", "worker.js")  # fmt: skip
+         "dom.js", "latents.js", "drift.js", "worker.js", "resample.js", "enlarge.js", "saving.js", "gif.js", "mp4.js",
+         "webp.js")  # fmt: skip
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'self'; "
     "worker-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
@@ -106,14 +107,15 @@ def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
     """The TFLite file for one clip, and the names of its films.
 
     It gives `films` [1, T * H, films * W, 3], float32 in [-1, 1]: the frames of the clip below each other, and beside
-    them those of what belongs to it. Of a run with --drift it takes `clip` [1, T * H, W, 3], the frame as it drifts. No
+    them those of what belongs to it; last of all, without a name, the share of each pixel that drifts, from -1 for none
+    to 1, of a model that has one. Of a run with --drift it takes `clip` [1, T * H, W, 3], the frame as it drifts. No
     tensor has more than four dimensions, so that a delegate for a GPU takes all operations.
     """
     import tensorflow as tf
 
     from export import lowering, to_tflite
 
-    made = lowering.sampler(model, True, from_clip=True)
+    made = lowering.sampler(model, True, from_clip=True, share=True)
     (spec,) = made.specs
     shape = spec.shape[1:] if len(spec.shape) < 5 else [spec.shape[1] * spec.shape[2], *spec.shape[3:]]
     specs = [tf.TensorSpec([1, *shape], spec.dtype, spec.name)]
@@ -121,7 +123,7 @@ def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
 
     def sample(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         films = _films(made.sample(tf.reshape(inputs, [1, *spec.shape[1:]])))
-        names[:] = films
+        names[:] = [name for name in films if name != "share"]
         return {"films": tf.concat(list(films.values()), axis=2)}
 
     with tempfile.TemporaryDirectory() as folder:
@@ -135,31 +137,34 @@ def _films(outputs: dict[str, Any]) -> dict[str, Any]:
 
     frames = outputs["clip"].shape[1]
     strips = {name: tf.reshape(clip, [1, -1, *clip.shape[3:]]) for name, clip in outputs.items()}
+    for name in strips.keys() & {"mask", "share"}:
+        strips[name] = tf.concat([strips[name] * 2.0 - 1.0] * 3, axis=-1)
     if "base" in strips:
-        return {"stage 1": strips["base"], "stage 2": strips["clip"]}
-    if "mask" not in strips:
-        return {"clip": strips["clip"]}
-    return {
-        "clip": strips["clip"],
-        "foreground": strips["foreground"],
-        "mask": tf.concat([strips["mask"] * 2.0 - 1.0] * 3, axis=-1),
-        "background": tf.concat([strips["background"]] * (frames // outputs["background"].shape[1]), axis=1),
-    }
+        films = {"stage 1": strips["base"], "stage 2": strips["clip"]}
+    elif "mask" in strips:
+        films = {name: strips[name] for name in ("clip", "foreground", "mask")}
+        films["background"] = tf.concat([strips["background"]] * (frames // outputs["background"].shape[1]), axis=1)
+    else:
+        films = {"clip": strips["clip"]}
+    return films | {name: strip for name, strip in strips.items() if name == "share"}
 
 
 def _facts(model: Any, films: list[str], card: dict[str, Any], size: int, beside: bool) -> dict[str, Any]:
     """What the page must know: of the model (`web.players.About`), and of the files that its worker loads."""
+    from export import lowering
     from tfvideogan.web.players import About
 
     told = (card["name"], card["description"], card["limits"])
-    about = About(*told, model.predicts, model.takes_wind, False, films, *model.clip_shape[:2])
+    about = About(*told, model.predicts, model.takes_wind, model.predicts, films, *model.clip_shape[:2])
+    # What drifts of a photo whose details are put on an enlarged clip: a share of each pixel, all, or there are none.
+    share = "film" if lowering.has_share(model) else 1 if model.is_residual else None
     paths = RUNTIME if beside else [name.replace("/", f"@{VERSION}/", 1) for name in RUNTIME]
     parts = [
         {"path": path, "bytes": count, "integrity": f"sha384-{digest}"}
         for path, count, digest in zip(paths, _BYTES, RUNTIME.values(), strict=True)
     ]
     return {
-        "about": dataclasses.asdict(about) | {"latent_dim": model.sampling_inputs[0].shape[-1]},
+        "about": dataclasses.asdict(about) | {"latent_dim": model.sampling_inputs[0].shape[-1], "share": share},
         "model": {"path": "model.tflite", "bytes": size},
         "runtime": {"root": "litert/" if beside else f"{ADDRESS}@litertjs/", "pinned": not beside, "files": parts},
     }
