@@ -18,8 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from export import conversion
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.models.drift import drifting_clip
 
 VERSION = "2.5.3"
 ADDRESS = "https://cdn.jsdelivr.net/npm/"
@@ -48,7 +52,9 @@ def define_flags() -> None:
     cli.define_run()
     cli.define_stage()
     flags.DEFINE_string("output", None, "folder of the page, which must not exist yet")
-    flags.DEFINE_enum("precision", "float16", ["float32", "float16"], "numbers that the model's file holds")
+    flags.DEFINE_enum("precision", "float16", list(conversion.BYTES), "numbers that the model's file holds; int8 is "
+                      "calibrated on inputs")  # fmt: skip
+    conversion.define_calibration()
     flags.DEFINE_string("runtime", None, f"node_modules after `npm install @litertjs/core@{VERSION}`: the runtime is "
                         f"copied from there (default: readers fetch it from {ADDRESS})")  # fmt: skip
 
@@ -56,6 +62,7 @@ def define_flags() -> None:
 def main() -> None:
     cli.require_run("output")
     args = cli.flags.FLAGS
+    conversion.check_calibration(args.calibration, args.precision)
     runtime = _read_runtime(args.runtime) if args.runtime else {}
     cli.exit_on_sigterm()
     cli.load_tensorflow()
@@ -70,19 +77,30 @@ def main() -> None:
     card = shipped.card(args.weights) if args.weights else {}
     card = {"name": Path(args.run_dir).resolve().name, "limits": []} | card
     card.setdefault("description", f"{type(model).__name__}, stage {checkpoint.stage}, step {checkpoint.step}")
-    write(model, Path(args.output), card, args.precision, runtime)
+    calibration = None
+    if args.precision == "int8":
+        calibration = conversion.own_calibration(model, args.run_dir, args.calibration, args.trust)
+    write(model, Path(args.output), card, args.precision, runtime, calibration)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}/; python -m http.server -d {args.output}")
 
 
-def write(model: Any, output: Path, card: dict[str, Any], precision: str, runtime: dict[str, bytes]) -> None:
+def write(
+    model: Any,
+    output: Path,
+    card: dict[str, Any],
+    precision: str,
+    runtime: dict[str, bytes],
+    calibration: Any = None,
+) -> None:
     """Writes the page of a model, completely or not at all.
 
     Args:
         card: its `name`, `description` and `limits`.
-        precision: float32 or float16.
+        precision: float32, float16 or int8.
         runtime: the contents of the files of `RUNTIME`, to lie in the folder; empty for the pinned address.
+        calibration: for int8, as for `to_tflite.convert`.
     """
-    content, films = convert(model, precision)
+    content, films = convert(model, precision, calibration)
     page = Path(cli.__file__).parent / "web"
     html = (
         (page / "index.html").read_text("utf-8").replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{_POLICY}')
@@ -103,7 +121,7 @@ def write(model: Any, output: Path, card: dict[str, Any], precision: str, runtim
         Path(beside, "site").rename(output)
 
 
-def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
+def convert(model: Any, precision: str, calibration: Any = None) -> tuple[bytes, list[str]]:
     """The TFLite file for one clip, and the names of its films.
 
     It gives `films` [1, T * H, films * W, 3], float32 in [-1, 1]: the frames of the clip below each other, and beside
@@ -126,9 +144,12 @@ def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
         names[:] = [name for name in films if name != "share"]
         return {"films": tf.concat(list(films.values()), axis=2)}
 
+    if calibration is not None and model.takes_wind:
+        calibration = drifting_clip(*calibration, model.num_frames)
+    rows = None if calibration is None else np.reshape(calibration, [-1, *shape])
     with tempfile.TemporaryDirectory() as folder:
         to_tflite.save_function(sample, specs, made.variables, folder)
-        return to_tflite.of_saved_model(folder, precision), names
+        return to_tflite.of_saved_model(folder, precision, rows), names
 
 
 def _films(outputs: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from pathlib import Path
 import av
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageSequence
 
-from export import to_web
+from export import conversion, operators, to_web
 from tests.helpers import tiny
+from tests.helpers.commands import run
 from tests.web import browser
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
@@ -72,10 +74,15 @@ class SiteTest(tf.test.TestCase):
         cls.browser = cls.enterClassContext(browser.chromium())
         cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="tfvideogan-site-")))
 
-    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None, script: str = ""):
+    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None, script: str = "", **options):
         """The page of a model, which asks for nothing but its own files and those at `others`, which `answer` gives."""
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "site"
-        to_web.write(model, output, CARD, "float32", to_web._read_runtime(str(NODE_MODULES)) if runtime else {})
+        options = {
+            "precision": "float32",
+            "runtime": to_web._read_runtime(str(NODE_MODULES)) if runtime else {},
+        } | options
+        to_web.write(model, output, CARD, **options)
+        self.site = output
         address = self.enterContext(hosted(output))
         context = self.browser.new_context()
         self.addCleanup(context.close)
@@ -171,6 +178,30 @@ class SiteTest(tf.test.TestCase):
             self.assertLess(difference.mean(), 0.1)
             self.assertLessEqual(difference.max(), 3)
 
+    def test_float16_is_near_keras(self):
+        model = tiny.shaken("vgan")
+        made = model(latents.normal(7, 100)[None], training=False)
+        clip, foreground, _, _ = self.values(self.open(model, precision="float16"), "engine.clip(7n)", 4)
+        self.assertAllClose(clip, made["clip"][0], rtol=0, atol=5e-3)
+        self.assertAllClose(foreground, made["foreground"][0], rtol=0, atol=5e-3)
+        self.assertNotAllClose(clip, made["clip"][0], rtol=0, atol=1e-7)
+
+    def test_int8_is_that_of_pythons_interpreter_and_near_keras(self):
+        model = tiny.contrasting("vgan")
+        calibration = conversion.calibration_inputs(model, None, "")
+        clip, *_ = self.values(self.open(model, precision="int8", calibration=calibration), "engine.clip(7n)", 4)
+        row = latents.normal(7, 100)[None]
+        interpreter = Interpreter(str(self.site / "model.tflite"))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row)
+        interpreter.invoke()
+        films = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        size = model.frame_size
+        for expected in (films[0, :, :size].reshape(clip.shape), model(row, training=False)["clip"][0].numpy()):
+            self.assertGreater(np.std(expected), 0.1)
+            self.assertGreater(10 * np.log10(4 / max(np.mean((clip - expected) ** 2), 1e-9)), 38)
+        self.assertEqual(operators.float_share(self.site / "model.tflite"), 0.0)
+
     def test_clips_of_drifting_photos_are_pythons(self):
         self.check_photo(tiny.changing(2, drift="on"), ["base", "clip"])
 
@@ -190,6 +221,22 @@ class SiteTest(tf.test.TestCase):
         for name, film in zip(names, films, strict=False):
             self.assertAllClose(film, made[name][0], rtol=0, atol=1e-4)
             self.assertGreater(np.std(film), 0.01)
+
+
+class CommandTest(tf.test.TestCase):
+    def test_a_site_in_int8(self):
+        folder = Path(self.create_tempdir().full_path)
+        flags = [f"--run_dir={tiny.run_folder(folder / 'run', 'vgan')}", f"--output={folder / 'site'}"]
+        done = run("to_web", *flags, "--precision=int8", package="export")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(operators.float_share(folder / "site" / "model.tflite"), 0.0)
+        self.assertLess({"index.html", "engine.js", "model.json", *to_web._PAGE},
+                        {file.name for file in (folder / "site").iterdir()})  # fmt: skip
+
+    def test_calibration_is_for_int8(self):
+        done = run("to_web", "--weights=mdgan-skies-64", "--output=site", "--calibration=skies", package="export")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+        self.assertIn("--calibration is for --precision=int8", done.stderr)
 
 
 class RuntimeTest(tf.test.TestCase):
