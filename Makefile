@@ -73,7 +73,7 @@ test-web: install
 	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[web]'
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || true
 	command -v npm && npm install --silent --no-save --no-package-lock --prefix . @litertjs/core@2.5.3 || true
-	$(RUN) pytest tests/web
+	SPEED=1 $(RUN) pytest -s tests/web
 
 # examples/quickstart.ipynb, each cell, with fewer steps of training.
 test-notebook: install

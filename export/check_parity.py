@@ -140,7 +140,7 @@ class Reference:
                 "export.measure", artefact=tree, inputs=inputs, outputs=outputs, repeats=repeats, threads=threads
             )
             row = dataclasses.replace(row, **figures)
-            row = dataclasses.replace(row, **self._difference(np.load(outputs)))
+            row = dataclasses.replace(row, **self._difference(np.load(outputs)), gpu_share=operators.gpu_share(tree))
             if precision == "int8":
                 row = dataclasses.replace(row, float_share=operators.float_share(tree))
             reason = self._fault(row)

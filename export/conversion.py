@@ -26,9 +26,14 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "file to write, which must not exist yet")
     flags.DEFINE_enum("precision", "float32", list(BYTES), "numbers of the file; int8 is calibrated on inputs")
     flags.DEFINE_enum("lowering", "on", ["on", "off"], "2D operations in place of 3D ones (see docs/performance.md)")
-    flags.DEFINE_string("calibration", None, "int8 of predictors: clips whose first frames to calibrate on, as --data "
-                        "of tfvideogan.train (default: those that the run was trained on)")  # fmt: skip
+    define_calibration()
     cli.define_stage()
+
+
+def define_calibration() -> None:
+    """`--calibration`, for `own_calibration`."""
+    cli.flags.DEFINE_string("calibration", None, "int8 of predictors: clips whose first frames to calibrate on, as "
+                            "--data of tfvideogan.train (default: those that the run was trained on)")  # fmt: skip
 
 
 def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
@@ -39,14 +44,12 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     """
     cli.require_run("output")
     args = cli.flags.FLAGS
-    if args.calibration and args.precision != "int8":
-        raise UsageError(f"--calibration is for --precision=int8. Received: --precision={args.precision}")
+    check_calibration(args.calibration, args.precision)
     check_precision(args.precision, args.lowering == "on")
     cli.exit_on_sigterm()  # so that the converters remove their temporary folders
     cli.load_tensorflow()
-    from tfvideogan.data.layouts import Form
     from tfvideogan.files import atomic, optional, paths
-    from tfvideogan.runs import loading, run_folder
+    from tfvideogan.runs import loading
 
     for package in packages:
         optional.package(package, package)
@@ -56,14 +59,28 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     calibration = None
     if args.precision == "int8":
-        run, asks = run_folder.RunFolder.open(args.run_dir), model.predicts and not args.calibration
-        options = run.config().data
-        trained_on = run.own_data("--calibration", args.trust) if asks else options.data
-        calibration = calibration_inputs(model, args.calibration, trained_on, Form.of(options))
+        calibration = own_calibration(model, args.run_dir, args.calibration, args.trust)
     content = convert(model, args.precision, args.lowering == "on", calibration)
     check_size(content, model, args.precision)
     atomic.write_bytes(args.output, content)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}, {len(content) / 1e6:.1f} MB")
+
+
+def check_calibration(clips: str | None, precision: str) -> None:
+    """Raises UsageError for calibration of anything but int8."""
+    if clips and precision != "int8":
+        raise UsageError(f"--calibration is for --precision=int8. Received: --precision={precision}")
+
+
+def own_calibration(model: Any, run_dir: str, clips: str | None, trust: bool) -> Any:
+    """The `calibration_inputs` of a run's model: of `clips`, or of what the run was trained on."""
+    from tfvideogan.data.layouts import Form
+    from tfvideogan.runs import run_folder
+
+    run = run_folder.RunFolder.open(run_dir)
+    options = run.config().data
+    trained_on = run.own_data("--calibration", trust) if model.predicts and not clips else options.data
+    return calibration_inputs(model, clips, trained_on, Form.of(options))
 
 
 def check_precision(precision: str, lowering: bool) -> None:

@@ -1,6 +1,6 @@
 """Layers of 2D operations that `export/lowering.py` puts in place of the layers of 3D networks.
 
-Each takes clips [N, T, H, W, C] and works on their frames as images of one batch [N*T, H, W, C].
+Each takes clips [N, T, H*W, C] (`rearrange.py`) and works on their frames as images of one batch [N*T, H, W, C].
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Weights:
 
 
 class Lowered(keras.layers.Layer):
-    """A layer on clips [N, T, H, W, C], or on images [N, H, W, C], which it takes for clips of one frame."""
+    """A layer on clips [N, T, H*W, C], or on images, which are clips of one frame."""
 
     def __init__(self) -> None:
         super().__init__(dtype="float32")
@@ -73,16 +73,6 @@ class Lowered(keras.layers.Layer):
         """A weight that is not trained, already in the order of dimensions that its operation takes."""
         initial = value.astype(np.float32)
         return self.add_weight(shape=value.shape, initializer=lambda *_, **__: initial, trainable=False)
-
-    def call(self, x: tf.Tensor) -> Any:
-        if len(x.shape) == 5:
-            return self.on_clips(x)
-        outputs = self.on_clips(tf.reshape(x, [-1, 1, *x.shape[1:]]))
-        return tf.nest.map_structure(lambda y: tf.reshape(y, [-1, *y.shape[2:]]), outputs)
-
-    def on_clips(self, x: tf.Tensor) -> Any:
-        """Clips [N, T, H, W, C] -> what the layer makes of them: clips, or a list of clips."""
-        raise NotImplementedError
 
 
 class Product(Lowered):
@@ -101,15 +91,14 @@ class Product(Lowered):
         self.matrix = self.constant(matrix.reshape(-1, matrix.shape[-1]))
         self.bias = self.constant(np.tile(weights.bias, np.prod(self.size)))
 
-    def on_clips(self, x: tf.Tensor) -> tf.Tensor:
-        height, width = x.shape[2:4] if self.transposed else (1, 1)
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        positions = x.shape[2] if self.transposed else 1
         frames, rows, columns = self.size
         y = tf.reshape(x, [-1, self.matrix.shape[0]]) @ self.matrix + self.bias
         y = tf.nn.relu(y) if self.relu else y
-        if height * width > 1:  # y has a row for each position, which holds all its frames
-            y = tf.reshape(y, [-1, height * width, frames, y.shape[-1] // frames])
-            y = tf.transpose(y, [0, 2, 1, 3])
-        return tf.reshape(y, [-1, frames, height * rows, width * columns, self.bias.shape[0] // np.prod(self.size)])
+        if positions > 1:  # y has a row for each position, which holds all its frames
+            return tf.transpose(tf.reshape(y, [-1, positions, frames, y.shape[-1] // frames]), [0, 2, 1, 3])
+        return tf.reshape(y, [-1, frames, rows * columns, y.shape[-1] // np.prod(self.size)])
 
 
 class Convolution(Lowered):
@@ -119,14 +108,16 @@ class Convolution(Lowered):
 
     Args:
         index: for each frame of the clip, the frame of the input that stands for it.
+        size: height and width of the input.
 
     Attributes:
         index: for each frame of the output clip, the frame that the layer computes for it.
         frames: for each temporal tap, the padded input frames that it sees.
     """
 
-    def __init__(self, weights: Weights, index: Index):
+    def __init__(self, weights: Weights, index: Index, size: tuple[int, int]):
         super().__init__()
+        self.size = size
         taps, rows, columns, _, outputs = weights.kernel.shape
         stride, *self.strides = weights.strides
         before = (taps - stride) // 2
@@ -141,10 +132,10 @@ class Convolution(Lowered):
         self.kernel = self.constant(np.moveaxis(weights.kernel, 0, 2).reshape(rows, columns, -1, outputs))
         self.bias = self.constant(weights.bias)
 
-    def on_clips(self, x: tf.Tensor) -> tf.Tensor:
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         x = pad(x, self.margin)
         x = tf.concat([take(x, frames) for frames in self.frames], -1)
-        y = tf.nn.conv2d(as_images(x), self.kernel, self.strides, "SAME") + self.bias
+        y = tf.nn.conv2d(as_images(x, self.size), self.kernel, self.strides, "SAME") + self.bias
         return as_clips(tf.nn.relu(y) if self.relu else y, len(self.frames[0]))
 
 
@@ -157,10 +148,12 @@ class TransposedConvolution(Lowered):
 
     Args:
         heads: the weights of each.
+        size: height and width of the input.
     """
 
-    def __init__(self, heads: Sequence[Weights]):
+    def __init__(self, heads: Sequence[Weights], size: tuple[int, int]):
         super().__init__()
+        self.size = size
         self.relu = heads[0].relu
         self.channels = [head.bias.size for head in heads]
         self.bias = self.constant(np.tile(np.concatenate([head.bias for head in heads]), 4))
@@ -180,7 +173,7 @@ class TransposedConvolution(Lowered):
             times = [[j for _, j in time] for time in self.times]
             self.kernels = [[self.constant(np.concatenate(kernel[js], -2)) for kernel in kernels] for js in times]
 
-    def on_clips(self, x: tf.Tensor) -> list[tf.Tensor]:
+    def call(self, x: tf.Tensor) -> list[tf.Tensor]:
         if self.summed:
             return self._summed(x)
         frames = x.shape[1]
@@ -188,7 +181,7 @@ class TransposedConvolution(Lowered):
         phases = []
         for taps, kernels in zip(self.times, self.kernels, strict=True):
             starts = [self.margin + offset for offset, _ in taps]
-            seen = as_images(tf.concat([take(x, range(start, start + frames)) for start in starts], -1))
+            seen = as_images(tf.concat([take(x, range(start, start + frames)) for start in starts], -1), self.size)
             phases.append(as_clips(self._by_phase(seen, kernels), frames))
         return [interleave(phases)]
 
@@ -204,16 +197,17 @@ class TransposedConvolution(Lowered):
     def _summed(self, x: tf.Tensor) -> list[tf.Tensor]:
         """One convolution for each temporal tap; with few output channels, adding them up is faster than stacking."""
         frames = x.shape[1]
-        images = as_images(x)
+        images = as_images(x, self.size)
         phases = []
         for taps in self.times:
             summands = []
             for offset, j in taps:
                 y = _convolve(images, self.kernels[j], (1, 1), (1, 1))
+                windows = tuple(y.shape[1:3])
                 y = as_clips(y + self.bias if offset == 0 else y, frames)  # exactly one tap of a phase has offset 0
                 summands.append(shift(y, offset))
             phases.append(functools.reduce(operator.add, summands))
-        y = unfold(self._activated(as_images(interleave(phases))))
+        y = unfold(self._activated(as_images(interleave(phases), windows)))
         return [as_clips(head, frames * len(phases)) for head in self._apart(y)]
 
     def _apart(self, y: tf.Tensor) -> list[tf.Tensor]:

@@ -11,7 +11,8 @@ A 3D convolution is a sum of 2D ones over its temporal taps. With the frames as 
 Batch normalisation is folded into the weights with its inference statistics, and heads on the
 same feature map become one convolution. Frames that must be equal are computed once: the Base-Net
 sees one frame repeated T times, and so encodes three slices of time (the first, the last, and one
-for all between) instead of T.
+for all between) instead of T. Nothing inside has more than four dimensions, since delegates for
+GPUs leave what has more to the CPU (`operators.gpu_share`).
 
 `docs/performance.md` says what else was tried and what each step gained.
 """
@@ -27,7 +28,7 @@ import tensorflow as tf
 
 from export import layers_2d, operators
 from export.layers_2d import TRANSPOSED, Index, Weights
-from export.rearrange import take
+from export.rearrange import clip_shape, take
 from tfvideogan.models import blocks
 from tfvideogan.models.adversarial import AdversarialModel
 
@@ -50,15 +51,16 @@ class Sampler:
     variables: list[Any]
 
 
-def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False) -> Sampler:
+def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False, share: bool = False) -> Sampler:
     """The lowered network, or the model itself.
 
     Args:
         from_clip: a model that takes wind is given `clip` [N, T, H, W, 3] in its place, the frame as it drifts.
+        share: a lowered network gives `share` [N, T, H, W, 1] as well, if it has one (`MDGAN.drifting_share`).
     """
     from_clip = from_clip and model.takes_wind
     specs = (tf.TensorSpec([None, *model.clip_shape], tf.float32, name="clip"),) if from_clip else model.sampling_inputs
-    network = lower(model, from_clip) if lowering else model
+    network = lower(model, from_clip, share) if lowering else model
 
     def sample(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         if from_clip and not lowering:
@@ -68,19 +70,19 @@ def sampler(model: AdversarialModel, lowering: bool, from_clip: bool = False) ->
     return Sampler(specs, sample, network.variables)
 
 
-def lower(model: AdversarialModel, from_clip: bool = False) -> keras.Model:
+def lower(model: AdversarialModel, from_clip: bool = False, share: bool = False) -> keras.Model:
     """The network that the model samples with, made of 2D operations.
 
     Its weights are copies, into which the present statistics of batch normalisation are folded.
 
     Args:
-        from_clip: as for `sampler`.
+        from_clip, share: as for `sampler`.
 
     Returns:
         A network from what the model is called on (`sampling_inputs`) to the dict that the model returns.
     """
     if model.takes_wind:
-        return _lower_drifting(model, from_clip)
+        return _lower_drifting(model, from_clip, share)
     (spec,) = model.sampling_inputs
     inputs = keras.Input(spec.shape[1:], name=spec.name)
     if not model.repeats_frame:
@@ -89,33 +91,44 @@ def lower(model: AdversarialModel, from_clip: bool = False) -> keras.Model:
     return keras.Model(inputs, _stages(model, clip, repeated=True), name="lowered")
 
 
-def _lower_drifting(model: AdversarialModel, from_clip: bool) -> keras.Model:
+def _lower_drifting(model: AdversarialModel, from_clip: bool, share: bool) -> keras.Model:
     """`lower` for a model that takes wind."""
     if from_clip:
         inputs = clip = keras.Input(model.clip_shape, name="clip")
     else:
         inputs = tuple(keras.Input(spec.shape[1:], name=spec.name) for spec in model.sampling_inputs)
         clip = keras.layers.Lambda(model.input_clip, name=operators.DRIFT)(inputs)
-    return keras.Model(inputs, _stages(model, clip, repeated=False), name="lowered")
+    return keras.Model(inputs, _stages(model, clip, repeated=False, share=share), name="lowered")
 
 
-def _stages(model: AdversarialModel, clip: Any, repeated: bool) -> dict[str, Any]:
+def _stages(model: AdversarialModel, clip: Any, repeated: bool, share: bool = False) -> dict[str, Any]:
     """MD-GAN's stages, lowered, from the Base-Net's clip, which `repeated` may be one frame for all."""
+    base = model.sampling_generator if model.stage == 1 else model.base_generator
+    outputs = {"clip": base.output}
+    if share and has_share(model):
+        outputs["share"] = base.get_layer("mask").output
+    made = _lower(keras.Model(base.input, outputs), repeated)(clip)
     if model.stage == 1:
-        return {"clip": _lower(model.sampling_generator, repeated)(clip)}
-    base = _lower(model.base_generator, repeated)(clip)
-    return {"clip": _lower(model.sampling_generator)(base), "base": base}
+        return made
+    return made | {"clip": _lower(model.sampling_generator)(made["clip"]), "base": made["clip"]}
+
+
+def has_share(model: AdversarialModel) -> bool:
+    """Whether a model says of each pixel how much of it drifts."""
+    return model.takes_wind and "mask" in {layer.name for layer in model.base_generator.layers}
 
 
 def _lower(network: keras.Model, repeated: bool = False) -> keras.Model:
     """Lowers a functional network; with `repeated`, its input is one frame [N, 1, H, W, 3] that stands for all T."""
     shape = network.input_shape[1:]
-    inputs = keras.Input([1, *shape[1:]] if repeated else shape)
+    outer = keras.Input([1, *shape[1:]] if repeated else shape)
+    inputs = keras.Input(clip_shape(outer.shape[1:]) if len(shape) > 1 else shape)
     walk = _Walk(network)
     if repeated:
         walk.remember(inputs, (0,) * shape[0])
     lowered = keras.models.clone_model(network, input_tensors=inputs, call_function=walk)
-    return keras.Model(inputs, keras.tree.map_structure(_with_channels_of, network.output, lowered.output))
+    outputs = keras.Model(inputs, lowered.output)(_reshape(outer, inputs.shape[1:]))
+    return keras.Model(outer, keras.tree.map_structure(_in_shape_of, network.output, outputs))
 
 
 class _Walk:
@@ -132,7 +145,7 @@ class _Walk:
         self._indices: dict[int, tuple[Any, Index]] = {}  # it holds the tensors, so that no other one gets the same id
 
     def remember(self, x: Any, index: Index) -> Any:
-        """Notes that frame `index[t]` of `x` [N, U, H, W, C] stands for frame t of a clip, and returns `x`."""
+        """Notes that frame `index[t]` of `x` [N, U, H*W, C] stands for frame t of a clip, and returns `x`."""
         self._indices[id(x)] = (x, index)
         return x
 
@@ -155,18 +168,19 @@ class _Walk:
             first = keras.layers.Lambda(take, arguments={"frames": (0,)})(inputs[0])
             return self.remember(first, (0,) * inputs[0].shape[1])
         if isinstance(layer, keras.layers.Reshape):
-            return _reshape(inputs[0], layer.target_shape)
+            return _reshape(inputs[0], clip_shape(layer.target_shape))
         outputs = layer(*inputs, **options)
         return self.remember(outputs, self.index(inputs[0])) if isinstance(layer, ELEMENTWISE) else outputs
 
     def _convolve(self, layer: Any, x: Any) -> Any:
         if layer.padding == "valid":
             return layers_2d.Product(self._fold(layer), isinstance(layer, TRANSPOSED))(self._all_frames(x))
+        size = layer.input.shape[-3:-1]
         if not isinstance(layer, TRANSPOSED):
-            lowered = layers_2d.Convolution(self._fold(layer), self.index(x) if len(x.shape) == 5 else (0,))
+            lowered = layers_2d.Convolution(self._fold(layer), self.index(x), size)
             return self.remember(lowered(x), lowered.index)
         twins = [other for other in self.consumers[id(layer.input)] if _are_twins(layer, other)]
-        lowered = layers_2d.TransposedConvolution([self._fold(head) for head in [layer, *twins]])
+        lowered = layers_2d.TransposedConvolution([self._fold(head) for head in [layer, *twins]], size)
         outputs = lowered(self._all_frames(x))
         self.waiting.update({head.name: output for head, output in zip(twins, outputs[1:], strict=True)})
         return outputs[0]
@@ -180,7 +194,7 @@ class _Walk:
         return layer([self._all_frames(x), self._all_frames(y)])
 
     def _all_frames(self, x: Any) -> Any:
-        if len(x.shape) == 4 or self.index(x) == tuple(range(x.shape[1])):
+        if self.index(x) == tuple(range(x.shape[1])):
             return x
         return keras.layers.Lambda(take, arguments={"frames": self.index(x)})(x)
 
@@ -202,10 +216,10 @@ def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
     return keras.layers.Lambda(tf.reshape, arguments={"shape": (-1, *shape)})(x)
 
 
-def _with_channels_of(output: Any, lowered: Any) -> Any:
-    """What a network gives, with one channel where the lowered head beside others has it repeated."""
+def _in_shape_of(output: Any, lowered: Any) -> Any:
+    """What a network gives, in its shape, with one channel where the lowered head beside others has it repeated."""
     channels = output.shape[-1]
-    return lowered if lowered.shape[-1] == channels else lowered[..., :channels]
+    return _reshape(lowered if lowered.shape[-1] == channels else lowered[..., :channels], output.shape[1:])
 
 
 def _are_twins(one: Any, other: Any) -> bool:

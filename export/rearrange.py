@@ -1,41 +1,50 @@
 """Clips and images rearranged: frames padded, taken and interleaved, windows unfolded to pixels.
 
-All are made of operations that mobile runtimes are fast at: reshapes, slices without strides, concatenations.
+A clip is [N, T, H*W, C] here, and its frames are images [N*T, H, W, C]: delegates for GPUs leave what has five
+dimensions to the CPU. All is made of operations that mobile runtimes are fast at: reshapes, slices without strides,
+concatenations.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 
-def as_images(x: tf.Tensor) -> tf.Tensor:
-    """[N, T, H, W, C] -> [N*T, H, W, C]."""
-    return tf.reshape(x, [-1, *x.shape[2:]])
+def clip_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """The shape (T, H*W, C) in which this module has a clip (T, H, W, C), or an image (H, W, C) as one of one frame."""
+    *frames, height, width, channels = shape
+    return math.prod(frames), height * width, channels
+
+
+def as_images(x: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """[N, T, H*W, C] -> [N*T, H, W, C], of this height and width."""
+    return tf.reshape(x, [-1, *size, x.shape[-1]])
 
 
 def as_clips(x: tf.Tensor, frames: int) -> tf.Tensor:
-    """[N*T, H, W, C] -> [N, T, H, W, C]."""
-    return tf.reshape(x, [-1, frames, *x.shape[1:]])
+    """[N*T, H, W, C] -> [N, T, H*W, C]."""
+    return tf.reshape(x, [-1, frames, x.shape[1] * x.shape[2], x.shape[3]])
 
 
 def pad(x: tf.Tensor, frames: int) -> tf.Tensor:
-    """Puts so many frames of zeros at either end of clips [N, T, H, W, C]."""
-    return tf.pad(x, [[0, 0], [frames] * 2, *[[0, 0]] * 3]) if frames else x
+    """Puts so many frames of zeros at either end of clips [N, T, H*W, C]."""
+    return tf.pad(x, [[0, 0], [frames] * 2, [0, 0], [0, 0]]) if frames else x
 
 
 def shift(x: tf.Tensor, offset: int) -> tf.Tensor:
-    """Clips [N, T, H, W, C] whose frame t was frame t + offset, or zeros where there was none."""
+    """Clips [N, T, H*W, C] whose frame t was frame t + offset, or zeros where there was none."""
     if offset == 0:
         return x
     kept = x[:, offset:] if offset > 0 else x[:, :offset]
-    return tf.pad(kept, [[0, 0], [max(-offset, 0), max(offset, 0)], [0, 0], [0, 0], [0, 0]])
+    return tf.pad(kept, [[0, 0], [max(-offset, 0), max(offset, 0)], [0, 0], [0, 0]])
 
 
 def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
-    """The frames of clips [N, T, H, W, C] with these numbers, in this order, by slices without strides."""
+    """The frames of clips [N, T, H*W, C] with these numbers, in this order, by slices without strides."""
     frames = list(frames)
     if frames == list(range(x.shape[1])):
         return x

@@ -22,8 +22,8 @@ PACKAGES = (
 )  # fmt: skip
 FPS = 12  # this package plays clips at so many frames a second
 FIGURES = ("size MB", "p50 ms", "p95 ms", "clips/s", "memory MB")  # columns that all tables have
-COLUMNS = ("artefact", "format", "precision", "form", *FIGURES, "difference", "in float", "runtime", "SHA-256",
-           "status")  # fmt: skip
+COLUMNS = ("artefact", "format", "precision", "form", *FIGURES, "difference", "in float", "on a GPU", "runtime",
+           "SHA-256", "status")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Row:
         max_difference: the largest absolute difference from Keras, whose values are in [-1, 1].
         psnr_db: the PSNR to Keras in dB, with a peak of 2.
         float_share: the share, 0 to 1, of the products of an int8 artefact that are computed in float.
+        gpu_share: the share, 0 to 1, of the operators of a TFLite file that a delegate for GPUs takes.
         status: accepted, rejected or failed.
         reason: why an artefact was not accepted, or could not be timed.
     """
@@ -64,6 +65,7 @@ class Row:
     max_difference: float | None = None
     psnr_db: float | None = None
     float_share: float | None = None
+    gpu_share: float | None = None
     status: str | None = None
     reason: str | None = None
 
@@ -88,6 +90,7 @@ class Row:
             "memory MB": _figure(self.peak_memory_mb, ".0f"),
             "difference": _figure(self.psnr_db, ".1f", unit=" dB") if by_psnr else _figure(self.max_difference, ".1e"),
             "in float": _figure(self.float_share, ".0%"),
+            "on a GPU": _figure(self.gpu_share, ".1%"),
             "SHA-256": f"`{self.sha256[:12]}`" if self.sha256 else "-",
         }
 

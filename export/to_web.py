@@ -18,8 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from export import conversion
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.models.drift import drifting_clip
 
 VERSION = "2.5.3"
 ADDRESS = "https://cdn.jsdelivr.net/npm/"
@@ -34,7 +38,8 @@ RUNTIME = {
 }
 _BYTES = (53482, 1494, 273035, 9367934, 273246, 9334181)
 _PAGE = ("style.css", "icon.svg", "sky-1.jpg", "sky-2.jpg", "sky-3.jpg", "page.js", "film.js", "seeds.js", "photo.js",
-         "dom.js", "latents.js", "drift.js", "worker.js")  # fmt: skip
+         "dom.js", "latents.js", "drift.js", "worker.js", "resample.js", "enlarge.js", "saving.js", "gif.js", "mp4.js",
+         "webp.js")  # fmt: skip
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'self'; "
     "worker-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
@@ -47,7 +52,9 @@ def define_flags() -> None:
     cli.define_run()
     cli.define_stage()
     flags.DEFINE_string("output", None, "folder of the page, which must not exist yet")
-    flags.DEFINE_enum("precision", "float16", ["float32", "float16"], "numbers that the model's file holds")
+    flags.DEFINE_enum("precision", "float16", list(conversion.BYTES), "numbers that the model's file holds; int8 is "
+                      "calibrated on inputs")  # fmt: skip
+    conversion.define_calibration()
     flags.DEFINE_string("runtime", None, f"node_modules after `npm install @litertjs/core@{VERSION}`: the runtime is "
                         f"copied from there (default: readers fetch it from {ADDRESS})")  # fmt: skip
 
@@ -55,6 +62,7 @@ def define_flags() -> None:
 def main() -> None:
     cli.require_run("output")
     args = cli.flags.FLAGS
+    conversion.check_calibration(args.calibration, args.precision)
     runtime = _read_runtime(args.runtime) if args.runtime else {}
     cli.exit_on_sigterm()
     cli.load_tensorflow()
@@ -69,19 +77,30 @@ def main() -> None:
     card = shipped.card(args.weights) if args.weights else {}
     card = {"name": Path(args.run_dir).resolve().name, "limits": []} | card
     card.setdefault("description", f"{type(model).__name__}, stage {checkpoint.stage}, step {checkpoint.step}")
-    write(model, Path(args.output), card, args.precision, runtime)
+    calibration = None
+    if args.precision == "int8":
+        calibration = conversion.own_calibration(model, args.run_dir, args.calibration, args.trust)
+    write(model, Path(args.output), card, args.precision, runtime, calibration)
     print(f"stage {checkpoint.stage}, step {checkpoint.step}: {args.output}/; python -m http.server -d {args.output}")
 
 
-def write(model: Any, output: Path, card: dict[str, Any], precision: str, runtime: dict[str, bytes]) -> None:
+def write(
+    model: Any,
+    output: Path,
+    card: dict[str, Any],
+    precision: str,
+    runtime: dict[str, bytes],
+    calibration: Any = None,
+) -> None:
     """Writes the page of a model, completely or not at all.
 
     Args:
         card: its `name`, `description` and `limits`.
-        precision: float32 or float16.
+        precision: float32, float16 or int8.
         runtime: the contents of the files of `RUNTIME`, to lie in the folder; empty for the pinned address.
+        calibration: for int8, as for `to_tflite.convert`.
     """
-    content, films = convert(model, precision)
+    content, films = convert(model, precision, calibration)
     page = Path(cli.__file__).parent / "web"
     html = (
         (page / "index.html").read_text("utf-8").replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{_POLICY}')
@@ -102,60 +121,71 @@ def write(model: Any, output: Path, card: dict[str, Any], precision: str, runtim
         Path(beside, "site").rename(output)
 
 
-def convert(model: Any, precision: str) -> tuple[bytes, list[str]]:
+def convert(model: Any, precision: str, calibration: Any = None) -> tuple[bytes, list[str]]:
     """The TFLite file for one clip, and the names of its films.
 
-    It gives `films` [1, T, H, films * W, 3], float32 in [-1, 1]: the clip and what belongs to it side by side.
+    It gives `films` [1, T * H, films * W, 3], float32 in [-1, 1]: the frames of the clip below each other, and beside
+    them those of what belongs to it; last of all, without a name, the share of each pixel that drifts, from -1 for none
+    to 1, of a model that has one. Of a run with --drift it takes `clip` [1, T * H, W, 3], the frame as it drifts. No
+    tensor has more than four dimensions, so that a delegate for a GPU takes all operations.
     """
     import tensorflow as tf
 
     from export import lowering, to_tflite
 
-    made = lowering.sampler(model, True, from_clip=True)
-    specs = [tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, spec.name) for spec in made.specs]
+    made = lowering.sampler(model, True, from_clip=True, share=True)
+    (spec,) = made.specs
+    shape = spec.shape[1:] if len(spec.shape) < 5 else [spec.shape[1] * spec.shape[2], *spec.shape[3:]]
+    specs = [tf.TensorSpec([1, *shape], spec.dtype, spec.name)]
     names: list[str] = []
 
-    def sample(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        films = _films(made.sample(*inputs))
-        names[:] = films
-        return {"films": tf.concat(list(films.values()), axis=3)}
+    def sample(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        films = _films(made.sample(tf.reshape(inputs, [1, *spec.shape[1:]])))
+        names[:] = [name for name in films if name != "share"]
+        return {"films": tf.concat(list(films.values()), axis=2)}
 
+    if calibration is not None and model.takes_wind:
+        calibration = drifting_clip(*calibration, model.num_frames)
+    rows = None if calibration is None else np.reshape(calibration, [-1, *shape])
     with tempfile.TemporaryDirectory() as folder:
         to_tflite.save_function(sample, specs, made.variables, folder)
-        return to_tflite.of_saved_model(folder, precision), names
+        return to_tflite.of_saved_model(folder, precision, rows), names
 
 
 def _films(outputs: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of a model's outputs, by its names: `inference.visuals.sample_rows` as a graph."""
+    """What the page shows of a model's outputs, by its names: `inference.visuals.sample_rows` as a graph, of strips."""
     import tensorflow as tf
 
-    clip = outputs["clip"]
-    if "base" in outputs:
-        return {"stage 1": outputs["base"], "stage 2": clip}
-    if "mask" not in outputs:
-        return {"clip": clip}
-    frames = clip.shape[1]
-    return {
-        "clip": clip,
-        "foreground": outputs["foreground"],
-        "mask": tf.concat([outputs["mask"] * 2.0 - 1.0] * 3, axis=-1),
-        "background": tf.concat([outputs["background"]] * (frames // outputs["background"].shape[1]), axis=1),
-    }
+    frames = outputs["clip"].shape[1]
+    strips = {name: tf.reshape(clip, [1, -1, *clip.shape[3:]]) for name, clip in outputs.items()}
+    for name in strips.keys() & {"mask", "share"}:
+        strips[name] = tf.concat([strips[name] * 2.0 - 1.0] * 3, axis=-1)
+    if "base" in strips:
+        films = {"stage 1": strips["base"], "stage 2": strips["clip"]}
+    elif "mask" in strips:
+        films = {name: strips[name] for name in ("clip", "foreground", "mask")}
+        films["background"] = tf.concat([strips["background"]] * (frames // outputs["background"].shape[1]), axis=1)
+    else:
+        films = {"clip": strips["clip"]}
+    return films | {name: strip for name, strip in strips.items() if name == "share"}
 
 
 def _facts(model: Any, films: list[str], card: dict[str, Any], size: int, beside: bool) -> dict[str, Any]:
     """What the page must know: of the model (`web.players.About`), and of the files that its worker loads."""
+    from export import lowering
     from tfvideogan.web.players import About
 
     told = (card["name"], card["description"], card["limits"])
-    about = About(*told, model.predicts, model.takes_wind, False, films, *model.clip_shape[:2])
+    about = About(*told, model.predicts, model.takes_wind, model.predicts, films, *model.clip_shape[:2])
+    # What drifts of a photo whose details are put on an enlarged clip: a share of each pixel, all, or there are none.
+    share = "film" if lowering.has_share(model) else 1 if model.is_residual else None
     paths = RUNTIME if beside else [name.replace("/", f"@{VERSION}/", 1) for name in RUNTIME]
     parts = [
         {"path": path, "bytes": count, "integrity": f"sha384-{digest}"}
         for path, count, digest in zip(paths, _BYTES, RUNTIME.values(), strict=True)
     ]
     return {
-        "about": dataclasses.asdict(about) | {"latent_dim": model.sampling_inputs[0].shape[-1]},
+        "about": dataclasses.asdict(about) | {"latent_dim": model.sampling_inputs[0].shape[-1], "share": share},
         "model": {"path": "model.tflite", "bytes": size},
         "runtime": {"root": "litert/" if beside else f"{ADDRESS}@litertjs/", "pinned": not beside, "files": parts},
     }

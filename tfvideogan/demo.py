@@ -3,6 +3,7 @@
 python -m tfvideogan.demo
 python -m tfvideogan.demo --weights=vgan-conditional-sky-32 --port=8080
 python -m tfvideogan.demo --model=exported/vgan_int8.tflite
+python -m tfvideogan.demo --target=grpc://localhost:8500 --model=vgan
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def define_flags() -> None:
     flags.DEFINE_string("weights", None, f"trained weights that come with the package, by their name (default "
                         f"{_DEFAULT}); --weights=help lists them")  # fmt: skip
     flags.DEFINE_string("model", None, "an exported .tflite or .onnx file, or a SavedModel, in place of --weights; the "
-                        "page then shows its clips alone")  # fmt: skip
+                        "page then shows its clips alone. With --target, the model's name on the server")  # fmt: skip
+    flags.DEFINE_string("target", None, "a server that runs the model, rest://HOST:PORT or grpc://HOST:PORT (the extra "
+                        "client)")  # fmt: skip
     cli.define_stage()
     cli.define_trust()
     flags.DEFINE_integer("port", 8000, "port of the page, 0 for a free one", lower_bound=0, upper_bound=65535)
@@ -35,7 +38,7 @@ def main() -> None:
 
     cli.exit_on_sigterm()
     try:
-        server = Server(args.host, args.port, load)
+        server = Server(args.host, args.port, load, patient=bool(args.target))
     except OSError as error:
         raise UsageError(f"--host={args.host} --port={args.port} cannot be listened on: {error.strerror}") from error
     with server:
@@ -49,6 +52,8 @@ def _loader(args: Any) -> Any:
     from tfvideogan.files import paths
     from tfvideogan.weights import shipped
 
+    if args.target:
+        return _remote_loader(args)
     if args.model:
         if args.run_dir or args.weights or args.stage:
             raise UsageError("--model stands in place of --run_dir, --weights and --stage; give one of them")
@@ -62,6 +67,28 @@ def _loader(args: Any) -> Any:
         raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir}")
     card = shipped.card(args.weights) if args.weights else None
     return lambda: _load_run(args.run_dir, args.stage, args.trust, card)
+
+
+def _remote_loader(args: Any) -> Any:
+    """What asks the server of --target for its model."""
+    from tfvideogan.inference import remote
+
+    for flag in ("run_dir", "weights", "stage", "trust"):
+        if getattr(args, flag):
+            raise UsageError(
+                f"--{flag} is for models that lie here, and not for --target={args.target}; give one of them"
+            )
+    if not args.model:
+        raise UsageError("--target needs --model, the model's name on the server")
+    # A person waits: what fails is told on the page at once, which tries again itself.
+    served = remote.RemoteModel(args.target, args.model, deadline=30, retries=0)
+    return lambda: _ask_server(served, args.model, args.target)
+
+
+def _ask_server(served: Any, name: str, target: str) -> Any:
+    from tfvideogan.web.players import RemotePlayer
+
+    return RemotePlayer(served, name, target)
 
 
 def _load_file(path: str, trust: bool) -> Any:

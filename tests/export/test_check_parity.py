@@ -57,6 +57,7 @@ class CheckParityTest(tf.test.TestCase):
         self.assertEqual(rows[0]["sha256"], checksums.sha256_of_tree(self.saved_model))
         self.assertEqual([row["format"] for row in rows], ["saved_model", "tflite", "onnx"])
         self.assertEqual([row["float_share"] for row in rows], [None, 0.0, None])
+        self.assertEqual([row["gpu_share"] for row in rows], [None, operators.gpu_share(self.tflite), None])
         for row in rows:
             self.assertEqual((row["status"], row["reason"], len(row["sha256"])), ("accepted", None, 64))
             self.assertGreater(min(row["p50_ms"], row["p95_ms"] - row["p50_ms"] + 1e-9, row["peak_memory_mb"]), 0)
@@ -160,11 +161,20 @@ class CheckParityTest(tf.test.TestCase):
             self.assertLen(read, len(inputs) if isinstance(inputs, tuple) else 1)
 
     def test_products_in_float_are_counted(self):
-        in_float = self.folder / "float.tflite"
-        in_float.write_bytes(to_tflite.convert(self.model, lowering=False))
-        self.assertEqual(operators.float_share(in_float), 1.0)
+        self.assertEqual(operators.float_share(self._native()), 1.0)
         self.assertEqual(operators.float_share(self.onnx), 1.0)
         self.assertIsNone(operators.float_share(self.saved_model))
+
+    def test_operators_for_a_gpu_are_counted(self):
+        self.assertLess(operators.gpu_share(self._native()), 0.5)
+        self.assertBetween(operators.gpu_share(self.tflite), 0.95, 0.999)  # The last one gives five dimensions.
+        self.assertIsNone(operators.gpu_share(self.onnx))
+
+    def _native(self) -> Path:
+        """The model in 3D operations, in float."""
+        file = self.folder / "float.tflite"
+        file.write_bytes(to_tflite.convert(self.model, lowering=False))
+        return file
 
     def test_predictors_are_fed_first_frames_of_clips(self):
         model = tiny.model("mdgan")

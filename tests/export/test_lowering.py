@@ -55,6 +55,11 @@ def convolution(x: np.ndarray, weights: Weights) -> np.ndarray:
     return y + weights.bias
 
 
+def flat(x: np.ndarray) -> np.ndarray:
+    """[N, T, H, W, C] -> [N, T, H*W, C], as the layers have clips."""
+    return x.reshape(*x.shape[:2], -1, x.shape[4])
+
+
 class LayersTest(tf.test.TestCase):
     def test_taps_worked_by_hand(self):
         # Input i reaches outputs 2i-1 to 2i+2: so output 0 has slice 1 of input 0 and slice 3 of input -1.
@@ -68,8 +73,8 @@ class LayersTest(tf.test.TestCase):
         kernel[0, :, :, 0, 0] = [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16]]
         x = np.zeros([1, 1, 2, 2, 1], np.float32)
         x[0, 0, 0, 1, 0] = 1.0  # the window of this pixel begins one row above the output, in its second column
-        (y,) = layers_2d.TransposedConvolution([Weights(kernel, np.zeros(1), (1, 2, 2))])(x)
-        self.assertAllEqual(y[0, 0, :, :, 0], [[0, 5, 6, 7], [0, 9, 10, 11], [0, 13, 14, 15], [0, 0, 0, 0]])
+        (y,) = layers_2d.TransposedConvolution([Weights(kernel, np.zeros(1), (1, 2, 2))], (2, 2))(flat(x))
+        self.assertAllEqual(tf.reshape(y, [4, 4]), [[0, 5, 6, 7], [0, 9, 10, 11], [0, 13, 14, 15], [0, 0, 0, 0]])
 
     def test_transposed_convolutions_in_every_form(self):
         forms = set()
@@ -77,51 +82,53 @@ class LayersTest(tf.test.TestCase):
             frames = 1 if time == 1 else 2
             own = weights((time, 4, 4, 2, channels), (2 if time == 4 else 1, 2, 2), relu)
             x = RANDOM.normal(size=[2, frames, 5, 4, 2]).astype(np.float32)
-            layer = layers_2d.TransposedConvolution([own])
+            layer = layers_2d.TransposedConvolution([own], (5, 4))
             forms.add(layer.summed)
-            self.assertAllClose(layer(x)[0], transposed(x, own, padded=True), atol=1e-5, rtol=1e-5)
+            self.assertAllClose(layer(flat(x))[0], flat(transposed(x, own, padded=True)), atol=1e-5, rtol=1e-5)
         self.assertEqual(forms, {True, False})
 
     def test_heads_in_one_convolution(self):
         heads = [weights((4, 4, 4, 2, channels), (2, 2, 2)) for channels in (3, 1)]
         x = RANDOM.normal(size=[2, 3, 4, 4, 2]).astype(np.float32)
-        colours, mask = layers_2d.TransposedConvolution(heads)(x)
-        self.assertAllClose(colours, transposed(x, heads[0], padded=True), atol=1e-5, rtol=1e-5)
-        repeated = np.repeat(transposed(x, heads[1], padded=True), 3, axis=-1)
+        colours, mask = layers_2d.TransposedConvolution(heads, (4, 4))(flat(x))
+        self.assertAllClose(colours, flat(transposed(x, heads[0], padded=True)), atol=1e-5, rtol=1e-5)
+        repeated = np.repeat(flat(transposed(x, heads[1], padded=True)), 3, axis=-1)
         self.assertAllClose(mask, repeated, atol=1e-5, rtol=1e-5)
 
     def test_convolutions(self):
         for time, stride in ((1, 1), (3, 1), (4, 2)):
             own = weights((time, 4, 4, 2, 3), (stride, 2, 2))
             x = RANDOM.normal(size=[2, 1 if time == 1 else 6, 4, 4, 2]).astype(np.float32)
-            layer = layers_2d.Convolution(own, tuple(range(x.shape[1])))
-            self.assertAllClose(layer(x), convolution(x, own), atol=1e-5, rtol=1e-5)
+            layer = layers_2d.Convolution(own, tuple(range(x.shape[1])), (4, 4))
+            self.assertAllClose(layer(flat(x)), flat(convolution(x, own)), atol=1e-5, rtol=1e-5)
 
     def test_equal_frames_are_convolved_once(self):
         index = (0, 1, 1, 1, 1, 1, 1, 2)
         distinct = RANDOM.normal(size=[2, 3, 4, 4, 2]).astype(np.float32)
         for time, stride, expected in ((3, 1, (0, 1, 2, 2, 2, 2, 3, 4)), (4, 2, (0, 1, 1, 2))):
             own = weights((time, 4, 4, 2, 3), (stride, 2, 2))
-            layer = layers_2d.Convolution(own, index)
+            layer = layers_2d.Convolution(own, index, (4, 4))
             self.assertEqual(layer.index, expected)
-            y = layer(distinct).numpy()
+            y = layer(flat(distinct)).numpy()
             self.assertEqual(y.shape[1], max(expected) + 1)
             whole = convolution(distinct[:, list(index)], own)
-            self.assertAllClose(y[:, list(layer.index)], whole, atol=1e-5, rtol=1e-5)
+            self.assertAllClose(y[:, list(layer.index)], flat(whole), atol=1e-5, rtol=1e-5)
 
     def test_products(self):
         x = RANDOM.normal(size=[2, 1, 1, 1, 5]).astype(np.float32)
         seed = weights((2, 4, 4, 5, 3), (1, 1, 1), relu=True)
-        self.assertAllClose(layers_2d.Product(seed, True)(x), transposed(x, seed, padded=False), atol=1e-5)
+        self.assertAllClose(layers_2d.Product(seed, True)(flat(x)), flat(transposed(x, seed, padded=False)), atol=1e-5)
         x = RANDOM.normal(size=[2, 1, 4, 4, 5]).astype(np.float32)
         repeat = weights((2, 1, 1, 5, 3), (1, 1, 1))
-        self.assertAllClose(layers_2d.Product(repeat, True)(x), transposed(x, repeat, padded=False), atol=1e-5)
+        self.assertAllClose(
+            layers_2d.Product(repeat, True)(flat(x)), flat(transposed(x, repeat, padded=False)), atol=1e-5
+        )
         whole = weights((1, 4, 4, 5, 3), (1, 1, 1))
         expected = np.einsum("nthwi,thwio->no", x, whole.kernel) + whole.bias
-        self.assertAllClose(layers_2d.Product(whole, False)(x)[:, 0, 0, 0], expected, atol=1e-5)
+        self.assertAllClose(layers_2d.Product(whole, False)(flat(x))[:, 0, 0], expected, atol=1e-5)
 
     def test_frames_are_taken_without_strides(self):
-        x = tf.range(12.0)[tf.newaxis, :, tf.newaxis, tf.newaxis, tf.newaxis]
+        x = tf.range(12.0)[tf.newaxis, :, tf.newaxis, tf.newaxis]
         regular = ([0, 1, 2], [0, 2, 4, 6], [1, 3, 5, 7, 9, 11], [3])
         others = ([0, 1, 1, 1, 5], [2, 2, 2, 2, 2, 2, 2], [0, 1, 1, 2, 3], [9, 11], [1, 3])
         for frames in (*regular, *others):
@@ -183,9 +190,8 @@ class LoweringTest(tf.test.TestCase):
     def test_the_base_net_encodes_three_slices(self):
         config = Config.create(model="mdgan", base_width=1, frame_size=128, num_frames=32).model
         lowered = lowering.lower(registry.build_model(config))
-        (network,) = [layer for layer in lowered.layers if isinstance(layer, keras.Model)]
-        encoder = [layer for layer in network.layers if isinstance(layer, layers_2d.Convolution)]
-        self.assertEqual([len(layer.frames[0]) for layer in encoder], [3, 3, 3, 3, 2])
+        encoder = [layer for layer in lowered._flatten_layers() if isinstance(layer, layers_2d.Convolution)]
+        self.assertCountEqual([len(layer.frames[0]) for layer in encoder], [3, 3, 3, 3, 2])
 
     def test_only_2d_operations_are_left(self):
         for name, stage in tiny.MODELS:
@@ -197,8 +203,9 @@ class LoweringTest(tf.test.TestCase):
             native, lowered = ({op.type for op in graph.get_operations()} for graph in graphs)
             self.assertTrue({kind for kind in native if "3D" in kind}, name)
             self.assertEmpty({kind for kind in lowered if "3D" in kind or "BackpropInput" in kind}, name)
-            ranks = [len(y.shape) for op in graphs[1].get_operations() for y in op.outputs if y.shape.rank]
-            self.assertEqual(max(ranks), 5)
+            # What has five dimensions is put into four at once, and leaves them last of all.
+            large = {op.type for op in graphs[1].get_operations() for y in op.outputs if (y.shape.rank or 0) > 4}
+            self.assertEqual(large, {"Reshape", "Identity"}, name)
 
     def test_a_lost_weight_shows(self):
         size = {

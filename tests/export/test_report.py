@@ -30,14 +30,16 @@ class RowTest(tf.test.TestCase):
 
     def test_a_table_shows_figures_or_the_reason_why_there_are_none(self):
         failed = Row("a.tflite", "tflite", "int8", lowered=False, status="failed", reason="a | b")
-        int8 = dataclasses.replace(ACCEPTED, precision="int8", float_share=0.25, status="rejected", reason="too far")
+        int8 = dataclasses.replace(
+            ACCEPTED, precision="int8", float_share=0.25, gpu_share=0.996, status="rejected", reason="too far"
+        )
         *_, first, second, third = report.table_of_rows([ACCEPTED, failed, int8]).splitlines()
-        figures = "32.7 | 30.7 | 32.0 | 32.6 | 238 | 3.4e-04 | - | onnxruntime "
+        figures = "32.7 | 30.7 | 32.0 | 32.6 | 238 | 3.4e-04 | - | - | onnxruntime "
         self.assertStartsWith(first, f"| `vgan_float16.onnx` | onnx | float16 | 2D | {figures}")
         self.assertEndsWith(first, " | `af50baaf853d` | accepted |")
-        self.assertStartsWith(second, f"| `a.tflite` | tflite | int8 | 3D | {'- | ' * 7}ai-edge-litert")
+        self.assertStartsWith(second, f"| `a.tflite` | tflite | int8 | 3D | {'- | ' * 8}ai-edge-litert")
         self.assertEndsWith(second, " | - | failed: a / b |")
-        self.assertRegex(third, r"\| 80.1 dB \| 25% \|.*\| rejected: too far \|$")
+        self.assertRegex(third, r"\| 80.1 dB \| 25% \| 99.6% \|.*\| rejected: too far \|$")
 
 
 if __name__ == "__main__":

@@ -107,8 +107,8 @@ def _to_json(value: np.ndarray) -> list:
 
 
 @contextlib.contextmanager
-def rest(server: Server) -> Iterator[str]:
-    """The target of a REST server on this machine."""
+def rest(server: Server, port: int = 0) -> Iterator[str]:
+    """The target of a REST server on this machine, at a free port by default."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -127,7 +127,7 @@ def rest(server: Server) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Says nothing of requests."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as listening:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         yield f"rest://127.0.0.1:{listening.server_port}"
         listening.shutdown()

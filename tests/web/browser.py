@@ -46,10 +46,14 @@ LOW_CONTRAST = """() => {
 }"""
 
 
+# WebGPU computed by the processor, which shows what a GPU would take and give, though not how fast.
+WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+
+
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*options: str) -> Iterator[Any]:
     """A browser, which root can only run without its sandbox."""
-    arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", *options]
     arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from export import to_tflite
+from export import to_tflite, to_web
 from tests.helpers import folders, tiny
 from tests.helpers.commands import Command, run
 from tfvideogan import load_exported
@@ -76,7 +76,8 @@ class SeedsTest(ServerCase):
             self.assertStartsWith(headers["Content-Security-Policy"], "default-src 'none'; script-src 'self';")
             self.assertNotIn("unsafe", headers["Content-Security-Policy"])
         files = {path.name for path in server.FOLDER.iterdir() if path.suffix != ".py" and path.is_file()}
-        of_a_site = {"engine_browser.js", "latents.js", "drift.js", "worker.js"}  # `export.to_web` alone has these.
+        # `export.to_web` alone has these.
+        of_a_site = {"engine_browser.js", *to_web._PAGE} - server.FILES.keys()
         self.assertEqual(files, {*server.FILES, server.ENGINE, *of_a_site})
 
     def test_a_seed_gives_the_clip_of_load_exported(self):

@@ -9,16 +9,20 @@ import threading
 import unittest
 from pathlib import Path
 
+import av
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image, ImageSequence
 
-from export import to_web
+from export import conversion, operators, to_web
 from tests.helpers import tiny
+from tests.helpers.commands import run
 from tests.web import browser
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
-from tfvideogan.inference import latents
+from tfvideogan.files import encoders
+from tfvideogan.inference import animation, latents, visuals
 
 NODE_MODULES = Path(__file__).parents[2] / "node_modules"
 RUNTIME_MISSING = "" if (NODE_MODULES / "@litertjs").is_dir() else "no LiteRT.js: make test-web installs it by npm"
@@ -34,6 +38,22 @@ def png(picture: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    """Soft colours with a fine pattern, uint8 [height, width, 3]."""
+    y, x = np.mgrid[:height, :width]
+    soft = np.stack([60 + 90 * x / width, 90 + 60 * y / height, 0 * x + 120], axis=-1)
+    return np.uint8(soft + 12 * ((x + y) % 2)[..., None])
+
+
+def frames_of(file: Path) -> np.ndarray:
+    """The frames of a video or moving picture, as integers that can be subtracted."""
+    if file.suffix == ".mp4":
+        with av.open(str(file)) as video:
+            return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]).astype(int)
+    with Image.open(file) as moving:
+        return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(moving)]).astype(int)
 
 
 @contextlib.contextmanager
@@ -54,16 +74,22 @@ class SiteTest(tf.test.TestCase):
         cls.browser = cls.enterClassContext(browser.chromium())
         cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="tfvideogan-site-")))
 
-    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None):
+    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None, script: str = "", **options):
         """The page of a model, which asks for nothing but its own files and those at `others`, which `answer` gives."""
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "site"
-        to_web.write(model, output, CARD, "float32", to_web._read_runtime(str(NODE_MODULES)) if runtime else {})
+        options = {
+            "precision": "float32",
+            "runtime": to_web._read_runtime(str(NODE_MODULES)) if runtime else {},
+        } | options
+        to_web.write(model, output, CARD, **options)
+        self.site = output
         address = self.enterContext(hosted(output))
         context = self.browser.new_context()
         self.addCleanup(context.close)
         for other in others:
             context.route(f"{other}**", answer)
         page = context.new_page()
+        page.add_init_script(script)
         page.set_default_timeout(20_000)
         known = (address, f"blob:{address}", "data:", *others)
         page.on("pageerror", lambda error: self.fail(f"{error}"))
@@ -106,6 +132,76 @@ class SiteTest(tf.test.TestCase):
             self.assertAllClose(background[:1], made["background"][0], rtol=0, atol=1e-4)
             self.assertGreater(np.std(clip), 0.01)
 
+    def test_clips_are_saved_as_videos(self):
+        model = tiny.shaken("vgan")
+        page = self.open(model)
+        page.get_by_label("From seed").fill("7")
+        page.get_by_label("From seed").press("Enter")
+        expected = clips.to_uint8(model(latents.normal(7, 100)[None], training=False)["clip"][0].numpy())
+        expected = visuals.enlarge(expected, 256 // expected.shape[1])
+        for name in ("MP4", "WEBP", "GIF"):
+            with page.expect_download() as download:
+                page.get_by_role("button", name=f"Save as {name}").click()
+            self.assertEqual(download.value.suggested_filename, f"seed-7.{name.lower()}")
+            file = self.folder / download.value.suggested_filename
+            download.value.save_as(file)
+            made = frames_of(file)
+            self.assertEqual(made.shape, expected.shape, name)
+            encoders.write_clip(file, expected)  # Noise is what codecs are worst at; these of Python are the measure.
+            pythons = np.abs(frames_of(file) - expected).mean()
+            self.assertLess(np.abs(made - expected).mean(), 1.5 * pythons + 2, name)
+
+    def test_what_a_browser_cannot_write_is_not_offered_and_told(self):
+        page = self.open(tiny.shaken("vgan_one_stream"), script="delete window.VideoEncoder")
+        self.assertEqual(page.locator(".save button").all_inner_texts(), ["WEBP", "GIF"])
+        self.assertEqual(
+            page.locator("#limits li").all_inner_texts(),
+            ["Clips cannot be saved as MP4: this browser does not make it."],
+        )
+
+    def test_clips_of_the_photos_own_size_are_pythons(self):
+        picture, wind = photo(50, 71), np.float32([0.11, -0.06])
+        for model in (tiny.changing(2, drift="fused"), tiny.changing(1), tiny.shaken("vgan_conditional")):
+            page = self.open(model)
+            page.route("**/photo.png", lambda route: route.fulfill(body=png(picture), content_type="image/png"))
+            call = f"engine.enlarge(await (await fetch('photo.png')).blob(), {wind.tolist()})"
+            address = page.evaluate(
+                f"import('./engine.js').then(async (engine) => {{ const film = await {call};"
+                "const blob = await film.picture.convertToBlob();"
+                "return Array.from(new Uint8Array(await blob.arrayBuffer())); })"
+            )
+            sheet = np.asarray(Image.open(io.BytesIO(bytes(address))).convert("RGB")).astype(int)
+            self.assertEqual(sheet.shape, (50, 4 * 71, 3))
+            expected = animation.Animator(model, full_size=True).clip(picture, wind if model.takes_wind else None)
+            self.assertGreater(np.abs(np.diff(expected.astype(int), axis=0)).mean(), 0.5)
+            difference = np.abs(np.stack(np.split(sheet, 4, axis=1)) - expected)
+            self.assertLess(difference.mean(), 0.1)
+            self.assertLessEqual(difference.max(), 3)
+
+    def test_float16_is_near_keras(self):
+        model = tiny.shaken("vgan")
+        made = model(latents.normal(7, 100)[None], training=False)
+        clip, foreground, _, _ = self.values(self.open(model, precision="float16"), "engine.clip(7n)", 4)
+        self.assertAllClose(clip, made["clip"][0], rtol=0, atol=5e-3)
+        self.assertAllClose(foreground, made["foreground"][0], rtol=0, atol=5e-3)
+        self.assertNotAllClose(clip, made["clip"][0], rtol=0, atol=1e-7)
+
+    def test_int8_is_that_of_pythons_interpreter_and_near_keras(self):
+        model = tiny.contrasting("vgan")
+        calibration = conversion.calibration_inputs(model, None, "")
+        clip, *_ = self.values(self.open(model, precision="int8", calibration=calibration), "engine.clip(7n)", 4)
+        row = latents.normal(7, 100)[None]
+        interpreter = Interpreter(str(self.site / "model.tflite"))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row)
+        interpreter.invoke()
+        films = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        size = model.frame_size
+        for expected in (films[0, :, :size].reshape(clip.shape), model(row, training=False)["clip"][0].numpy()):
+            self.assertGreater(np.std(expected), 0.1)
+            self.assertGreater(10 * np.log10(4 / max(np.mean((clip - expected) ** 2), 1e-9)), 38)
+        self.assertEqual(operators.float_share(self.site / "model.tflite"), 0.0)
+
     def test_clips_of_drifting_photos_are_pythons(self):
         self.check_photo(tiny.changing(2, drift="on"), ["base", "clip"])
 
@@ -125,6 +221,22 @@ class SiteTest(tf.test.TestCase):
         for name, film in zip(names, films, strict=False):
             self.assertAllClose(film, made[name][0], rtol=0, atol=1e-4)
             self.assertGreater(np.std(film), 0.01)
+
+
+class CommandTest(tf.test.TestCase):
+    def test_a_site_in_int8(self):
+        folder = Path(self.create_tempdir().full_path)
+        flags = [f"--run_dir={tiny.run_folder(folder / 'run', 'vgan')}", f"--output={folder / 'site'}"]
+        done = run("to_web", *flags, "--precision=int8", package="export")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(operators.float_share(folder / "site" / "model.tflite"), 0.0)
+        self.assertLess({"index.html", "engine.js", "model.json", *to_web._PAGE},
+                        {file.name for file in (folder / "site").iterdir()})  # fmt: skip
+
+    def test_calibration_is_for_int8(self):
+        done = run("to_web", "--weights=mdgan-skies-64", "--output=site", "--calibration=skies", package="export")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+        self.assertIn("--calibration is for --precision=int8", done.stderr)
 
 
 class RuntimeTest(tf.test.TestCase):

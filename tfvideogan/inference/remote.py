@@ -22,12 +22,14 @@ import numpy as np
 from PIL import Image
 
 from tfvideogan.config import UsageError
+from tfvideogan.data.clips import to_uint8
 from tfvideogan.files import picture_reader, pictures
 from tfvideogan.inference import transports
 from tfvideogan.inference.messages import Value
 
 logger = logging.getLogger(__name__)
 
+LATENT_DIM = 100  # of every generator
 LARGEST_SENT = 1024  # Pictures whose longer side is larger are scaled down to it before they are sent.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 # Errors of these kinds lie in the request; all others lie with the server.
@@ -81,7 +83,7 @@ class RemoteModel:
             raise UsageError(f"seed must be an integer or a list of them, of 64 bits. Received: {seed!r}")
         parts = [seeds[first : first + self._max_batch] for first in range(0, len(seeds), self._max_batch)]
         if lossless:
-            clips = [self._frames(self._call("generate", {"seed": part}, "frames")) for part in parts]
+            clips = [self._frames(self._call("generate", {"seed": part}, "frames"), np.uint8) for part in parts]
         else:
             clips = [self._strips("generate_jpeg", {"seed": part}) for part in parts]
         if [len(part) for part in clips] != [len(part) for part in parts] or len(
@@ -89,6 +91,18 @@ class RemoteModel:
         ) > 1:
             raise ServerError(f"{self._name}: the answer does not hold a clip for each of {len(seeds)} seeds")
         return np.concatenate(clips)
+
+    def generate_from_latents(self, latents: np.ndarray) -> np.ndarray:
+        """The clips of latents float32 [N, 100], uint8 [N, T, H, W, 3]; N is `max_batch` at most.
+
+        Its floats are some hundred times the bytes of the film-strip of a seed, by REST.
+
+        Raises:
+            UsageError: the server refuses the request.
+            ServerError: the server cannot be reached, has no time, or fails.
+        """
+        video = self._call("generate_from_latents", {"latents": np.asarray(latents, np.float32)}, "video")
+        return to_uint8(self._frames(video, np.float32))
 
     def predict(
         self, image: str | os.PathLike[str] | np.ndarray, wind: np.ndarray | Sequence[float] | None = None
@@ -128,11 +142,11 @@ class RemoteModel:
         except ValueError as error:
             raise ServerError(f"{self._name}: {error}") from error
 
-    def _frames(self, values: Value) -> np.ndarray:
+    def _frames(self, values: Value, dtype: type) -> np.ndarray:
         try:
-            frames = np.asarray(values, np.uint8)
+            frames = np.asarray(values, dtype)
         except (TypeError, ValueError, OverflowError):
-            frames = np.zeros(0, np.uint8)
+            frames = np.zeros(0, dtype)
         if frames.ndim != 5 or frames.shape[-1] != 3:
             raise ServerError(f"{self._name}: the answer holds no clips")
         return frames

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import encoders, picture_reader, pictures
-from tfvideogan.inference import latents, visuals
+from tfvideogan.inference import visuals
 from tfvideogan.web.players import Films, Player, check_wind
 
 Query = dict[str, str]
@@ -34,13 +34,11 @@ def clip(player: Player, query: Query) -> Answer:
     """
     if player.about.predicts:
         raise UsageError("this model makes clips from photos")
-    start = latents.normal(_integer(query, "seed"), player.latent_dim)
-    if "to" in query:
-        end, share = latents.normal(_integer(query, "to"), player.latent_dim), _number(query, "share")
-        if not 0 <= share <= 1:
-            raise UsageError(f"share must be a number from 0 to 1. Received: {share}")
-        (start,) = latents.great_circle(start, end, np.float64([share]))
-    return _answer(player.generate(start), query)
+    seed = _integer(query, "seed")
+    to, share = (_integer(query, "to"), _number(query, "share")) if "to" in query else (seed, 0.0)
+    if not 0 <= share <= 1:
+        raise UsageError(f"share must be a number from 0 to 1. Received: {share}")
+    return _answer(player.generate(seed, to, share), query)
 
 
 def photo(content: bytes) -> tuple[Answer, str]:

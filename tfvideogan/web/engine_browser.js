@@ -3,8 +3,11 @@
 import { driftingClip } from "./drift.js";
 import { Film } from "./film.js";
 import { greatCircle, normal } from "./latents.js";
+import { BILINEAR, resized } from "./resample.js";
+import { encode, formats } from "./saving.js";
 
 const LONGEST_SIDE = 720;
+const FOLD = 4; // Browsers draw no picture that is as long as a strip of large frames.
 const waiting = new Map();
 let worker;
 let about;
@@ -13,7 +16,8 @@ let count = 0;
 /** Loads the model, and tells what it can do. `progress` is called with a note and the share that is loaded. */
 export async function load(progress) {
   const site = await (await fetch("model.json")).json();
-  about = { ...site.about, formats: ["png"] };
+  const known = await formats();
+  about = { ...site.about, formats: known.formats, limits: [...site.about.limits, ...known.missing] };
   worker = new Worker(new URL("worker.js", import.meta.url));
   worker.onerror = () => settle([...waiting.keys()], { error: "the browser does not run it in a worker" });
   worker.onmessage = ({ data }) => {
@@ -30,9 +34,8 @@ export async function clip(seed, to = seed, share = 0) {
   return film(await ask({ input: greatCircle(start, end, share), shape: [1, about.latent_dim] }));
 }
 
-/** All films in one picture, the frames of each below each other. */
 export async function saveClip(format, seed, to = seed, share = 0) {
-  return (await clip(seed, to, share)).picture.convertToBlob({ type: `image/${format}` });
+  return encode(format, await clip(seed, to, share));
 }
 
 /** A photo that the browser can read, as a JPEG: upright, on white, and no larger than a screen wants it. */
@@ -50,15 +53,64 @@ export async function photo(file) {
 
 /** The films of a photo that `photo` has prepared, moved by the wind [u, v]. */
 export async function predict(picture, wind) {
-  const { size, frames } = about;
-  const { data } = drawn(await createImageBitmap(picture), size, size).getContext("2d").getImageData(0, 0, size, size);
-  const pixels = Float32Array.from(data.filter((_, i) => i % 4 < 3), (value) => value / 127.5 - 1);
-  const input = about.wind ? driftingClip(pixels, size, wind, frames) : pixels;
-  return film(await ask({ input, shape: about.wind ? [1, frames, size, size, 3] : [1, size, size, 3] }));
+  return film(await run(await pixelsOf(picture), wind));
+}
+
+/** Its clip at the size of the photo. */
+export async function enlarge(picture, wind) {
+  const photo = await pixelsOf(picture);
+  const values = await run(photo, wind);
+  const { size, frames, films, share } = about;
+  const clip = cut(values, films.includes("clip") ? films.indexOf("clip") : films.length - 1, 3);
+  const shares = share === "film" ? cut(values, films.length, 1).map((value) => (value + 1) / 2) : share;
+  const { width, height, pixels } = photo;
+  const question = { photo: pixels.map(toFloat), width, height, clip, shares, size, frames, fold: FOLD };
+  const sheet = await enlarged({ ...question, wind: about.wind ? wind : [0, 0] });
+  return new Film(canvasOf(sheet), ["clip"], frames, FOLD);
 }
 
 export async function savePrediction(format, picture, wind) {
-  return (await predict(picture, wind)).picture.convertToBlob({ type: `image/${format}` });
+  return encode(format, await enlarge(picture, wind));
+}
+
+const toFloat = (value) => value / 127.5 - 1;
+
+/** What the model makes of a photo's pixels, floats in [-1, 1] of films side by side. */
+async function run({ pixels, width, height }, wind) {
+  const { size, frames } = about;
+  // The filter's bytes are rounded as Pillow's are, so that the model sees what it sees in Python.
+  const small = resized(pixels, [width, height], [size, size], BILINEAR, Math.round).map(toFloat);
+  const input = about.wind ? driftingClip(small, size, wind, frames) : small;
+  return ask({ input, shape: [1, about.wind ? frames * size : size, size, 3] });
+}
+
+/** A photo's bytes [height * width * 3], as floats. */
+async function pixelsOf(picture) {
+  const { width, height } = await createImageBitmap(picture);
+  const { data } = drawn(await createImageBitmap(picture), width, height).getContext("2d").getImageData(0, 0, width, height);
+  return { pixels: Float32Array.from(data.filter((_, i) => i % 4 < 3)), width, height };
+}
+
+/** The first channels of film number `index`, [frames * size * size * channels]. */
+function cut(values, index, channels) {
+  const { size, frames } = about;
+  const wide = values.length / 3 / (size * frames);
+  const made = new Float32Array(frames * size * size * channels);
+  for (let i = 0; i < made.length; i++) {
+    const pixel = Math.floor(i / channels);
+    made[i] = values[3 * (Math.floor(pixel / size) * wide + index * size + (pixel % size)) + (i % channels)];
+  }
+  return made;
+}
+
+/** What `enlarge.js` makes of it, in a worker of its own, which is gone afterwards. */
+function enlarged(question) {
+  const worker = new Worker(new URL("enlarge.js", import.meta.url), { type: "module" });
+  return new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = (event) => reject(new Error(`Sorry: ${event.message || "the browser cannot enlarge the clip"}.`));
+    worker.postMessage(question);
+  }).finally(() => worker.terminate());
 }
 
 function drawn(picture, width, height) {
@@ -73,14 +125,21 @@ function drawn(picture, width, height) {
 
 /** Floats in [-1, 1] of films side by side, the frames of each below each other, as a picture. */
 function film(values) {
-  const width = about.size * about.films.length;
-  const image = new ImageData(width, values.length / 3 / width);
+  const height = about.size * about.frames;
+  const image = new ImageData(about.size * about.films.length, height);
   image.data.fill(255);
-  // Bytes of an image are rounded half to even and clipped, as Python's are.
-  for (let i = 0, j = 0; i < values.length; j++) for (let c = 0; c < 3; c++) image.data[4 * j + c] = (values[i++] + 1) * 127.5;
+  const wide = values.length / height; // There may be the shares beside the films.
+  for (let y = 0, to = 0; y < height; y++) for (let x = 0, i = y * wide; x < image.width; x++, to += 4) {
+    // Bytes of an image are rounded half to even and clipped, as Python's are.
+    for (let c = 0; c < 3; c++) image.data[to + c] = (values[i++] + 1) * 127.5;
+  }
+  return Object.assign(new Film(canvasOf(image), about.films, about.frames), { values });
+}
+
+function canvasOf(image) {
   const canvas = new OffscreenCanvas(image.width, image.height);
   canvas.getContext("2d").putImageData(image, 0, 0);
-  return Object.assign(new Film(canvas, about.films, about.frames), { values });
+  return canvas;
 }
 
 function ask(question) {

@@ -14,7 +14,7 @@ export async function load(progress) {
       about = { ...answer.about, formats: answer.formats };
       return about;
     }
-    progress("Loading the model: TensorFlow takes some seconds");
+    progress(answer.trouble ? `${answer.trouble}. Trying again` : "Loading the model, which takes some seconds");
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }

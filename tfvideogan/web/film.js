@@ -1,6 +1,6 @@
 // Films, the canvases that show them, and the one clock by which all of them move.
 
-const FPS = 12;
+export const FPS = 12;
 const screens = new Set();
 let paused = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let time = 0;

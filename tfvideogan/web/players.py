@@ -1,9 +1,10 @@
-"""Models as the page plays them: from a seed's latents, or from a photo, to the named films of one clip."""
+"""Models as the page plays them: from seeds, or from a photo, to the named films of one clip."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
 from tfvideogan.files import pictures
+from tfvideogan.inference import latents, remote
 from tfvideogan.models import drift
 
 # The films of one clip by name, uint8 [T, H, W, 3] each. What the page saves is `clip`, or `stage 2` before `stage 1`.
@@ -48,10 +50,9 @@ class Player(Protocol):
     """A model that makes the films of one clip."""
 
     about: About
-    latent_dim: int  # Of a model that predicts, it has no meaning.
 
-    def generate(self, latents: np.ndarray) -> Films:
-        """The films of latents float32 [Z]."""
+    def generate(self, seed: int, to: int, share: float) -> Films:
+        """The films of a seed, or of the latents at a share, 0 to 1, of the way from it to another."""
 
     def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
         """The films of a photo uint8 [H, W, 3], squashed to the model's frame; wind [2] is for models that take it."""
@@ -84,7 +85,7 @@ class RunPlayer:
         self._forward = sampling.forward_pass(self._model)
         model, card = self._model, card or {}
         self._animator = animation.Animator(model, full_size=True) if model.predicts else None
-        self.latent_dim = model.sampling_inputs[0].shape[-1]
+        self._latent_dim = model.sampling_inputs[0].shape[-1]  # Of a model that predicts, it has no meaning.
         row = np.zeros([1, *model.sampling_inputs[0].shape[1:]], np.float32)
         films = self._films(row, np.zeros(2, np.float32))
         described = f"{type(model).__name__}, stage {checkpoint.stage}, step {checkpoint.step}"
@@ -97,8 +98,8 @@ class RunPlayer:
             *model.clip_shape[:2],
         )
 
-    def generate(self, latents: np.ndarray) -> Films:
-        return self._films(latents[None], None)
+    def generate(self, seed: int, to: int, share: float) -> Films:
+        return self._films(_between(seed, to, share, self._latent_dim), None)
 
     def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
         size = self._model.frame_size
@@ -132,21 +133,77 @@ class FilePlayer:
 
         self._exported = artefacts.load_exported(path, trust=trust)
         shape = self._exported.input_shape
-        self.latent_dim = shape[-1]
+        self._latent_dim = shape[-1]
         row = np.zeros([1, *shape], np.float32)
         num_frames, size = self._exported.run(row).shape[1:3]
         predicts, wind = self._exported.predicts, self._exported.takes_wind
         name = os.path.basename(os.fspath(path))  # noqa: PTH119 - it may be remote
         self.about = About(name, "an exported model", [], predicts, wind, False, ["clip"], num_frames, size)
 
-    def generate(self, latents: np.ndarray) -> Films:
-        return {"clip": clips.to_uint8(self._exported.run(latents[None])[0])}
+    def generate(self, seed: int, to: int, share: float) -> Films:
+        return {"clip": clips.to_uint8(self._exported.run(_between(seed, to, share, self._latent_dim))[0])}
 
     def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
         return {"clip": self._exported.predict(photo, wind if self.about.wind else None)[0]}
 
     def enlarge(self, photo: np.ndarray, wind: np.ndarray) -> np.ndarray:  # noqa: ARG002 - the page does not offer it
         raise UsageError("an exported model has no clips of the photo's own size")
+
+
+class RemotePlayer:
+    """A model that a server runs, which gives the clip alone. What the model is, it is asked by trying.
+
+    Args:
+        served: the model; what it raises when it is first called is raised here.
+        name: what it is called.
+        target: the server.
+    """
+
+    def __init__(self, served: remote.RemoteModel, name: str, target: str):
+        self._served = served
+        still, no_wind = np.zeros([2, 2, 3], np.uint8), np.zeros(2, np.float32)
+        # REST V1 does not tell what a model takes, and a model refuses what is not for it.
+        kinds = {
+            (False, False): lambda: served.generate(0),
+            (True, False): lambda: served.predict(still),
+            (True, True): lambda: served.predict(still, no_wind),
+        }
+        (predicts, wind), clip = _first_that_works(kinds)
+        self.about = About(name, f"a model served by {target}", [], predicts, wind, False, ["clip"], *clip.shape[1:3])
+
+    def generate(self, seed: int, to: int, share: float) -> Films:
+        if share == 0 or seed == to:
+            return {"clip": self._served.generate(seed)[0]}
+        return {"clip": self._served.generate_from_latents(_between(seed, to, share, remote.LATENT_DIM))[0]}
+
+    def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
+        return {"clip": self._served.predict(photo, wind if self.about.wind else None)[0]}
+
+    def enlarge(self, photo: np.ndarray, wind: np.ndarray) -> np.ndarray:  # noqa: ARG002 - the page does not offer it
+        raise UsageError("a served model has no clips of the photo's own size")
+
+
+def _first_that_works(kinds: dict[Any, Callable[[], np.ndarray]]) -> tuple[Any, np.ndarray]:
+    """The first kind whose call is not refused, and what it gave. Raises the first refusal if all are."""
+    refused: list[UsageError] = []
+    for kind, call in kinds.items():
+        try:
+            return kind, call()
+        except remote.ServerError:
+            raise
+        except UsageError as error:
+            refused.append(error)
+    raise refused[0]
+
+
+def _between(seed: int, to: int, share: float, size: int) -> np.ndarray:
+    """Latents float32 [1, size] at a share of the way from one seed to another, on the great circle."""
+    start = latents.normal(seed, size)
+    return (
+        start[None]
+        if share == 0 or seed == to
+        else latents.great_circle(start, latents.normal(to, size), np.float64([share]))
+    )
 
 
 def check_wind(u: float, v: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The page over HTTP, by the standard library: its files, and what a model makes of a seed or of a photo.
 
     GET  /                          the page, and its files by name
-    GET  /api/model                 whether the model is loaded, and what it can do (`players.About`)
+    GET  /api/model                 what the model can do (`players.About`), once it is loaded, or what is in its way
     GET  /api/clip?seed=7           its films, as a PNG strip; with to=8&share=0.5 those between two seeds
     POST /api/photo                 a photo of any kind -> the JPEG that the page shows and sends back
     POST /api/prediction?u=0.01&v=0 that JPEG -> its films, as a PNG strip
@@ -19,6 +19,7 @@ import ipaddress
 import json
 import logging
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from http import HTTPStatus
@@ -28,6 +29,7 @@ from typing import Any, ClassVar
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import picture_reader
+from tfvideogan.inference import remote
 from tfvideogan.web import answers
 from tfvideogan.web.players import Player
 
@@ -45,6 +47,7 @@ ENGINE = "engine_server.js"  # The page imports `engine.js`, which is this one h
 MOST_BYTES = 32 * 2**20  # of an upload
 MOST_WAITING = 16  # requests that the model has not answered yet
 MOST_CONNECTIONS = 64
+PAUSE = 1.0  # seconds between two tries of a patient server
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -71,30 +74,38 @@ class Server(ThreadingHTTPServer):
         host: the address to listen on.
         port: the port, 0 for a free one.
         load: makes the model.
+        patient: a UsageError of `load` is told on the page, and `load` is tried again: a model server may come later.
 
     Attributes:
         failure: what `load` has raised; the server then shuts down.
+        trouble: what a patient server's `load` has raised when it was last tried, in a line.
     """
 
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, load: Callable[[], Player]):
+    def __init__(self, host: str, port: int, load: Callable[[], Player], patient: bool = False):
         super().__init__((host, port), Handler)
         self.host = host
         self.player: Player | None = None
         self.failure: Exception | None = None
+        self.trouble: str | None = None
         self.work = threading.Lock()
         self.waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._connections = threading.BoundedSemaphore(MOST_CONNECTIONS)
         picture_reader.start()
-        threading.Thread(target=self._load, args=(load,), daemon=True).start()
+        threading.Thread(target=self._load, args=(load, patient), daemon=True).start()
 
-    def _load(self, load: Callable[[], Player]) -> None:
-        try:
-            self.player = load()
-        except Exception as error:
-            self.failure = error
-            self.shutdown()
+    def _load(self, load: Callable[[], Player], patient: bool) -> None:
+        while not self.player and not self.failure:
+            try:
+                self.player = load()
+            except Exception as error:
+                if patient and isinstance(error, UsageError):
+                    self.trouble = str(error)
+                    time.sleep(PAUSE)
+                else:
+                    self.failure = error
+                    self.shutdown()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._connections.acquire(blocking=False):
@@ -158,6 +169,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such page")
         except RefusedError as refused:
             self._send_json({"error": str(refused)}, refused.status)
+        except remote.ServerError as error:
+            self._send_json({"error": str(error)}, HTTPStatus.BAD_GATEWAY)
         except UsageError as error:
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except (ConnectionError, TimeoutError):
@@ -175,7 +188,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _model(self, query: answers.Query) -> None:  # noqa: ARG002
         player = self.server.player
-        self._send_json({"about": dataclasses.asdict(player.about), "formats": list(answers.SAVED)} if player else {})
+        if player is None:
+            self._send_json({"trouble": self.server.trouble})
+        else:
+            self._send_json({"about": dataclasses.asdict(player.about), "formats": list(answers.SAVED)})
 
     def _clip(self, query: answers.Query) -> None:
         self._send(*self._in_turn(lambda: answers.clip(self._player(), query)))
