@@ -31,6 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_string("description", None, "one line on what they do")
     flags.DEFINE_list("limits", [], "lines on what they cannot do, separated by commas")
     flags.DEFINE_string("commit", None, "of the code that trained them (default: the present one)")
+    flags.DEFINE_string("machine", "", "where they were trained, as the card says it: 'on 2 CPU cores'")
     flags.DEFINE_list("score_on", [], "further clips to score on, named as --data of tfvideogan.evaluate")
     flags.DEFINE_integer("num_clips", 64, "clips of each to score", lower_bound=1)
     flags.DEFINE_string("output", None, "folder to write NAME to (default: that of the package)")
@@ -97,6 +98,7 @@ def _card(run: Any, folder: Path, args: Any) -> dict[str, Any]:
         "command": f"python -m tfvideogan.train {' '.join(_options(config))} --run_dir=runs/{args.name}",
         "trained_on": config.data.data,
         "hours": round(_hours(run.path), 1),
+        "machine": args.machine,
         "commit": args.commit or _commit(),
         "licence": _licence(config.data.data),
         "limits": args.limits,
@@ -140,7 +142,8 @@ def _commit() -> str:
 def _as_text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# {card['name']}", "", card["description"], "", "## Training", "", f"    {card['command']}", ""]
-    lines += [f"It took {card['hours']} hours, by the code of commit {card['commit']}.", ""]
+    where = f" {card['machine']}" if card["machine"] else ""
+    lines += [f"It took {card['hours']} hours{where}, by the code of commit {card['commit']}.", ""]
     lines += ["## Scores", ""]
     for line in card["scores"]:
         lines += [f"On {line['num_clips']} clips of `{line['data']}`:", "", *_table(line["scores"]), ""]

@@ -55,7 +55,7 @@ class FlagFilesTest(tf.test.TestCase):
     def test_the_packaged_files_are_those_of_configs(self):
         self.assertEqual({*flag_files.packaged().values()}, {*(ROOT / "configs").iterdir()})
         self.assertEqual(flag_files.find("mdgan_small"), ROOT / "configs" / "mdgan_small.flags")
-        with self.assertRaisesRegex(UsageError, "^--config must be .* one of mdgan, .*vgan_small. Received: 'x'$"):
+        with self.assertRaisesRegex(UsageError, "^--config must be .* one of mdgan, .*vgan_sprites. Received: 'x'$"):
             flag_files.find("x")
 
 
