@@ -40,7 +40,7 @@ class PlanTest(tf.test.TestCase):
         of_config = Run("c", "", "mdgan_small", {"refine_steps": 0, "data": "x"})
         self.assertEqual(experiments._capped(of_config, None), of_config.options)
         self.assertEqual(experiments._capped(of_config, 7), {"refine_steps": 0, "data": "x", "steps": 7})
-        self.assertEqual(experiments._capped(Run("a", "", "vgan_small"), 10**6), {"steps": 6000})
+        self.assertEqual(experiments._capped(Run("a", "", "vgan_small"), 10**6), {"steps": 8000})
 
 
 class RunnerTest(tf.test.TestCase):
