@@ -3,9 +3,9 @@
 Protocol: a uniform window of 7x7 inside the frame, sample (co)variances. The score of a frame is the mean over its
 channels, and the result is the mean over all frames.
 
-Variances are small differences of large sums: in float32 the scores of flat frames are wrong by up to 6e-4. In float64 the time goes
-to memory, so frames are taken in blocks that fit in a core's cache, arrays are worked on in place, and what concerns
-the real frames alone is computed once for all predictions of them.
+Variances are small differences of large sums: in float32 the scores of flat frames are wrong by up to 6e-4. In float64
+the time goes to memory, so frames are taken in blocks that fit in a core's cache, arrays are worked on in place, and
+what concerns the real frames alone is computed once for all predictions of them.
 """
 
 from __future__ import annotations
