@@ -3,6 +3,7 @@
 Published weights have the same test in `tests/weights/test_hostile_files.py`.
 """
 
+import contextlib
 import itertools
 import tempfile
 import time
@@ -15,7 +16,7 @@ from absl.testing import parameterized
 from PIL import Image
 
 from export import to_onnx, to_saved_model, to_tflite
-from tests.data.case import FolderTest, marked
+from tests.data.case import FolderTest, a_record, marked
 from tests.helpers import fuzzing, tiny
 from tests.helpers.fuzzing import fuzz
 from tests.helpers.made_files import numbered, one_transparent, write_dataset, write_shard, write_video
@@ -100,14 +101,24 @@ class FuzzTest(FolderTest, parameterized.TestCase):
                 source.load(record)
 
         path = write_shard(self.root / "a.tfrecord", [marked(1), marked(2)])
-        self.fuzz(read, path, refused=(UsageError, tf.errors.OpError), kinds=3)
+        self.fuzz(read, path, refused=(UsageError, tf.errors.OpError), kinds=4)
 
-    def test_strips_of_records(self):
+    def test_what_a_record_says(self):
+        (self.root / "a").write_bytes(a_record(marked(1)))
+        self.fuzz(lambda path: records.describe(path.read_bytes()), self.root / "a", refused=(ValueError,), kinds=4)
+
+    @parameterized.parameters("png", "jpeg")
+    def test_strips_of_records(self, encoding):
         def read(path: Path) -> None:
-            records.describe(path.read_bytes())
+            record = records.example(path.read_bytes(), 4, "a", 0)
+            with contextlib.suppress(ValueError):
+                records.describe(record)
+            decode(record)
 
-        (self.root / "a").write_bytes(next(records.scan(write_shard(self.root / "a.tfrecord", [marked(1)]))))
-        self.fuzz(read, self.root / "a", refused=(ValueError,), kinds=3)
+        record = tf.TensorSpec([], tf.string)
+        decode = tf.function(lambda record: records.decode(record, 4, 16), input_signature=[record])
+        (self.root / "a").write_bytes(pictures.encode_strip(marked(1), pictures.StripEncoding(encoding)))
+        self.fuzz(read, self.root / "a", refused=(tf.errors.InvalidArgumentError,), kinds=4)
 
     def test_descriptions_of_data_sets(self):
         write_dataset(self.root, {"train": [[marked(1)]], "test": [[marked(2)]]})

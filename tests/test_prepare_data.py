@@ -6,6 +6,8 @@ from unittest import mock
 from tests.data.case import SMALL, PrepareTest, files, prepared, tiny_inputs
 from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_video
+from tfvideogan import config
+from tfvideogan import prepare_data as command
 from tfvideogan.data import prepare, records
 
 
@@ -34,6 +36,17 @@ class PrepareDataTest(PrepareTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertStartsWith(done.stdout, "read      3 inputs")
         self.assertTrue((self.output / records.DATASET).exists())
+
+    def test_folders_of_input_are_separated_by_commas_or_have_some(self):
+        one = self.root / "one, and two"
+        one.mkdir()
+        self.assertEqual(command._folders(str(one)), [str(one)])
+        self.assertEqual(command._folders("a,b"), ["a", "b"])
+        self.assertEqual(command._folders(f'"{one}",b'), [str(one), "b"])
+        self.assertLen(command._folders(",".join(["a" * 50] * 10)), 10)  # longer than a name may be
+        for wrong in ("a,,b", ",", '"a'):
+            with self.subTest(wrong), self.assertRaisesRegex(config.UsageError, f"--input.*Received: {wrong!r}"):
+                command._folders(wrong)
 
     def test_flags(self):
         flag = f"--input={self.folder}"

@@ -1,13 +1,17 @@
 """The record format to the byte, what damage does to it, and the names of shards."""
 
+import io
 import json
 import os
 import struct
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tests.data.case import FolderTest, a_record, marked, noise
+from tests.helpers.evil_makers import chunk, png
 from tests.helpers.made_files import flip, numbered, offsets, write_dataset, write_pictures, write_shard
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
@@ -73,6 +77,39 @@ class RecordTest(FolderTest):
         for frames, size in ((5, 16), (4, 8), (1, 16)):
             with self.assertRaises(tf.errors.InvalidArgumentError):
                 records.decode(record, frames, size)
+
+
+class BombTest(FolderTest):
+    """Strips of one colour whose few kilobytes are gigabytes of pixels: none of them is decoded."""
+
+    @mock.patch.object(tf.io, "decode_image", mock.Mock(side_effect=AssertionError("decoded")))
+    def test_what_a_record_does_not_say_or_nobody_could_hold(self):
+        square = one_colour(30_000, 30_000, "png")
+        for strip, frames, message in (
+            (square, 4, "a strip of 30000 x 30000 pixels for 4 frames"),
+            (square, 1, "30000 x 30000 pixels, which are more than 64,000,000"),
+            (one_colour(9000, 9000, "jpeg"), 1, "9000 x 9000 pixels, which are more than"),
+            (one_colour(16, 60_000, "jpeg"), 4, "a strip of 16 x 60000 pixels for 4 frames"),
+            (png(2**31 - 1, 2**31 - 1), 1, "2147483647 pixels, which are more than"),
+            (square[:8] + chunk(b"tEXt", b"a") + square[8:], 1, "schema 1: .*strips must be JPEGs or PNGs"),
+            (b"GIF89a" + bytes(99), 1, "schema 1: .*strips must be JPEGs or PNGs"),
+            (b"BM" + bytes(99), 1, "schema 1: .*strips must be JPEGs or PNGs"),
+        ):
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                records.describe(records.example(strip, frames, "a", 0))
+
+    def test_what_was_not_expected(self):
+        for suffix in ("png", "jpeg"):
+            record = records.example(one_colour(9000, 9000, suffix), 4, "a", 0)
+            clips = tf.data.Dataset.from_tensors(record).map(lambda record: records.decode(record, 4, 16))
+            with self.assertRaisesRegex(tf.errors.InvalidArgumentError, r"4 frames of 16 pixels was .*9000 9000"):
+                next(iter(clips))
+
+
+def one_colour(width: int, height: int, suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("1" if suffix == "png" else "L", (width, height)).save(buffer, suffix)
+    return buffer.getvalue()
 
 
 class ScanTest(FolderTest):

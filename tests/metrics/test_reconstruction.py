@@ -19,8 +19,8 @@ class ReconstructionTest(tf.test.TestCase):
     def test_an_exact_frame_counts_as_100_db(self):
         real, generated = flat_clip([0.0, 0.0, 0.0]), flat_clip([0.0, 0.2, 1e-6])  # exact, 20 dB, 126 dB
         self.assertAllClose(reconstruction.psnr(generated, real), (100 + 20 + 100) / 3, atol=1e-5)
-        self.assertAllEqual(reconstruction.capped_frames(generated, real), [2])
-        self.assertAllEqual(reconstruction.capped_frames(flat_clip([2.1e-5]), flat_clip([0.0])), [0])  # 99.6 dB
+        decibels = reconstruction.to_psnr(np.array([[0.0, 0.04, 1e-12], [4.41e-10, 3.9e-10, 1.0]]))  # 99.6 and 100.1 dB
+        self.assertAllEqual(reconstruction.capped_frames(decibels), [2, 1])
 
     def test_equal_to_float64(self):
         a, b = random_clips(3, 2, 8, 8, 3), random_clips(3, 2, 8, 8, 3, seed=1)

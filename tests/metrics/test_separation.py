@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tests.metrics.made_clips import flat_clip
+from tests.metrics.made_clips import flat_clip, random_clips
 from tfvideogan.data import clips
 from tfvideogan.data.synthetic import Sprites
 from tfvideogan.metrics import motion, separation
@@ -17,6 +17,12 @@ class SeparationTest(tf.test.TestCase):
         expected = np.zeros([1, 5, 2, 2], bool)
         expected[0, 2, 0, 1] = True
         self.assertAllEqual(separation.moving_region(values), expected)
+
+    def test_moving_region_is_by_the_median_of_any_number_of_frames(self):
+        for frames in (1, 2, 5, 32):
+            values = random_clips(2, frames, 8, 8, 3)
+            still = np.median(values, axis=1, keepdims=True)
+            self.assertAllEqual(separation.moving_region(values), (np.abs(values - still) > 0.2).any(axis=-1))
 
     def test_moving_region_finds_the_sprites(self):
         for index in range(4):

@@ -1,4 +1,4 @@
-"""SSIM against scikit-image on one frame, and against its definition in float64 NumPy."""
+"""SSIM against scikit-image, and against its definition in float64 NumPy."""
 
 import numpy as np
 import tensorflow as tf
@@ -22,10 +22,29 @@ def ssim_reference(a: np.ndarray, b: np.ndarray, data_range: float) -> float:
 
 
 class SsimTest(tf.test.TestCase):
-    def test_equal_to_scikit_image_on_one_frame(self):
-        a, b = random_clips(1, 1, 16, 16, 3), random_clips(1, 1, 16, 16, 3, seed=1)
-        expected = structural_similarity(a[0, 0], b[0, 0], channel_axis=-1, data_range=2)
-        self.assertAllClose(ssim.ssim(a, b), expected, rtol=1e-5)
+    def test_equal_to_scikit_image(self):
+        """On noise, on still colours of all kinds, and where black meets white: frames of one block, and of several."""
+        for size in ((16, 16), (64, 64), (100, 131)):
+            shape = [2, 5, *size, 3]
+            real = random_clips(*shape)
+            real[0] *= 0.02
+            real[0] += np.linspace(-0.9, 0.9, 5)[:, None, None, None]  # nearly still
+            real[1, 3:] = np.sign(real[1, 3:, :, :1])  # black and white
+            near = np.clip(real + 0.1 * random_clips(*shape, seed=1), -1, 1)
+            predictions = np.stack([near, -real, np.repeat(real[:, :1], 5, axis=1)])
+            expected = [
+                structural_similarity(*(a.astype(np.float64) for a in pair), channel_axis=-1, data_range=2)
+                for prediction in predictions
+                for pair in zip(prediction.reshape(-1, *size, 3), real.reshape(-1, *size, 3), strict=True)
+            ]
+            scores = ssim.frame_ssim(predictions, real)
+            self.assertAllClose(scores, np.reshape(expected, [3, 2, 5]), rtol=0, atol=1e-9)
+            self.assertAllEqual(scores[1], ssim.frame_ssim(predictions[1], real))
+
+    def test_what_is_not_a_number_stays_in_its_frame(self):
+        a, b = random_clips(1, 3, 16, 16, 3), random_clips(1, 3, 16, 16, 3, seed=1)
+        a[0, 1, 15, 15] = np.nan
+        self.assertAllEqual(np.isnan(ssim.frame_ssim(a, b)), [[False, True, False]])
 
     def test_equal_to_its_definition_over_frames_and_clips(self):
         a = random_clips(2, 3, 12, 12, 3)
@@ -48,6 +67,11 @@ class SsimTest(tf.test.TestCase):
         for shape in ((1, 1, 6, 8, 3), (1, 1, 8, 6, 3)):
             with self.assertRaisesRegex(ValueError, "7 pixels a side or more"):
                 ssim.ssim(np.zeros(shape), np.zeros(shape))
+
+    def test_clips_of_other_shapes_are_refused(self):
+        for shape in ((2, 1, 8, 8, 3), (1, 1, 8, 8, 1), (1, 8, 8, 3)):
+            with self.assertRaisesRegex(ValueError, "of one shape"):
+                ssim.ssim(np.zeros(shape), np.zeros([1, 1, 8, 8, 3]))
 
     def test_equal_clips_score_one(self):
         self.assertAllClose(ssim.ssim(random_clips(1, 2, 8, 8, 3), random_clips(1, 2, 8, 8, 3)), 1.0)

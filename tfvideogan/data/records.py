@@ -24,7 +24,7 @@ import google_crc32c
 import tensorflow as tf
 
 from tfvideogan.config import UsageError
-from tfvideogan.files import paths
+from tfvideogan.files import declared, paths, pictures
 
 SCHEMA = 1
 DATASET = "dataset.json"
@@ -53,9 +53,16 @@ def example(strip: bytes, frames: int, source: str, start: int) -> bytes:
 
 
 def decode(serialized: tf.Tensor, num_frames: int, frame_size: int) -> tf.Tensor:
-    """The clip of a record, uint8 [T, S, S, 3]; a record of another shape raises InvalidArgumentError."""
+    """The clip of a record, uint8 [T, S, S, 3]; a record of another shape raises InvalidArgumentError.
+
+    The shape is the one that the strip's header declares, so that nothing of another size is decoded.
+    """
     spec = {"strip": tf.io.FixedLenFeature([], tf.string)}
-    strip = tf.io.decode_image(tf.io.parse_single_example(serialized, spec)["strip"], 3, expand_animations=False)
+    strip = tf.io.parse_single_example(serialized, spec)["strip"]
+    size = _declared_shape(strip)
+    fits = tf.reduce_all(size == [num_frames * frame_size, frame_size])
+    message = f"a strip of {num_frames} frames of {frame_size} pixels was expected. Received height and width:"
+    strip = tf.io.decode_image(declared.require(strip, fits, message, size), 3, expand_animations=False)
     return tf.reshape(strip, [num_frames, frame_size, frame_size, 3])
 
 
@@ -63,20 +70,33 @@ def describe(serialized: bytes) -> dict[str, Any]:
     """The `frames`, `size`, `source` and `start` of a record, whose strip is decoded to check it.
 
     Raises:
-        ValueError: this is no record of the schema, or its strip is damaged or has another shape.
+        ValueError: this is no record of the schema, or its strip is damaged, too large or has another shape.
     """
     try:
         features = tf.train.Example.FromString(serialized).features.feature
         fields = {name: features[name].int64_list.value[0] for name in ("frames", "start")}
         fields["source"] = features["source"].bytes_list.value[0].decode("utf-8", "surrogateescape")
-        height, width = tf.io.decode_image(features["strip"].bytes_list.value[0], 3, expand_animations=False).shape[:2]
+        strip = features["strip"].bytes_list.value[0]
+        height, width = _declared_shape(strip).numpy().tolist()
+        if height == width * fields["frames"] and width * height <= pictures.MAX_PIXELS:
+            tf.io.decode_image(strip, 3, expand_animations=False)
     except (tf.errors.InvalidArgumentError, IndexError) as error:
-        raise ValueError(f"no clip of schema {SCHEMA}: {str(error).splitlines()[0]}") from error
+        # Of what a graph raises, the reason stands behind a list of its calls and before the name of its node.
+        reason = str(error).partition("\n\t [[")[0].splitlines()[-1]
+        raise ValueError(f"no clip of schema {SCHEMA}: {reason}") from error
     except Exception as error:  # The versions of protobuf share no public base class of DecodeError.
         raise ValueError(f"no clip of schema {SCHEMA}: {type(error).__name__}") from error
     if height != width * fields["frames"]:
         raise ValueError(f"a strip of {width} x {height} pixels for {fields['frames']} frames")
+    if width * height > pictures.MAX_PIXELS:
+        raise ValueError(f"a strip of {width} x {height} pixels, which are more than {pictures.MAX_PIXELS:,}")
     return fields | {"size": width}
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _declared_shape(strip: tf.Tensor) -> tf.Tensor:
+    """Height and width as the header of a strip has them; a graph, since op by op it takes longer than decoding."""
+    return declared.shape(strip, "strips")
 
 
 def source_of(serialized: bytes) -> bytes:

@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfvideogan.files import declared
 from tfvideogan.files.flatten import PAPER
 
 MAX_PIXELS = 2**25  # A picture of this size takes 100 MB when it is decoded.
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
 _EXIF_WITHIN, _MOST_TAGS = 2**17, 64  # The orientation is searched in so many bytes of a file, and in so many tags.
-
-
-def require(value: tf.Tensor, condition: tf.Tensor, text: str, received: tf.Tensor) -> tf.Tensor:
-    """`value`, which can be read only once `condition` is known to hold.
-
-    Where it does not, the request ends with INVALID_ARGUMENT, and its message holds `text` and `received`.
-    """
-    with tf.control_dependencies([tf.debugging.Assert(condition, [text, received])]):
-        return tf.identity(value)
 
 
 def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
@@ -40,13 +31,10 @@ def decode_images(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _decode_image(content: tf.Tensor, size: int) -> tf.Tensor:
-    is_jpeg, is_png = _starts_with(content, _JPEG), _starts_with(content, _PNG) & _begins_with_ihdr(content)
-    message = "image_bytes must be JPEGs or PNGs. Received, in bytes:"
-    content = require(content, is_jpeg | is_png, message, tf.strings.length(content))
-    shape = tf.cond(is_jpeg, lambda: _jpeg_shape(content), lambda: _png_shape(content))
+    is_jpeg, shape = declared.is_jpeg(content), declared.shape(content, "image_bytes")
     fits = tf.reduce_all(shape >= 1) & (tf.reduce_prod(shape) <= MAX_PIXELS)
     limit = f"a picture has 1 to {MAX_PIXELS:,} pixels. Received height and width:"
-    content = require(content, fits, limit, shape)
+    content = declared.require(content, fits, limit, shape)
     image = tf.cond(
         is_jpeg,
         lambda: tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"),  # Pillow decodes in the same way.
@@ -78,30 +66,6 @@ def _on_paper(image: tf.Tensor) -> tf.Tensor:
     share = values[..., 3:] / 255.0
     mixed = tf.round(values[..., :3] * share + tf.constant(PAPER, tf.float32) * (1.0 - share))
     return tf.cast(mixed, tf.uint8)
-
-
-def _starts_with(content: tf.Tensor, magic: bytes) -> tf.Tensor:
-    return tf.strings.substr(content, 0, len(magic)) == magic
-
-
-def _begins_with_ihdr(content: tf.Tensor) -> tf.Tensor:
-    """Whether the first chunk of a PNG is its header, which holds its size.
-
-    libpng would skip other chunks before the header, and so take the size from elsewhere than `_png_shape`.
-    """
-    padded = tf.strings.join([tf.strings.substr(content, 0, 16), tf.constant(bytes(16))])
-    return tf.strings.substr(padded, len(_PNG) + 4, 4) == b"IHDR"
-
-
-def _jpeg_shape(content: tf.Tensor) -> tf.Tensor:
-    """Height and width as the header of a JPEG has them, int64 [2]."""
-    return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
-
-
-def _png_shape(content: tf.Tensor) -> tf.Tensor:
-    """Height and width as the header of a PNG has them, int64 [2]."""
-    width_and_height = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
-    return tf.cast(tf.reverse(tf.ensure_shape(width_and_height, [2]), [0]), tf.int64)
 
 
 def _upright(frame: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from tfvideogan.metrics import flow, motion, reconstruction, separation, ssim
 # By default a model is scored with the first ones, up to `mask`. That is scored where the model has one.
 OF_PREDICTIONS = ("mse", "psnr", "ssim", "motion", "mask", "flow", "flicker")
 OF_GENERATION = ("moving", "flicker", "motion", "mask", "flow")
+PER_FRAME = {"mse": "mse", "psnr": "psnr_db", "ssim": "ssim"}  # Each frame has such a score, and a clip their mean.
 CAPPED = "psnr_capped_frames"  # This one is a number of frames, and no mean.
 
 OfClips = dict[str, np.ndarray]  # by score, its value [n] for each clip of a batch; NaN for a clip that has none
@@ -32,25 +33,48 @@ def check(names: Sequence[str], known: Sequence[str], which: str) -> None:
         flow.require()
 
 
-def of_predictions(predicted: np.ndarray, real: np.ndarray, names: Sequence[str]) -> OfClips:
-    """The scores of predicted clips [n, T, H, W, 3] beside the real ones, over frames 2 to T."""
-    later, truth = predicted[:, 1:], real[:, 1:]
-    scores: OfClips = {}
-    if "mse" in names:
-        scores["mse"] = reconstruction.frame_mse(later, truth).mean(axis=1)
-    if "psnr" in names:
-        scores["psnr_db"] = reconstruction.frame_psnr(later, truth, data_range=2.0).mean(axis=1)
-        scores[CAPPED] = reconstruction.capped_frames(later, truth, data_range=2.0)
+def of_frames(
+    predictions: dict[str, np.ndarray], real: np.ndarray, names: Iterable[str] = PER_FRAME
+) -> dict[str, OfClips]:
+    """The scores [n, T - 1] of each of the frames 2 to T of clips [n, T, H, W, 3] that are predictions of real ones.
+
+    Args:
+        names: of these, those that `PER_FRAME` has.
+    """
+    truth, later = real[:, 1:], {name: clips[:, 1:] for name, clips in predictions.items()}
+    scores: dict[str, OfClips] = {name: {} for name in predictions}
+    if "mse" in names or "psnr" in names:
+        for name, clips in later.items():
+            scores[name]["mse"] = reconstruction.frame_mse(clips, truth)
+            scores[name]["psnr_db"] = reconstruction.to_psnr(scores[name]["mse"], data_range=2.0)
     if "ssim" in names:
-        scores["ssim"] = ssim.frame_ssim(later, truth, data_range=2.0).mean(axis=1)
-    if "motion" in names:
-        scores["generated_motion"] = of_each(motion.mean_frame_difference, predicted)
-        scores["real_motion"] = of_each(motion.mean_frame_difference, real)
-    if "flow" in names:
-        scores["flow_difference_px"] = of_each(flow.difference, predicted, real)
-    if "flicker" in names:
-        scores["flicker"] = of_each(separation.flicker, predicted)
+        together = ssim.frame_ssim(np.stack(list(later.values())), truth, data_range=2.0)
+        for name, of_one in zip(predictions, together, strict=True):
+            scores[name]["ssim"] = of_one
     return scores
+
+
+def of_predictions(
+    predictions: dict[str, np.ndarray], real: np.ndarray, frames: dict[str, OfClips], names: Sequence[str]
+) -> dict[str, OfClips]:
+    """The scores of predicted clips [n, T, H, W, 3] beside the real ones; `frames` are those of `of_frames`."""
+    real_motion = of_each(motion.mean_frame_difference, real) if "motion" in names else None
+    found = {}
+    for name, predicted in predictions.items():
+        scores = {
+            score: frames[name][score].mean(axis=1) for per_frame, score in PER_FRAME.items() if per_frame in names
+        }
+        if "psnr" in names:
+            scores[CAPPED] = reconstruction.capped_frames(frames[name]["psnr_db"])
+        if "motion" in names:
+            scores["generated_motion"] = of_each(motion.mean_frame_difference, predicted)
+            scores["real_motion"] = real_motion
+        if "flow" in names:
+            scores["flow_difference_px"] = of_each(flow.difference, predicted, real)
+        if "flicker" in names:
+            scores["flicker"] = of_each(separation.flicker, predicted)
+        found[name] = scores
+    return found
 
 
 def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
@@ -70,16 +94,6 @@ def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
 def of_each(metric: Callable[..., float], *batches: np.ndarray) -> np.ndarray:
     """A metric of each clip of a batch by itself, [n]; arrays [n, ...] of one length are its arguments."""
     return np.array([metric(*(batch[i : i + 1] for batch in batches)) for i in range(len(batches[0]))])
-
-
-def of_frames(predicted: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
-    """MSE, PSNR and SSIM of each of the frames 2 to T of predicted clips [n, T, H, W, 3]: [n, T - 1] each."""
-    later, truth = predicted[:, 1:], real[:, 1:]
-    return {
-        "mse": reconstruction.frame_mse(later, truth),
-        "psnr_db": reconstruction.frame_psnr(later, truth, data_range=2.0),
-        "ssim": ssim.frame_ssim(later, truth, data_range=2.0),
-    }
 
 
 def mean(parts: Iterable[dict[str, OfClips]]) -> Scores:

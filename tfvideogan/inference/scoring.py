@@ -87,13 +87,14 @@ def scores_of_predictions(
     """The scores of `score_predictions` on batches of `real_batches`; `forward` as for `sampling.sample`."""
     parts = []
     for real, masks, predictions, outputs in predicted_batches(model, batches, batch_statistics, forward):
-        scores = {name: measures.of_predictions(clips, real, metrics) for name, clips in predictions.items()}
+        frames = measures.of_frames(predictions, real, metrics if of_frames is None else measures.PER_FRAME)
+        scores = measures.of_predictions(predictions, real, frames, metrics)
         if "mask" in metrics and "mask" in outputs and masks is not None:
             iou = measures.of_each(separation.mask_iou, outputs["mask"][..., 0], masks)
             scores["stage_1"]["mask_iou_truth"] = iou
         parts.append(scores)
         if of_frames is not None:
-            of_frames.append({name: measures.of_frames(clips, real) for name, clips in predictions.items()})
+            of_frames.append(frames)
     scores = measures.mean(parts)
     if "motion" in metrics:
         for score in scores.values():

@@ -13,8 +13,9 @@ import keras
 import tensorflow as tf
 
 from tfvideogan.data.clips import to_float, to_uint8
+from tfvideogan.files.declared import require
 from tfvideogan.files.pictures import StripEncoding
-from tfvideogan.inference.decoding import decode_images, require
+from tfvideogan.inference.decoding import decode_images
 from tfvideogan.models import vgan
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.drift import FASTEST_WIND
