@@ -1,14 +1,13 @@
 """Trains a run's step where TensorFlow cannot be: as the XLA program that it is, in JAX.
 
-python examples/step_without_tensorflow.py export runs/x step.pkl --config=vgan_sprites --precision=mixed_bfloat16
+python examples/step_without_tensorflow.py export vgan_sprites step.pkl --precision=mixed_bfloat16
 python examples/step_without_tensorflow.py train step.pkl weights.npz --steps=9000          # elsewhere; needs jax alone
-python examples/step_without_tensorflow.py take weights.npz runs/x --config=vgan_sprites --precision=mixed_bfloat16
+python examples/step_without_tensorflow.py take vgan_sprites weights.npz runs/x --precision=mixed_bfloat16
 
-`export` and `take` need this package, and the same options. `train` runs on whatever JAX finds, a GPU if there is
-one; its file is a pickle, so it must be your own. It is for a single stage whose discriminator takes part from the
-start, and for models without wind. Batches are drawn with replacement. What comes back is enough to sample from, and
-not to train on.
-docs/gpu.md tells what this was used for.
+The first argument is a config, as --config of tfvideogan.train; flags of the training may follow. `export` and `take`
+need this package, and the same flags. `train` runs on whatever JAX finds, a GPU if there is one (JAX 0.10.2 on a CPU,
+0.11.2 on an H100 were tried); its file is a pickle, so it must be your own. Batches are drawn with replacement. What
+comes back is enough to sample from, and not to train on. docs/gpu.md tells what this was used for.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pickle
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,44 +29,58 @@ NUM_CLIPS = 2000  # So many built-in clips there are.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, paths in (
-        ("export", ("run_dir", "file")),
-        ("train", ("file", "weights")),
-        ("take", ("weights", "run_dir")),
-    ):
+    for name, paths in {"export": "config file", "train": "file weights", "take": "config weights run_dir"}.items():
         command = commands.add_parser(name)
-        for path in paths:
+        for path in paths.split():
             command.add_argument(path)
     commands.choices["train"].add_argument("--steps", type=int, required=True)
     commands.choices["export"].add_argument("--num_clips", type=int, default=NUM_CLIPS)
-    given, others = parser.parse_known_args()
+    given, options = parser.parse_known_args()
     if given.command == "train":
+        parser.parse_args()  # This refuses what it does not know.
         train(Path(given.file), Path(given.weights), given.steps)
-        return
-    stage, sources = opened(given.run_dir, dict(option[2:].split("=", 1) for option in others))
-    if given.command == "export":
-        export(stage, sources[0].source, Path(given.file), given.num_clips)
+    elif given.command == "export":
+        with tempfile.TemporaryDirectory() as run_dir:
+            export(*opened(given.config, options, run_dir), Path(given.file), given.num_clips)
     else:
-        take(stage, sources, np.load(given.weights))
+        take(*opened(given.config, options, given.run_dir), np.load(given.weights))
 
 
-def opened(run_dir: str, options: dict[str, str]) -> tuple[Any, Any]:
-    """The first stage of a run as a training would open it, and its clips."""
+def opened(name: str, options: list[str], run_dir: str) -> tuple[Any, Any]:
+    """The first stage of a run as a training would open it, and its clips.
+
+    Raises:
+        SystemExit: the run is of a kind that `train` cannot take.
+    """
     from absl import flags
 
     from tfvideogan import config, train
+    from tfvideogan.data.variation import Variation
     from tfvideogan.files import flag_files
     from tfvideogan.runs.run_folder import RunFolder
     from tfvideogan.training import assembly, runtime
     from tfvideogan.training.stage import Stage
 
     train.define_flags()
-    lines = flag_files.read(flag_files.find(options.pop("config")))
-    flags.FLAGS(["", *lines, *(f"--{name}={value}" for name, value in options.items())])
-    whole = config.Config.create(**{field.name: flags.FLAGS[field.name].value for field in config.fields()})
-    replica = runtime.open_runtime(whole.train, whole.data.batch_size)
-    sources = assembly.open_data(whole)
-    return Stage(whole, RunFolder.for_training(run_dir, whole), replica, sources, 1, whole.train.steps), sources
+    try:
+        flags.FLAGS(["", *flag_files.read(flag_files.find(name)), *options])
+        whole = config.Config.create(**{field.name: flags.FLAGS[field.name].value for field in config.fields()})
+        replica = runtime.open_runtime(whole.train, whole.data.batch_size)
+        sources = assembly.open_data(whole)
+        stage = Stage(whole, RunFolder.for_training(run_dir, whole), replica, sources, 1, whole.train.steps)
+    except (config.UsageError, flags.Error) as error:
+        sys.exit(f"error: {error}")
+    variation = Variation(**{f.name: getattr(whole.data, f.name) for f in dataclasses.fields(Variation)})
+    unfit = {
+        "--adversarial_from": not stage.is_adversarial,
+        "--lr_schedule": whole.train.lr_schedule != "constant" or whole.train.warmup_steps,
+        "--drift": stage.model.takes_wind,
+        "more than one source in --data": len(sources) > 1,
+        "--reverse, --zoom, --color_jitter and --max_temporal_stride": variation != Variation(flip=variation.flip),
+    }
+    if any(unfit.values()):
+        sys.exit(f"error: this example has no {', no '.join(what for what, asked in unfit.items() if asked)}")
+    return stage, sources
 
 
 def variables_by_key(model: Any) -> dict[str, Any]:
@@ -76,7 +91,7 @@ def variables_by_key(model: Any) -> dict[str, Any]:
     return named | {"skipped_in_a_row": model.skipped_in_a_row}
 
 
-def export(stage: Any, source: Any, file: Path, num_clips: int) -> None:
+def export(stage: Any, sources: Any, file: Path, num_clips: int) -> None:
     """Writes the step as XLA takes it, the values of its variables, and clips."""
     import tensorflow as tf
 
@@ -98,9 +113,12 @@ def export(stage: Any, source: Any, file: Path, num_clips: int) -> None:
     keys = {id(variable.handle): key for key, variable in variables.items()}
     order = [keys[id(handle)] for handle in traced.captured_inputs]
     program = compiled.experimental_get_compiler_ir(tf.zeros(shape, tf.uint8))(stage="hlo_serialized")
-    clips = np.stack([clip.numpy() for clip in pipeline.clips_in_order(source, model.num_frames).take(num_clips)])
+    clips = np.stack(
+        [clip.numpy() for clip in pipeline.clips_in_order(sources[0].source, model.num_frames).take(num_clips)]
+    )
     values = {key: variables[key].numpy() for key in order}
     run = {"program": program, "order": order, "names": names, "values": values, "clips": clips}
+    run["flip"] = stage.config.data.flip
     file.write_bytes(pickle.dumps(run))
     print(f"{file}: a step of {len(order)} variables, {len(clips)} clips")
 
@@ -118,8 +136,11 @@ def train(file: Path, weights: Path, steps: int) -> None:
 
     def one(_: int, carry: tuple) -> tuple:
         values, total, key = carry
-        key, own = jax.random.split(key)
+        key, own, coin = jax.random.split(key, 3)
         batch = clips[jax.random.randint(own, [batch_size], 0, len(clips))]
+        if run["flip"]:
+            heads = jax.random.bernoulli(coin, 0.5, [batch_size, 1, 1, 1, 1])
+            batch = jax.numpy.where(heads, batch[:, :, :, ::-1], batch)
         losses, *new = call(batch, *(values[name] for name in run["order"]))
         return values | dict(zip(written, new, strict=True)), total + losses, key
 
