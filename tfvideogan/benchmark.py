@@ -136,7 +136,7 @@ def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], 
     entry = NETWORKS[name]
     network = entry.build(base_width or entry.base_width)
     inputs = tf.random.normal([1, *network.input_shape[1:]])
-    forward = tf.function(lambda x: network(x, training=False))
+    forward = tf.function(lambda x: network(x, training=False), autograph=False)
     return lambda: tf.nest.map_structure(lambda x: x.numpy(), forward(inputs)), flops_per_clip(network)
 
 
@@ -169,7 +169,7 @@ def training_steps(
         model = registry.build_model(config, stage)
         model.compile()
         clips = tf.random.uniform([batch_size, *model.clip_shape], -1, 1)
-        step = tf.function(model.train_step)
+        step = tf.function(model.train_step, autograph=False)
         yield TrainingStep(
             f"{name}{f' stage {stage}' if model.num_stages > 1 else ''}, train, {batch_size}",
             lambda step=step, clips=clips: step(clips)["g_loss"].numpy(),
