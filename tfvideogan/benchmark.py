@@ -69,7 +69,7 @@ def main() -> int | None:
 def _time_all(networks: list[str], models: list[str], precision: str) -> None:
     """Prints the table of one precision, which is the global policy."""
     args, dtype = cli.flags.FLAGS, PRODUCTS[precision]
-    product_rate = matrix_product_rate(dtype=dtype)
+    product_rate = matrix_product_rate(dtype=dtype, repeats=args.repeats)
     print(f"matrix product: {product_rate:.0f} GFLOP/s in {dtype}; networks in {precision}")
     print(f"{'':48}{'ms':>9}{'clips/s':>10}{'GFLOP':>9}{'GFLOP/s':>10}{'share':>8}")
     for name in networks:
@@ -84,7 +84,7 @@ def _time_all(networks: list[str], models: list[str], precision: str) -> None:
             ours, *others = seconds.values()
             if others:
                 print(f"  PyTorch's best takes {min(others) / ours:.2f} times as long", flush=True)
-    print(f"matrix product again: {matrix_product_rate(dtype=dtype):.0f} GFLOP/s in {dtype}")
+    print(f"matrix product again: {matrix_product_rate(dtype=dtype, repeats=args.repeats):.0f} GFLOP/s in {dtype}")
 
 
 def _check_device(models: list[str], batch_size: int, repeats: int, base_width: int | None) -> int:
