@@ -87,9 +87,8 @@ class ToONNXTest(tf.test.TestCase):
         with self.assertRaisesRegex(UsageError, "float kernels only"):
             to_onnx.convert(model, "int8", lowering=False)
 
-    def test_models_in_float16(self):
-        for key in tiny.DISTINCT:
-            model = self.models[key]
+    def test_every_model_in_float16(self):
+        for key, model in self.models.items():
             with self.subTest(model=key):
                 content = self.finished(key, "float16")
                 self.check(model, content, 5e-3)
@@ -98,9 +97,8 @@ class ToONNXTest(tf.test.TestCase):
                 self.assertNotEmpty(large)
                 self.assertEqual({c.data_type for c in large}, {onnx.TensorProto.FLOAT16})
 
-    def test_models_in_int8(self):
-        for key in tiny.DISTINCT:
-            model = self.models[key]
+    def test_every_model_in_int8(self):
+        for key, model in self.models.items():
             with self.subTest(model=key):
                 inputs = probe_inputs(model, 24)
                 with self.assertNoLogs("root", "WARNING"):  # onnxruntime would advise to pre-process

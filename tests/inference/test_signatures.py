@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import os
 import struct
 import subprocess
@@ -27,12 +28,10 @@ from tfvideogan.models.adversarial import AdversarialModel
 
 SCRIPTS = ROOT / "tests" / "helpers"
 INVALID_ARGUMENT = 3
-# Each model as it is or lowered, and those of `tiny.DISTINCT` as both: an export takes seconds.
-GENERATORS = (("vgan", False), ("vgan", True), ("vgan_one_stream", True))
-PREDICTORS = (
-    *(("vgan_conditional", 1, lowered) for lowered in (False, True)),
-    ("mdgan", 1, False),
-    *(("mdgan", 2, lowered) for lowered in (False, True)),
+GENERATORS = tuple(itertools.product(("vgan", "vgan_one_stream"), (False, True)))  # whether lowered
+PREDICTORS = tuple(
+    (*model, lowered)
+    for model, lowered in itertools.product((("vgan_conditional", 1), ("mdgan", 1), ("mdgan", 2)), (False, True))
 )
 
 
