@@ -86,9 +86,9 @@ def main() -> int:
         if args.others:
             contenders += others(Path(folder), args.run_dir, report["stage"], args.trust)
             contenders += in_openvino(contenders)
-        rates = [speed.matrix_product_rate()]
+        rates = [speed.matrix_product_rate(repeats=args.repeats)]
         rounds = [[timed(one, inputs, args.repeats, args.threads) for one in contenders] for _ in range(args.rounds)]
-    rates.append(speed.matrix_product_rate())
+    rates.append(speed.matrix_product_rate(repeats=args.repeats))
     rows = [median(rows) for rows in zip(*rounds, strict=True)]
     print(f"{conditions(rates, args.threads)}\n\n{table(rows, flops, statistics.mean(rates))}")
     return FAILED if any(row.reason for row in rows[: len(artefacts)]) else 0

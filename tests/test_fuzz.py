@@ -15,9 +15,9 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
-from export import to_onnx, to_saved_model, to_tflite
+from export import to_saved_model
 from tests.data.case import FolderTest, a_record, marked
-from tests.helpers import fuzzing, tiny
+from tests.helpers import converted, fuzzing, tiny
 from tests.helpers.fuzzing import fuzz
 from tests.helpers.made_files import numbered, one_transparent, write_dataset, write_shard, write_video
 from tfvideogan.config import UsageError
@@ -168,14 +168,14 @@ class FuzzTest(FolderTest, parameterized.TestCase):
     def test_tflite_files(self):
         """Those that take the process down do so in the one that tries them."""
         path = self.root / "a.tflite"
-        path.write_bytes(to_tflite.convert(tiny.model("vgan"), "float32", True, None))
+        path.write_bytes(converted.tflite("vgan"))
         with Trial() as trial:
             trial.check(str(path))
             self.fuzz(lambda path: trial.check(str(path)), path, kinds=2)
 
     def test_onnx_files(self):
         path = self.root / "a.onnx"
-        path.write_bytes(to_onnx.convert(tiny.model("vgan"), "float32", True, None))
+        path.write_bytes(converted.onnx("vgan"))
         self.fuzz(lambda path: openers.open_onnx(str(path), 1), path, kinds=2)
 
 

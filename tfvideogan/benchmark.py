@@ -69,7 +69,7 @@ def main() -> int | None:
 def _time_all(networks: list[str], models: list[str], precision: str) -> None:
     """Prints the table of one precision, which is the global policy."""
     args, dtype = cli.flags.FLAGS, PRODUCTS[precision]
-    product_rate = matrix_product_rate(dtype=dtype)
+    product_rate = matrix_product_rate(dtype=dtype, repeats=args.repeats)
     print(f"matrix product: {product_rate:.0f} GFLOP/s in {dtype}; networks in {precision}")
     print(f"{'':48}{'ms':>9}{'clips/s':>10}{'GFLOP':>9}{'GFLOP/s':>10}{'share':>8}")
     for name in networks:
@@ -84,7 +84,7 @@ def _time_all(networks: list[str], models: list[str], precision: str) -> None:
             ours, *others = seconds.values()
             if others:
                 print(f"  PyTorch's best takes {min(others) / ours:.2f} times as long", flush=True)
-    print(f"matrix product again: {matrix_product_rate(dtype=dtype):.0f} GFLOP/s in {dtype}")
+    print(f"matrix product again: {matrix_product_rate(dtype=dtype, repeats=args.repeats):.0f} GFLOP/s in {dtype}")
 
 
 def _check_device(models: list[str], batch_size: int, repeats: int, base_width: int | None) -> int:
@@ -136,7 +136,7 @@ def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], 
     entry = NETWORKS[name]
     network = entry.build(base_width or entry.base_width)
     inputs = tf.random.normal([1, *network.input_shape[1:]])
-    forward = tf.function(lambda x: network(x, training=False))
+    forward = tf.function(lambda x: network(x, training=False), autograph=False)
     return lambda: tf.nest.map_structure(lambda x: x.numpy(), forward(inputs)), flops_per_clip(network)
 
 
@@ -169,7 +169,7 @@ def training_steps(
         model = registry.build_model(config, stage)
         model.compile()
         clips = tf.random.uniform([batch_size, *model.clip_shape], -1, 1)
-        step = tf.function(model.train_step)
+        step = tf.function(model.train_step, autograph=False)
         yield TrainingStep(
             f"{name}{f' stage {stage}' if model.num_stages > 1 else ''}, train, {batch_size}",
             lambda step=step, clips=clips: step(clips)["g_loss"].numpy(),

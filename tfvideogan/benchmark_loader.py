@@ -96,7 +96,7 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
 
     model = registry.build_model(Config.create(model=name).model)
     model.compile()
-    step = tf.function(lambda batch: model.train_step(clips.to_float(batch)))
+    step = tf.function(lambda batch: model.train_step(clips.to_float(batch)), autograph=False)
     batches = iter(_batches(glob))
     waits = []
 

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,7 @@ from export import model_card, processes
 from export.probes import probe_inputs
 from export.report import Row
 from tests.helpers import ROOT, tiny
-from tests.helpers.commands import run
+from tests.helpers.commands import Command, run
 from tests.helpers.made_files import write_shard
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
@@ -162,17 +161,14 @@ class ExportAllTest(tf.test.TestCase):
 
     def test_sigterm_leaves_no_folder_and_no_process(self):
         tiny.run_folder(self.folder / "run", "vgan")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "export.all", "--run_dir=run", "--output=exported"], cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = Command("all", "--run_dir=run", "--output=exported", package="export", folder=self.folder)
         self.addCleanup(process.kill)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         # Imports start short-lived children, too. A converter's process starts when there is a folder for its file.
         while not (list(self.folder.glob(".*.part/made")) and (child := children.read_text().split())):
             self.assertIsNone(process.poll())
             time.sleep(0.1)
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(60), 128 + signal.SIGTERM)
         self.assertFalse(Path(f"/proc/{child[0]}").exists())
         self.assertEqual([path.name for path in self.folder.iterdir()], ["run"])

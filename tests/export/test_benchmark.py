@@ -10,9 +10,9 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from export import benchmark, openvino_runtime, processes, to_onnx, to_tflite, torch_networks
+from export import benchmark, openvino_runtime, processes, torch_networks
 from export.report import FILE, Row, to_json
-from tests.helpers import tiny
+from tests.helpers import converted, tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.files import checksums
@@ -66,8 +66,8 @@ class CommandTest(tf.test.TestCase):
         cls.exported = cls.folder / "exported"
         cls.exported.mkdir()
         rows = [
-            cls.artefact(cls.exported, "a.tflite", to_tflite.convert(model)),
-            cls.artefact(cls.exported, "a.onnx", to_onnx.convert(model)),
+            cls.artefact(cls.exported, "a.tflite", converted.tflite("vgan")),
+            cls.artefact(cls.exported, "a.onnx", converted.onnx("vgan")),
             Row("rejected/a.tflite", "tflite", "int8", lowered=True, status="rejected"),
         ]
         cls.report = {"stage": 1, "predicts": False, "clip": [4, 16, 16, 3], "artefacts": rows}

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from export import check_parity, conversion, measure, operators, probes, to_onnx, to_saved_model, to_tflite
 from export.report import Row
-from tests.helpers import folders, tiny
+from tests.helpers import converted, folders, tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
 from tfvideogan.data.layouts import Form
@@ -114,7 +114,7 @@ class CheckParityTest(tf.test.TestCase):
         self.assertIsNone(self.fault("int8", float_share=0.0))
         self.assertIn("computes 25% of its convolutions in float", self.fault("int8", float_share=0.25))
         in_float = self.folder / "named_int8.tflite"
-        in_float.write_bytes(to_tflite.convert(self.model))
+        in_float.write_bytes(converted.tflite("vgan"))
         self.assertIn("computes 100%", self.check(in_float, "int8").reason)
 
     def test_of_versions_the_one_that_is_run_is_measured(self):
@@ -173,7 +173,7 @@ class CheckParityTest(tf.test.TestCase):
     def _native(self) -> Path:
         """The model in 3D operations, in float."""
         file = self.folder / "float.tflite"
-        file.write_bytes(to_tflite.convert(self.model, lowering=False))
+        file.write_bytes(converted.tflite("vgan", lowering=False))
         return file
 
     def test_predictors_are_fed_first_frames_of_clips(self):

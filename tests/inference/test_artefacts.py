@@ -11,8 +11,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
-from export import to_onnx, to_saved_model, to_tflite
-from tests.helpers import ROOT, folders, tiny
+from export import to_saved_model
+from tests.helpers import ROOT, converted, folders, tiny
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_float, to_uint8
@@ -50,9 +50,9 @@ class ExportedTest(tf.test.TestCase, parameterized.TestCase):
             version = cls.folder / name / form
             to_saved_model.save(model, paths.path(version), lowering=form == "served/3", max_batch=1)
         elif form == "a.tflite":
-            path.write_bytes(to_tflite.convert(model))
+            path.write_bytes(converted.tflite(name))
         elif form == "a.onnx":
-            path.write_bytes(to_onnx.convert(model))
+            path.write_bytes(converted.onnx(name))
         return path
 
     @classmethod

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from export import to_tflite
-from tests.helpers import ROOT, tiny
+from tests.helpers import ROOT, converted, tiny
 from tfvideogan.data.clips import to_uint8
 from tfvideogan.inference import latents
 from tfvideogan.models import vgan
@@ -43,7 +42,7 @@ class LatentsTest(tf.test.TestCase):
     def test_a_file_generates_without_what_training_needs(self):
         folder = Path(self.create_tempdir().full_path)
         model = tiny.shaken("vgan")
-        (folder / "vgan.tflite").write_bytes(to_tflite.convert(model))
+        (folder / "vgan.tflite").write_bytes(converted.tflite("vgan"))
         command = [sys.executable, "-c", GENERATE, folder / "vgan.tflite", folder / "clips.npy"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)

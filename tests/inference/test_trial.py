@@ -6,9 +6,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from export import to_tflite
 from tests.data.case import FolderTest
-from tests.helpers import tiny
+from tests.helpers import converted
 from tfvideogan import load_exported
 from tfvideogan.config import UsageError
 from tfvideogan.inference import openers
@@ -19,7 +18,7 @@ class TrialTest(FolderTest):
     def setUp(self):
         super().setUp()
         self.path = self.root / "a model.tflite"
-        self.path.write_bytes(to_tflite.convert(tiny.model("vgan"), "float32", True, None))
+        self.path.write_bytes(converted.tflite("vgan"))
 
     def test_one_process_tries_many_and_another_follows_one_that_has_ended(self):
         with Trial() as trial:

@@ -1,5 +1,7 @@
 """Timings with numbers worked by hand, and a network's operations counted by hand."""
 
+from unittest import mock
+
 import tensorflow as tf
 
 from tests.helpers import tiny
@@ -24,6 +26,12 @@ class SpeedTest(tf.test.TestCase):
         self.assertAlmostEqual(timings.median, 0.3)
         self.assertAlmostEqual(timings.p95, 0.4 + 0.8 * 0.6)  # at place 0.95 * 4 = 3.8 of 0.1, 0.2, 0.3, 0.4, 1.0
         self.assertAlmostEqual(speed.Timings((0.1, 0.2, 0.3, 0.6)).median, 0.25)
+
+    def test_the_yardstick_is_measured_twice_as_often_and_nine_times_at_most(self):
+        with mock.patch.object(speed, "time_repeats", return_value=speed.Timings((0.5,))) as timed:
+            for repeats, expected in ((1, 2), (4, 8), (5, 9), (50, 9)):
+                self.assertEqual(speed.matrix_product_rate(8, repeats=repeats), 2 * 8**3 / 0.5 / 1e9)
+                self.assertEqual(timed.call_args.kwargs["repeats"], expected)
 
     def test_operations_of_a_network_counted_by_hand(self):
         network = tiny.model("vgan_one_stream").generator

@@ -14,7 +14,8 @@ FILTER_GRADIENTS = ("Conv3DBackpropFilterV2", "Conv2DBackpropFilter")
 def operations(model: keras.Model, name: str, *options: bool) -> collections.Counter:
     """How many operations of each type a training step's graph runs: those that its outputs or variables need."""
     clips = tiny.clips(name, 4)
-    graph = tf.function(model.train_step).get_concrete_function(tf.TensorSpec(clips.shape), *options).graph
+    function = tf.function(model.train_step, autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec(clips.shape), *options).graph
     reached, waiting = set(), [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
     while waiting:
         operation = waiting.pop()

@@ -32,7 +32,7 @@ def model(base_width, frame_size):
 
 def traced(model, rows):
     clips = tf.random.uniform([rows, *model.clip_shape], -1.0, 1.0)
-    step = tf.function(model.train_step).get_concrete_function(clips)
+    step = tf.function(model.train_step, autograph=False).get_concrete_function(clips)
     return lambda: step(clips)["g_loss"].numpy()
 
 traced(model(2, 32), 1)()

@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+from pathlib import Path
 from unittest import mock
 
 import keras
 import tensorflow as tf
 
+from tests.helpers.commands import run
 from tfvideogan.config import HostLostError, TrainConfig, UsageError
 from tfvideogan.training import runtime, signals
 
@@ -92,7 +92,9 @@ class RuntimeTest(tf.test.TestCase):
             "print(runtime.open_runtime(TrainConfig(deterministic=True), 4).xla)\n"
             "print(config.is_op_determinism_enabled())\n"
         )
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+        folder = Path(self.create_tempdir().full_path)
+        (folder / "repeatable.py").write_text(code)
+        result = run("repeatable", package="", search=folder)
         self.assertEqual(result.stdout.split(), ["False", "False", "True"])
 
     def test_precision_and_seed_are_set(self):

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from export import to_tflite, to_web
-from tests.helpers import folders, tiny
+from export import to_web
+from tests.helpers import converted, folders, tiny
 from tests.helpers.commands import Command, run
 from tfvideogan import load_exported
 from tfvideogan.web import answers, server
@@ -64,7 +64,7 @@ class ServerCase(tf.test.TestCase):
 class SeedsTest(ServerCase):
     @classmethod
     def load(cls, folder):
-        (folder / "vgan.tflite").write_bytes(to_tflite.convert(tiny.shaken("vgan")))
+        (folder / "vgan.tflite").write_bytes(converted.tflite("vgan"))
         return FilePlayer(folder / "vgan.tflite")
 
     def test_the_page_and_all_that_it_names_is_there_under_a_strict_policy(self):

@@ -18,6 +18,7 @@ _DRAWN_TOGETHER = 4096  # So many choices between sources are drawn with one see
 _CHOICE, _VARIATION = 1, 2  # Choices and variations are drawn from separate streams of random numbers.
 
 
+@tf.autograph.experimental.do_not_convert  # No part branches on a tensor; rewriting them would take a quarter second.
 def training_batches(
     sources: Sequence[Weighted],
     num_frames: int,

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from tfvideogan.files import atomic, encoders, paths
 
@@ -119,11 +121,11 @@ class Journal:
         return found
 
     def _write_scalars(self, step: int, scalars: dict[str, float | None]) -> None:
-        # TensorFlow keeps a tensor for each of Python's numbers for good, 4 KB a step in all; not for NumPy's.
+        # One record of all takes an eighth of the time that one of each does. TensorFlow keeps a tensor for each of
+        # Python's numbers for good, 4 KB a step in all; not for NumPy's, nor for bytes.
+        values = [scalar_pb(name, value).value[0] for name, value in scalars.items() if value is not None]
         with tolerated("the TensorBoard log"), self._writer.as_default(np.int64(step)):
-            for name, value in scalars.items():
-                if value is not None:
-                    tf.summary.scalar(name, np.float32(value))
+            tf.summary.experimental.write_raw_pb(Summary(value=values).SerializeToString())
 
     def write_sample(self, step: int, picture: np.ndarray) -> None:
         """A moving picture uint8 [T, H, W, 3], as a GIF and for TensorBoard."""

@@ -37,7 +37,7 @@ def of_step(model: AdversarialModel, rows: int) -> int:
     """
     clips = tf.TensorSpec([rows, *model.clip_shape], tf.float32)
     data = (clips, tf.TensorSpec([rows, 2], tf.float32)) if model.takes_wind else clips
-    function = tf.function(lambda data: model.train_step(data)).get_concrete_function(data)
+    function = tf.function(lambda data: model.train_step(data), autograph=False).get_concrete_function(data)
     variables = [v.value for owner in (model, *model.optimizers) for v in owner.variables]
     sizes = {id(variable): math.prod(variable.shape) * variable.dtype.size for variable in variables}
     batch = sum(math.prod(spec.shape) * spec.dtype.size for spec in tf.nest.flatten(data))
