@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import os
 import pickle
 import resource
@@ -21,6 +22,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +42,15 @@ class Limits:
     """What one request may take: wall time, and memory beyond that of the idle process.
 
     Attributes:
+        cpu_seconds: of all of its threads, up to one second more; None for no limit. A busy machine takes
+            nothing of it.
         by_flags: whether --time_limit and --memory_limit have set them, for messages.
     """
 
     seconds: float
     megabytes: int
     by_flags: bool = False
+    cpu_seconds: int | None = None
 
     def of_time(self) -> str:
         return f"the {self.seconds:g} s of --time_limit" if self.by_flags else f"{self.seconds:g} s"
@@ -99,7 +104,7 @@ class Confined:
             )
             self._is_ready = False
             with contextlib.suppress(BrokenPipeError):  # It has ended already, which `_running` finds.
-                pickle.dump((self._setting, self._limits.megabytes), self._process.stdin)
+                pickle.dump((self._setting, self._limits), self._process.stdin)
                 self._process.stdin.flush()
 
     def answers(self, request: Any, name: str) -> Iterator[Answer | UsageError]:
@@ -131,6 +136,8 @@ class Confined:
             finished = True
             if overdue.is_set():
                 yield UsageError(f"{name}: took longer than {self._limits.of_time()}")
+            elif process.returncode == -signal.SIGXCPU:
+                yield UsageError(f"{name}: took longer than {self._limits.cpu_seconds} s of processor time")
             else:
                 yield UsageError(f"{name}: crashed the decoder ({_ending(process.returncode)})")
         finally:
@@ -172,16 +179,18 @@ def serve(prepare: Callable[[Any], Work]) -> None:
     os.dup2(2, 1)
     send = functools.partial(framed.send, answers)
     _send_notes(send)
-    setting, megabytes = pickle.load(requests)
+    setting, limits = pickle.load(requests)
     work = prepare(setting)
-    _limit_memory(megabytes)
+    _limit_memory(limits.megabytes)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     send(framed.READY)
     with contextlib.suppress(EOFError):
         while True:
-            _answer(*pickle.load(requests), work, send)
+            request, name = pickle.load(requests)
+            _limit_processor_time(limits.cpu_seconds)
+            _answer(request, name, work, send)
 
 
 def _answer(request: Any, name: str, work: Work, send: Callable[..., None]) -> None:
@@ -212,6 +221,13 @@ def _outcome(error: Exception, name: str) -> tuple[bytes, bytes]:
         return framed.FULL, b""
     text = str(error) if isinstance(error, UsageError) else f"{name}: {type(error).__name__}: {error}"
     return framed.ERROR, text.encode(errors="replace")
+
+
+def _limit_processor_time(seconds: int | None) -> None:
+    """Limits the processor time of this process to what it has had and so much more, in the whole seconds of Linux."""
+    if seconds is not None:
+        had, most = math.ceil(time.process_time()), resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (had + seconds, most))
 
 
 def _limit_memory(megabytes: int) -> None:
