@@ -35,6 +35,8 @@ from tfvideogan.files.framed import Answer
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
+# Ctrl-C is for the parent, and the imports of the process, which take a moment, would print a traceback of it.
+_LEAVE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Confined:
             self.close()
         if self._process is None:
             # With -m, the classes that it pickles would belong to a module called __main__.
-            command = child.command("-c", f"import {self._module} as module; module.main()")
+            command = child.command("-c", f"{_LEAVE_CTRL_C}; import {self._module} as module; module.main()")
             self._process = subprocess.Popen(
                 command, env=child.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
@@ -172,9 +174,8 @@ def serve(prepare: Callable[[Any], Work]) -> None:
     """Runs the process: what `prepare` makes of its setting answers each request, until there are no more.
 
     What libraries print must not get between the answers, nor what they print of damaged files between a command's own
-    lines, and Ctrl-C is left to the parent.
+    lines.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     send = functools.partial(framed.send, answers)
