@@ -54,6 +54,7 @@ class PictureReaderTest(tf.test.TestCase):
         self.assertEqual([picture_reader.is_strip(name) for name in names], [False, True, False, None, None])
         self.assertEqual([picture_reader.count_pages(name) for name in names], [1, 1, 5, 1, 1])
         self.refused(self.folder / "gone.png", "no such file")
+        self.refused(self.folder / ("a" * 300), "File name too long")
         self.refused(self.folder / "text.png", "not a picture that Pillow can read")
 
     def test_a_picture_that_takes_too_long(self):

@@ -64,6 +64,8 @@ def _ask(what: str, path: str | Path, fit: pictures.Fit | None = None) -> Answer
                 pass
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
     if isinstance(answer, UsageError):
         raise UsageError(f"{path}: {str(answer).removeprefix(f'{file}: ')}")
     return answer
