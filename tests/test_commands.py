@@ -218,6 +218,7 @@ class CommandsTest(CommandCase):
         self.refuse("use tfvideogan.predict", "generate", mdgan)
         self.refuse("use tfvideogan.generate", *predict, vgan, f"--image={still}")
         self.refuse("--image: /no/such.jpg: no such file", *predict, mdgan, "--image=/no/such.jpg")
+        self.refuse(f"--image: {'a' * 300}: File name too long", *predict, mdgan, f"--image={'a' * 300}")
         self.refuse("not a picture", *predict, mdgan, f"--image={ROOT / 'README.md'}")
         still.write_bytes(still.read_bytes()[:500])
         self.refuse("damaged picture", *predict, mdgan, f"--image={still}")

@@ -50,6 +50,10 @@ class InAnotherProcessTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(UsageError, f"--real must be a video whose first {count} frames.*{why}"):
                 predict._read_real(str(path), count, 16)
+        with self.assertRaisesRegex(UsageError, f"must be a video. Received: {self.folder}, which is a folder$"):
+            predict._read_real(str(self.folder), 4, 16)
+        with self.assertRaisesRegex(UsageError, "^--real: a{300}: File name too long$"):
+            predict._read_real("a" * 300, 4, 16)
 
     def test_exported_models(self):
         exported = load_exported(tiny.run_folder(self.folder / "run", "vgan_conditional"))

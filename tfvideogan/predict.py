@@ -62,7 +62,7 @@ def main() -> int:
 
     picture_reader.start()  # It is ready when the outputs are checked.
     jobs = _jobs(args)
-    of_folder, failed = Path(args.image).is_dir(), 0
+    of_folder, failed = _is_folder("image", args.image), 0
     read = functools.lru_cache(maxsize=1)(_read_picture)
     if not of_folder:
         read(args.image)  # It is told at once if it cannot be read, before a model is loaded.
@@ -128,11 +128,19 @@ def _check_flags(args: Any) -> None:
         raise UsageError(f"--real is squashed, and needs --fit=squash. Received: --fit={args.fit}")
     if args.scale > 1 and args.size == "picture":
         raise UsageError(f"--scale is for --size=model. Received: --scale={args.scale}, --size=picture")
-    if args.format and not Path(args.image).is_dir():
+    if args.format and not _is_folder("image", args.image):
         raise UsageError(f"--format is for a folder of pictures; one clip has the format of --output. "
                          f"Received: --format={args.format}, --image={args.image}")  # fmt: skip
-    if args.sheet and Path(args.image).is_dir():
+    if args.sheet and _is_folder("image", args.image):
         raise UsageError(f"--sheet is for one picture. Received: --image={args.image}, which is a folder")
+
+
+def _is_folder(flag: str, name: str) -> bool:
+    """Whether the value of a flag is a folder. Raises UsageError for a name that no file can have."""
+    try:
+        return Path(name).is_dir()
+    except OSError as error:
+        raise UsageError(f"--{flag}: {name}: {error.strerror}") from error
 
 
 def _jobs(args: Any) -> list[tuple[str | Path, str | Path]]:
@@ -141,7 +149,7 @@ def _jobs(args: Any) -> list[tuple[str | Path, str | Path]]:
 
     if args.sheet:
         atomic.check_output("sheet", args.sheet, (".png",))
-    if not Path(args.image).is_dir():
+    if not _is_folder("image", args.image):
         atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
         return [(args.image, args.output)]
     atomic.check_folder("output", args.output)
@@ -194,6 +202,8 @@ def _read_real(path: str, count: int, size: int) -> np.ndarray:
     from tfvideogan.data import folder, inputs, worker
     from tfvideogan.data.cutting import Cutting
 
+    if _is_folder("real", path):
+        raise UsageError(f"--real must be a video. Received: {path}, which is a folder")
     video = inputs.Input(path, "video", (path,), group=path)
     with worker.Worker(Cutting(size, count, first_only=True), None, folder.LIMITS) as decoder:
         clip = next(decoder.clips(video), UsageError(f"{path}: no clip in it"))

@@ -151,6 +151,20 @@ class StandInTest(ClipFolderTest):
         write_video(self.root / "9.mp4", numbered(range(12)))
         self.assertLen(ClipFolder(self.root / "9.mp4", 16, 4, stand_in=2), 3)
 
+    def test_of_very_many_clips_some_at_equal_distances_are_kept(self):
+        """Each 16 at most for one; of two inputs, each has its share."""
+        for name, clips in (("a", 40), ("b", 10)):
+            write_video(self.root / "many" / f"{name}.mp4", numbered(np.arange(4 * clips) // 4 % 13))
+        folder = ClipFolder(self.root / "many", 16, 4, stand_in=2)
+        self.assertEqual(
+            [numbers(clip)[0] for clip in folder], [place % 13 for place in (*range(0, 40, 2), *range(0, 10, 2))]
+        )
+        self.assertEqual([item.name for item in folder.origins], ["a.mp4"] * 20 + ["b.mp4"] * 5)
+        self.assertEqual(folder.decoded, {"a.mp4": 40, "b.mp4": 10})
+        folder = ClipFolder(self.root / "many", 16, 4, stand_in=1)
+        self.assertEqual([numbers(clip)[0] for clip in folder], [place % 13 for place in range(0, 40, 4)])
+        self.assertLen(ClipFolder(self.root / "many", 16, 4), 50)
+
 
 class DamageTest(ClipFolderTest):
     def test_unusable_files_are_named_and_the_rest_is_used(self):

@@ -1,14 +1,16 @@
 """The frames that a process with limits answers in. What it does with inputs is in tests/data/test_worker.py."""
 
 import io
+import os
 import pickle
 from pathlib import Path
+from unittest import mock
 
 import tensorflow as tf
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import framed
-from tfvideogan.files.confined import Limits
+from tfvideogan.files.confined import Confined, Limits
 from tfvideogan.files.framed import Answer
 
 
@@ -42,6 +44,21 @@ class FramedAnswersTest(tf.test.TestCase):
         self.assertIsInstance(received(b"E", b"why"), UsageError)
         self.assertEqual(str(received(b"E", b"why\xff")), "why\ufffd")
         self.assertIsNone(received(b"N"))
+
+
+class ProcessTest(tf.test.TestCase):
+    def test_ctrl_c_is_left_to_the_parent_from_the_first_import_on(self):
+        """The module is interrupted while it is imported, and when it answers."""
+        folder = Path(self.create_tempdir().full_path)
+        interrupt = "os.kill(os.getpid(), signal.SIGINT)"
+        (folder / "interrupted.py").write_text(
+            f"import os, signal\n{interrupt}\nfrom tfvideogan.files import confined\n"
+            f"def work(request):\n    {interrupt}\n    yield confined.Answer(request, 0)\n"
+            "def main():\n    confined.serve(lambda _: work)\n"
+        )
+        path = mock.patch.dict(os.environ, PYTHONPATH=str(folder))
+        with path, Confined("interrupted", None, Limits(60, 512)) as process:
+            self.assertEqual(list(process.answers(b"abc", "a")), [Answer(b"abc", 0)])
 
 
 class LimitsTest(tf.test.TestCase):

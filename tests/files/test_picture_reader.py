@@ -24,9 +24,9 @@ class PictureReaderTest(tf.test.TestCase):
         self.good = self.folder / "good.png"
         Image.fromarray(np.random.default_rng(0).integers(0, 256, [30, 20, 3], np.uint8)).save(self.good)
 
-    def limit(self, seconds: float, megabytes: int) -> Confined:
+    def limit(self, seconds: float, megabytes: int, cpu_seconds: int | None = None) -> Confined:
         """Gives this test a process of its own, with these limits."""
-        process = Confined(picture_reader.__name__, None, Limits(seconds, megabytes))
+        process = Confined(picture_reader.__name__, None, Limits(seconds, megabytes, cpu_seconds=cpu_seconds))
         self.addCleanup(process.close)
         lock = threading.Lock()
         patch = mock.patch.object(picture_reader, "_process", lambda _: (process, lock))
@@ -54,11 +54,25 @@ class PictureReaderTest(tf.test.TestCase):
         self.assertEqual([picture_reader.is_strip(name) for name in names], [False, True, False, None, None])
         self.assertEqual([picture_reader.count_pages(name) for name in names], [1, 1, 5, 1, 1])
         self.refused(self.folder / "gone.png", "no such file")
+        self.refused(self.folder / ("a" * 300), "File name too long")
         self.refused(self.folder / "text.png", "not a picture that Pillow can read")
 
     def test_a_picture_that_takes_too_long(self):
         self.limit(0.5, 512)
         self.refused(many_scans(self.folder / "scans.jpg"), "took longer than 0.5 s")
+
+    def test_a_picture_that_takes_too_much_processor_time(self):
+        self.limit(60, 512, cpu_seconds=1)
+        self.refused(many_scans(self.folder / "scans.jpg"), "took longer than 1 s of processor time")
+
+    def test_each_picture_has_all_of_the_processor_time(self):
+        process = self.limit(60, 512, cpu_seconds=1)
+        Image.new("RGB", (6000, 4000)).save(self.folder / "a.jpg", progressive=True)
+        started = None
+        while started is None or _processor_time(process) < 2.5:
+            picture_reader.read_image(self.folder / "a.jpg", pictures.squash(16))
+            started = started or process._process.pid
+        self.assertEqual(process._process.pid, started)
 
     def test_a_picture_that_needs_too_much_memory(self):
         self.limit(60, 64)
@@ -66,8 +80,7 @@ class PictureReaderTest(tf.test.TestCase):
         self.refused(self.folder / "a.png", "needs more than 64 MB")
 
     def test_large_photos_are_within_the_limits(self):
-        """One of 50 million pixels, turned, and one of deep grey."""
-        self.limit(60, picture_reader.LIMITS.megabytes)
+        """One of 50 million pixels, turned, one of deep grey, and a slow one, a JPEG 2000 of 12 million."""
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.new("RGB", (8160, 6120), (200, 100, 50)).save(self.folder / "a.jpg", exif=exif)
@@ -78,6 +91,9 @@ class PictureReaderTest(tf.test.TestCase):
         self.assertAllEqual(
             picture_reader.read_image(self.folder / "a.png", pictures.squash(2)), np.full([2, 2, 3], 128)
         )
+        noise = np.random.default_rng(0).integers(0, 256, [500, 667, 3], np.uint8)
+        Image.fromarray(noise).resize([4000, 3000]).save(self.folder / "a.jp2", irreversible=True)
+        self.assertEqual(picture_reader.read_image(self.folder / "a.jp2", pictures.squash(2)).shape, (2, 2, 3))
 
     def test_a_process_that_has_died(self):
         process = self.limit(60, 64)
@@ -112,6 +128,12 @@ class PictureReaderTest(tf.test.TestCase):
         contents = find_inputs(str(self.folder / "frames"))
         self.assertEqual(contents.unusable, [("frame_2.png", "took longer than 0.5 s")])
         self.assertEqual(sum(len(item.files) for item in contents.inputs), 3)
+
+
+def _processor_time(process: Confined) -> float:
+    """Seconds that a process has had of all processors."""
+    fields = Path(f"/proc/{process._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -97,6 +97,26 @@ class PicturesTest(tf.test.TestCase):
         self.assertEqual(pictures.count_pages(self.folder / "text.png"), 1)
         self.assertEqual(pictures.count_pages(self.folder / "gone.png"), 1)
 
+    def test_what_has_one_page_by_its_header_is_told_without_decoding(self):
+        pages = [Image.new("RGB", (8, 6), (40 * number, 90, 200)) for number in range(5)]
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        for name in ("a.png", "a.webp"):
+            pages[0].save(self.folder / name, exif=exif)
+            self.assertFalse(pictures.may_have_pages(self.folder / name), name)
+            pages[0].save(self.folder / name, save_all=True, append_images=pages[1:], exif=exif)
+            self.assertTrue(pictures.may_have_pages(self.folder / name), name)
+        content = (self.folder / "a.png").read_bytes()
+        for text in (b"no IDAT yet", bytes(70_000)):
+            chunk = b"tEXt" + b"key\0" + text
+            whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            (self.folder / "text.png").write_bytes(content[:33] + whole + content[33:])
+            self.assertTrue(pictures.may_have_pages(self.folder / "text.png"))
+            self.assertEqual(pictures.count_pages(self.folder / "text.png"), 5)
+        for head in (b"RIFF", b"RIFF____WEBPVP8X", b"\x89PNG"):
+            (self.folder / "short.png").write_bytes(head)
+            self.assertEqual(pictures.count_pages(self.folder / "short.png"), 1)
+
     def test_further_formats(self):
         picture = Image.new("RGB", (16, 16), (200, 100, 50))
         for suffix in (".ppm", ".pnm", ".tga", ".jp2", ".jfif", ".jpe", ".avif"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import logging
@@ -25,6 +26,7 @@ from tfvideogan.files.confined import Limits
 
 logger = logging.getLogger(__name__)
 
+_KEPT_FOR_EACH = 16  # So many clips at most for each that is to stand for all.
 LIMITS = Limits(seconds=600, megabytes=2048)  # for each input, as `prepare_data` has them by default
 
 
@@ -39,7 +41,8 @@ class ClipFolder:
         num_frames: frames a clip.
         max_clips: decoding stops after so many clips.
         stand_in: so many clips are to stand for all: of more inputs as many are decoded, at equal distances, and others
-            only if those give too few clips.
+            only if those give too few clips. Of many clips, the 8 to 16 times as many that are kept lie at equal
+            distances.
         allow_outside: whether a list may name files outside of its own folder.
         form: how arrays are read.
         stride: frames from the start of a clip to that of the next in the same input; 0 stands for `num_frames`.
@@ -50,7 +53,8 @@ class ClipFolder:
 
     Attributes:
         skipped: the name of each input that was not used, or not in whole, and the reason.
-        origins: the input of each clip.
+        origins: the input of each clip that was kept.
+        decoded: how many clips each input gave, by its name, kept or not.
         num_inputs: how many inputs there are, decoded or not.
     """
 
@@ -68,6 +72,7 @@ class ClipFolder:
     ):
         self.skipped: list[str] = []
         self.origins: list[Input] = []
+        self.decoded: collections.Counter[str] = collections.Counter()
         try:
             contents = find_inputs(str(path), allow_outside, dataclasses.replace(form, least=num_frames))
         except UsageError as error:
@@ -80,10 +85,11 @@ class ClipFolder:
             cutting = Cutting(frame_size, num_frames, stride=stride, first_only=first_only)
             with Worker(cutting, None, LIMITS) as worker:
                 clips = itertools.chain.from_iterable(self._usable(worker.clips(item), item) for item in items)
-                count = _spool(itertools.islice(clips, max_clips), spool, path)
+                most = _KEPT_FOR_EACH * stand_in if stand_in else None
+                count = self._spool(itertools.islice(clips, max_clips), spool, path, most)
             unusable = counted(len(self.skipped), "unusable input")
             others = counted(len(contents.ignored), "other file")
-            logger.info("%s: %s, %s, %s", path, counted(count, "clip"), unusable, others)
+            logger.info("%s: %s, %s, %s", path, counted(self.decoded.total(), "clip"), unusable, others)
             if self.skipped:
                 unusable += f", the first: {self.skipped[0]}"
             if not count:
@@ -112,28 +118,44 @@ class ClipFolder:
             itertools.takewhile(lambda _: len(self.origins) < stand_in, others),
         )
 
-    def _usable(self, clips: Iterable[EncodedClip | UsageError], item: Input) -> Iterable[bytes]:
+    def _usable(self, clips: Iterable[EncodedClip | UsageError], item: Input) -> Iterable[tuple[bytes, Input]]:
         for clip in clips:
             if isinstance(clip, EncodedClip):
-                self.origins.append(item)
-                yield clip.strip
+                self.decoded[item.name] += 1
+                yield clip.strip, item
             else:
                 self._skip(str(clip))
+
+    def _spool(self, clips: Iterable[tuple[bytes, Input]], spool: BinaryIO, path: str | Path, most: int | None) -> int:
+        """Writes clips one behind another, at equal distances if they are more than `most`; how many are written."""
+        every = 1
+        for number, (clip, item) in enumerate(clips):
+            if number % every:
+                continue
+            try:
+                if len(self.origins) == most:  # An even number, so that this clip is the next to keep.
+                    _keep_every_other(spool, len(clip), most)
+                    self.origins, every = self.origins[::2], 2 * every
+                spool.write(clip)
+                spool.flush()
+            except OSError as error:
+                where = tempfile.gettempdir()
+                raise UsageError(f"--data: {path} decodes to more than {where} holds: {error}") from error
+            self.origins.append(item)
+        return len(self.origins)
 
     def _skip(self, reason: str) -> None:
         logger.warning("skipped: %s", reason)
         self.skipped.append(reason)
 
 
-def _spool(clips: Iterable[bytes], spool: BinaryIO, path: str | Path) -> int:
-    """Writes clips one behind another and returns how many they are."""
-    count = 0
-    for clip in clips:
-        try:
-            spool.write(clip)
-            spool.flush()
-        except OSError as error:
-            where = tempfile.gettempdir()
-            raise UsageError(f"--data: {path} decodes to more than {where} holds: {error}") from error
-        count += 1
-    return count
+def _keep_every_other(spool: BinaryIO, size: int, count: int) -> None:
+    """Keeps the clips 0, 2, 4, ... of `count` clips of `size` bytes, one behind another."""
+    kept = (count + 1) // 2
+    for place in range(1, kept):
+        spool.seek(2 * place * size)
+        clip = spool.read(size)
+        spool.seek(place * size)
+        spool.write(clip)
+    spool.seek(kept * size)
+    spool.truncate()

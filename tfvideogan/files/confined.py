@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import os
 import pickle
 import resource
@@ -21,6 +22,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,8 @@ from tfvideogan.files.framed import Answer
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
+# Ctrl-C is for the parent, and the imports of the process, which take a moment, would print a traceback of it.
+_LEAVE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +44,15 @@ class Limits:
     """What one request may take: wall time, and memory beyond that of the idle process.
 
     Attributes:
+        cpu_seconds: of all of its threads, up to one second more; None for no limit. A busy machine takes
+            nothing of it.
         by_flags: whether --time_limit and --memory_limit have set them, for messages.
     """
 
     seconds: float
     megabytes: int
     by_flags: bool = False
+    cpu_seconds: int | None = None
 
     def of_time(self) -> str:
         return f"the {self.seconds:g} s of --time_limit" if self.by_flags else f"{self.seconds:g} s"
@@ -93,13 +100,13 @@ class Confined:
             self.close()
         if self._process is None:
             # With -m, the classes that it pickles would belong to a module called __main__.
-            command = child.command("-c", f"import {self._module} as module; module.main()")
+            command = child.command("-c", f"{_LEAVE_CTRL_C}; import {self._module} as module; module.main()")
             self._process = subprocess.Popen(
                 command, env=child.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
             self._is_ready = False
             with contextlib.suppress(BrokenPipeError):  # It has ended already, which `_running` finds.
-                pickle.dump((self._setting, self._limits.megabytes), self._process.stdin)
+                pickle.dump((self._setting, self._limits), self._process.stdin)
                 self._process.stdin.flush()
 
     def answers(self, request: Any, name: str) -> Iterator[Answer | UsageError]:
@@ -131,6 +138,8 @@ class Confined:
             finished = True
             if overdue.is_set():
                 yield UsageError(f"{name}: took longer than {self._limits.of_time()}")
+            elif process.returncode == -signal.SIGXCPU:
+                yield UsageError(f"{name}: took longer than {self._limits.cpu_seconds} s of processor time")
             else:
                 yield UsageError(f"{name}: crashed the decoder ({_ending(process.returncode)})")
         finally:
@@ -165,23 +174,24 @@ def serve(prepare: Callable[[Any], Work]) -> None:
     """Runs the process: what `prepare` makes of its setting answers each request, until there are no more.
 
     What libraries print must not get between the answers, nor what they print of damaged files between a command's own
-    lines, and Ctrl-C is left to the parent.
+    lines.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     send = functools.partial(framed.send, answers)
     _send_notes(send)
-    setting, megabytes = pickle.load(requests)
+    setting, limits = pickle.load(requests)
     work = prepare(setting)
-    _limit_memory(megabytes)
+    _limit_memory(limits.megabytes)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     send(framed.READY)
     with contextlib.suppress(EOFError):
         while True:
-            _answer(*pickle.load(requests), work, send)
+            request, name = pickle.load(requests)
+            _limit_processor_time(limits.cpu_seconds)
+            _answer(request, name, work, send)
 
 
 def _answer(request: Any, name: str, work: Work, send: Callable[..., None]) -> None:
@@ -212,6 +222,13 @@ def _outcome(error: Exception, name: str) -> tuple[bytes, bytes]:
         return framed.FULL, b""
     text = str(error) if isinstance(error, UsageError) else f"{name}: {type(error).__name__}: {error}"
     return framed.ERROR, text.encode(errors="replace")
+
+
+def _limit_processor_time(seconds: int | None) -> None:
+    """Limits the processor time of this process to what it has had and so much more, in the whole seconds of Linux."""
+    if seconds is not None:
+        had, most = math.ceil(time.process_time()), resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (had + seconds, most))
 
 
 def _limit_memory(megabytes: int) -> None:

@@ -18,7 +18,8 @@ from tfvideogan.files import confined, optional, paths, pictures
 from tfvideogan.files.confined import Confined, Limits
 from tfvideogan.files.framed import Answer
 
-LIMITS = Limits(seconds=4, megabytes=512)  # for each picture
+# For each picture. On a busy machine a good one may take long; only one that hangs takes as much as the wall time.
+LIMITS = Limits(seconds=20, megabytes=512, cpu_seconds=5)
 
 _Request = tuple[str, str, pictures.Fit | None]
 
@@ -63,6 +64,8 @@ def _ask(what: str, path: str | Path, fit: pictures.Fit | None = None) -> Answer
                 pass
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
     if isinstance(answer, UsageError):
         raise UsageError(f"{path}: {str(answer).removeprefix(f'{file}: ')}")
     return answer

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ IMAGE_SUFFIXES = (
 _IMAGE_FORMATS = (  # EPS is left out, as it is a program.
     *("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF"),
 )
-_MANY_PAGES = (b"GIF8", b"RIFF", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
+_MANY_PAGES = (b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
+_HEADER_BYTES = 2**16
 _MOST_COUNTED = 100
 MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
 
@@ -114,14 +116,30 @@ def count_pages(path: str | Path) -> int:
 
 
 def may_have_pages(path: str | Path) -> bool:
-    """Whether a file begins as pictures of several pages do, of which four bytes are read."""
+    """Whether a file begins as pictures of several pages do; nothing of it is decoded."""
     try:
         if not paths.is_file(path):  # To read a pipe could take for ever.
             return False
         with paths.path(path).open("rb") as file:
-            return file.read(4).startswith(_MANY_PAGES)
+            head = file.read(_HEADER_BYTES)
     except Exception:  # Each file system raises errors of its own, which decoding will tell of.
         return False
+    if head.startswith(b"\x89PNG"):
+        return _may_be_animated_png(head)
+    if head.startswith(b"RIFF"):  # Of WebP's extended header, a bit tells of an animation.
+        return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
+    return head.startswith(_MANY_PAGES)
+
+
+def _may_be_animated_png(head: bytes) -> bool:
+    """Whether a PNG says before its first pixels that it has several frames, or those begin behind this head."""
+    place = 8
+    while len(chunk := head[place : place + 8]) == 8:
+        length, kind = struct.unpack(">I4s", chunk)
+        if kind in (b"acTL", b"IDAT"):
+            return kind == b"acTL"
+        place += 12 + length  # with the length itself, the kind and a checksum
+    return True
 
 
 def _count_tiff(image: Image.Image) -> int:

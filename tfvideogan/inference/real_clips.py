@@ -59,9 +59,10 @@ def chosen(source: ClipSource, count: int) -> dict[str, Any]:
         of_videos, all_videos = source.videos(count)
         return {"chosen": f"{count} of {len(source)}, evenly", "videos": f"{of_videos} of {all_videos or 'unknown'}"}
     if isinstance(source, Indexed) and isinstance(source.clips, ClipFolder):
-        origins, of = source.clips.origins, f"{len(source)}"
-        if (decoded := len({item.name for item in origins})) < source.clips.num_inputs:
-            of += f" clips of {decoded} videos"
+        origins, decoded = source.clips.origins, source.clips.decoded
+        of = f"{decoded.total()}"
+        if len(decoded) < source.clips.num_inputs:
+            of += f" clips of {len(decoded)} videos"
         of_videos = len({origins[number].name for number in evenly(count, len(source))})
         return {"chosen": f"{count} of {of}, evenly", "videos": f"{of_videos} of {source.clips.num_inputs}"}
     return {"chosen": f"the first {count}"}
