@@ -151,6 +151,26 @@ class SiteTest(tf.test.TestCase):
             pythons = np.abs(frames_of(file) - expected).mean()
             self.assertLess(np.abs(made - expected).mean(), 1.5 * pythons + 2, name)
 
+    def test_an_odd_side_of_an_mp4_has_its_last_line_twice(self):
+        page = self.open(tiny.shaken("vgan_one_stream"))
+        made = page.evaluate("""async () => {
+          const [{ Film }, { encode }] = await Promise.all([import("./film.js"), import("./saving.js")]);
+          const picture = new OffscreenCanvas(301, 2 * 257);
+          const context = picture.getContext("2d");
+          for (let y = 0; y < 257; y += 4) for (let x = 0; x < 301; x += 4) {
+            context.fillStyle = (x + y) % 8 ? "white" : "black";
+            for (const top of [0, 257]) context.fillRect(x, top + y, 4, Math.min(4, 257 - y));
+          }
+          const blob = await encode("mp4", new Film(picture, ["clip"], 2));
+          return Array.from(new Uint8Array(await blob.arrayBuffer()));
+        }""")
+        file = self.folder / "odd.mp4"
+        file.write_bytes(bytes(made))
+        y, x = np.mgrid[:257, :301] // 4
+        squares = np.repeat(255 * ((x + y) % 2)[None, ..., None], 3, axis=-1)
+        expected = np.pad(squares, [(0, 0), (0, 1), (0, 1), (0, 0)], mode="edge")
+        self.assertLess(np.abs(frames_of(file) - expected).mean(), 10)
+
     def test_what_a_browser_cannot_write_is_not_offered_and_told(self):
         page = self.open(tiny.shaken("vgan_one_stream"), script="delete window.VideoEncoder")
         self.assertEqual(page.locator(".save button").all_inner_texts(), ["WEBP", "GIF"])

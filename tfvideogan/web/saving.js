@@ -38,15 +38,19 @@ async function stillWebp(canvas) {
 function framesOf(film, even) {
   const sides = [film.width, film.height];
   const scale = Math.max(1, Math.floor(Math.min(SMALLEST_SIDE / Math.min(...sides), LARGEST_SIDE / Math.max(...sides))));
+  const [wide, high] = sides.map((side) => side * scale);
   // Most players want even sides of an MP4, so that an odd one has its last line twice.
-  const [width, height] = sides.map((side) => side * scale + (even ? (side * scale) % 2 : 0));
+  const [width, height] = [wide, high].map((side) => side + (even ? side % 2 : 0));
   return Array.from({ length: film.frames }, (_, index) => {
     const frame = new OffscreenCanvas(film.width, film.height);
     film.draw(frame, film.main, index);
     const canvas = new OffscreenCanvas(width, height);
     const context = canvas.getContext("2d", { alpha: false });
     context.imageSmoothingEnabled = false;
-    context.drawImage(frame, 0, 0, width, height);
+    context.drawImage(frame, 0, 0, wide, high);
+    // Where a side is even, the line that would be its second falls outside of the canvas.
+    context.drawImage(canvas, wide - 1, 0, 1, high, wide, 0, 1, high);
+    context.drawImage(canvas, 0, high - 1, width, 1, 0, high, width, 1);
     return canvas;
   });
 }
