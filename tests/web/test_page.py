@@ -177,6 +177,14 @@ class PhotoPageTest(PageCase):
             self.until(page, f"document.querySelector('.hero canvas').style.aspectRatio === '{ratio}'")
         self.assertFalse(page.get_by_role("alert").is_visible())
 
+    def test_a_clip_that_cannot_be_drawn_at_its_own_size_is_told_and_not_waited_for(self):
+        page = self.open()
+        page.route("**/api/prediction*own_size*", lambda route: route.fulfill(status=500, body='{"error": "no room"}'))
+        page.get_by_label("Down").focus()
+        page.keyboard.press("ArrowRight")
+        page.get_by_text("Sorry: no room.").wait_for()
+        self.until(page, "document.querySelector('.note').textContent === ''")
+
     def test_a_picture_is_taken_by_the_camera(self):
         page = self.open(permissions=["camera"])
         page.get_by_role("button", name="Camera").click()
