@@ -171,6 +171,27 @@ class SiteTest(tf.test.TestCase):
         expected = np.pad(squares, [(0, 0), (0, 1), (0, 1), (0, 0)], mode="edge")
         self.assertLess(np.abs(frames_of(file) - expected).mean(), 10)
 
+    def test_the_page_lives_while_a_gif_is_made(self):
+        page = self.open(tiny.shaken("vgan_one_stream"))
+        took, longest = page.evaluate("""async () => {
+          const [{ Film }, { encode }] = await Promise.all([import("./film.js"), import("./saving.js")]);
+          const noise = new ImageData(480, 4 * 360);
+          for (let i = 0; i < noise.data.length; i++) noise.data[i] = i % 4 < 3 ? Math.random() * 256 : 255;
+          const picture = new OffscreenCanvas(noise.width, noise.height);
+          picture.getContext("2d").putImageData(noise, 0, 0);
+          const start = performance.now();
+          let [last, longest] = [start, 0];
+          const beat = setInterval(() => {
+            longest = Math.max(longest, performance.now() - last);
+            last = performance.now();
+          }, 5);
+          await encode("gif", new Film(picture, ["clip"], 4));
+          const end = performance.now();
+          clearInterval(beat);
+          return [end - start, Math.max(longest, end - last)];
+        }""")
+        self.assertLess(longest, took / 2)
+
     def test_what_a_browser_cannot_write_is_not_offered_and_told(self):
         page = self.open(tiny.shaken("vgan_one_stream"), script="delete window.VideoEncoder")
         self.assertEqual(page.locator(".save button").all_inner_texts(), ["WEBP", "GIF"])

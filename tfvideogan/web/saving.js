@@ -1,7 +1,7 @@
 // Clips as files, made by the browser: MP4 and WebP where it can compress them, and GIF.
 
 import { FPS } from "./film.js";
-import { encodeGif } from "./gif.js";
+import { hired } from "./hired.js";
 import { canEncodeMp4, encodeMp4 } from "./mp4.js";
 import { muxWebp } from "./webp.js";
 
@@ -25,9 +25,15 @@ export async function encode(format, film) {
   const [{ width, height }] = canvases;
   let parts;
   if (format === "mp4") parts = await encodeMp4(canvases, FPS);
-  else if (format === "gif") parts = encodeGif(canvases.map((canvas) => canvas.getContext("2d").getImageData(0, 0, width, height)), FPS);
+  else if (format === "gif") parts = await gif(canvases, width, height);
   else parts = muxWebp(await Promise.all(canvases.map(stillWebp)), width, height, FPS);
   return new Blob(parts, { type: TYPES[format] });
+}
+
+/** What `gif.js` makes of the frames, whose bytes are handed over to it. */
+function gif(canvases, width, height) {
+  const frames = canvases.map((canvas) => canvas.getContext("2d").getImageData(0, 0, width, height));
+  return hired("gif.js", { frames, fps: FPS }, "the browser cannot make a GIF", frames.map(({ data }) => data.buffer));
 }
 
 async function stillWebp(canvas) {
