@@ -131,6 +131,14 @@ class SeedsPageTest(PageCase):
         page.get_by_role("button", name="Play", exact=True).click()
         self.until(page, f"({PIXELS})(document.querySelector('.hero canvas')) !== '{before}'")
 
+    def test_the_last_row_of_a_folded_film_may_be_short(self):
+        sides = self.open().evaluate("""async () => {
+          const { Film } = await import("./film.js");
+          const side = ([frames, rows]) => new Film(new OffscreenCanvas(4 * 5, rows * 3), ["clip"], frames, 4);
+          return [[3, 1], [6, 2], [8, 2]].map(side).map(({ width, height }) => [width, height]);
+        }""")
+        self.assertEqual(sides, [[5, 3]] * 3)
+
 
 class PhotoPageTest(PageCase):
     @classmethod
