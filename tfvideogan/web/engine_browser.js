@@ -88,8 +88,10 @@ async function run({ pixels, width, height }, wind) {
 
 /** A photo's bytes [height * width * 3], as floats. */
 async function pixelsOf(picture) {
-  const { width, height } = await createImageBitmap(picture);
-  const { data } = drawn(await createImageBitmap(picture), width, height).getContext("2d").getImageData(0, 0, width, height);
+  const bitmap = await createImageBitmap(picture);
+  const { width, height } = bitmap;
+  const { data } = drawn(bitmap, width, height).getContext("2d").getImageData(0, 0, width, height);
+  bitmap.close();
   return { pixels: Float32Array.from(data.filter((_, i) => i % 4 < 3)), width, height };
 }
 
