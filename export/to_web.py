@@ -39,7 +39,7 @@ RUNTIME = {
 _BYTES = (53482, 1494, 273035, 9367934, 273246, 9334181)
 _PAGE = ("style.css", "icon.svg", "sky-1.jpg", "sky-2.jpg", "sky-3.jpg", "page.js", "film.js", "seeds.js", "photo.js",
          "dom.js", "latents.js", "drift.js", "worker.js", "resample.js", "enlarge.js", "saving.js", "gif.js", "mp4.js",
-         "webp.js")  # fmt: skip
+         "webp.js", "hired.js")  # fmt: skip
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'self'; "
     "worker-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; "

@@ -131,6 +131,14 @@ class SeedsPageTest(PageCase):
         page.get_by_role("button", name="Play", exact=True).click()
         self.until(page, f"({PIXELS})(document.querySelector('.hero canvas')) !== '{before}'")
 
+    def test_the_last_row_of_a_folded_film_may_be_short(self):
+        sides = self.open().evaluate("""async () => {
+          const { Film } = await import("./film.js");
+          const side = ([frames, rows]) => new Film(new OffscreenCanvas(4 * 5, rows * 3), ["clip"], frames, 4);
+          return [[3, 1], [6, 2], [8, 2]].map(side).map(({ width, height }) => [width, height]);
+        }""")
+        self.assertEqual(sides, [[5, 3]] * 3)
+
 
 class PhotoPageTest(PageCase):
     @classmethod
@@ -176,6 +184,14 @@ class PhotoPageTest(PageCase):
             ratio = f"{size[0]} / {size[1]}"
             self.until(page, f"document.querySelector('.hero canvas').style.aspectRatio === '{ratio}'")
         self.assertFalse(page.get_by_role("alert").is_visible())
+
+    def test_a_clip_that_cannot_be_drawn_at_its_own_size_is_told_and_not_waited_for(self):
+        page = self.open()
+        page.route("**/api/prediction*own_size*", lambda route: route.fulfill(status=500, body='{"error": "no room"}'))
+        page.get_by_label("Down").focus()
+        page.keyboard.press("ArrowRight")
+        page.get_by_text("Sorry: no room.").wait_for()
+        self.until(page, "document.querySelector('.note').textContent === ''")
 
     def test_a_picture_is_taken_by_the_camera(self):
         page = self.open(permissions=["camera"])

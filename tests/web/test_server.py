@@ -199,6 +199,11 @@ class PhotosTest(ServerCase):
         sheet = decoded(self.ask("/api/prediction?u=0&v=0&own_size=1", photo)[1])
         self.assertEqual(sheet.shape, (40, 4 * 50, 3))
 
+    def test_a_sheet_of_few_frames_is_as_wide_as_any(self):
+        sheet = decoded(answers._sheet(np.full([2, 16, 16, 3], 255, np.uint8))[1])
+        self.assertEqual(sheet.shape, (16, 4 * 16, 3))
+        self.assertEqual((sheet[:, :32].min(), sheet[:, 32:].max()), (255, 0))
+
     def test_wrong_predictions_are_told_in_words(self):
         photo = self.ask("/api/photo", encoded(Image.new("RGB", (50, 40)), "PNG"))[1]
         self.assertIn("from -1 to 1", self.told("/api/prediction?u=7&v=0", photo))

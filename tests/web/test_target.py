@@ -18,6 +18,7 @@ from PIL import Image
 from tests.helpers import ROOT, folders, model_server, tiny
 from tests.helpers.commands import run
 from tests.web import browser
+from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8
 from tfvideogan.inference import latents, remote, signatures
 from tfvideogan.models import vgan
@@ -123,6 +124,30 @@ class TargetTest(tf.test.TestCase):
                 made = self.models[name]((frame, blowing[None]) if wind else frame)["clip"][0]
                 clip = player.predict(photo, blowing)["clip"]
                 self.assertLess(np.abs(clip.astype(int) - to_uint8(made.numpy())).mean(), 10)
+
+    def serve_beside(self, served: signatures.ServedModel) -> list[remote.RemoteModel]:
+        """A model on servers of its own, one a protocol."""
+        path = str(self.folder / self._testMethodName)
+        tf.saved_model.save(served, path, signatures=served.signatures())
+        server, protocols = model_server.Server({"it": path}), [model_server.rest]
+        if model_server.HAS_STUBS:
+            protocols.append(model_server.grpc)
+        return [remote.RemoteModel(self.enterContext(protocol(server)), "it") for protocol in protocols]
+
+    def test_seeds_of_a_model_whose_strips_no_jpeg_can_hold_come_without_loss(self):
+        served = signatures.ServedModel(self.models["vgan"])
+        served._num_frames = 4096
+        expected = self.models["vgan"](latents.normal(7, vgan.LATENT_DIM)[None])["clip"][0]
+        for model in self.serve_beside(served):
+            player = RemotePlayer(model, "it", "here")
+            self.assertEqual((player.about.predicts, player.about.frames), (False, tiny.FRAMES))
+            clip = player.generate(7, 7, 0)["clip"]
+            self.assertAllClose(clip.astype(int), to_uint8(expected.numpy()).astype(int), rtol=0, atol=1)
+
+    def test_a_model_that_refuses_every_request_is_told_by_its_own_reason(self):
+        for model in self.serve_beside(signatures.ServedModel(self.models["mdgan"], max_batch=0)):
+            with self.assertRaisesRegex(UsageError, "a request has 1 to 0 rows"):
+                RemotePlayer(model, "it", "here")
 
     def test_a_server_that_fails_later_is_told_and_can_be_asked_again(self):
         with page(f"--target={self.targets['rest']}", "--model=vgan") as (address, _):

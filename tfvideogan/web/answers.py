@@ -20,7 +20,7 @@ Answer = tuple[str, bytes]  # the type of the content, and the content
 
 LONGEST_SIDE = 720  # Photos are scaled down to this.
 FPS = 12
-FOLD = 4  # The page knows it, too. Clips have 2^n frames, so that no row is left half empty.
+FOLD = 4  # The page knows it, too.
 _SMALLEST_SIDE = 256  # The pixels of smaller clips are repeated when they are saved, as players do not enlarge them.
 _LARGEST_SIDE = 4096  # pixels; thin clips are not enlarged beyond it
 SAVED = {"mp4": "video/mp4", "webp": "image/webp", "gif": "image/gif"}
@@ -99,7 +99,11 @@ def _strip(films: Films) -> Answer:
 
 
 def _sheet(frames: np.ndarray) -> Answer:
-    """One JPEG of large frames, FOLD in a row, since browsers draw no picture that is as long as a strip of them."""
+    """One JPEG of large frames, FOLD in a row, since browsers draw no picture that is as long as a strip of them.
+
+    What is left of the last row is black.
+    """
+    frames = np.pad(frames, [(0, -len(frames) % FOLD), (0, 0), (0, 0), (0, 0)])
     rows = [np.concatenate(list(frames[start : start + FOLD]), axis=1) for start in range(0, len(frames), FOLD)]
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(buffer, "JPEG", quality=90)

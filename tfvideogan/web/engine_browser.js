@@ -2,6 +2,7 @@
 
 import { driftingClip } from "./drift.js";
 import { Film } from "./film.js";
+import { hired } from "./hired.js";
 import { greatCircle, normal } from "./latents.js";
 import { BILINEAR, resized } from "./resample.js";
 import { encode, formats } from "./saving.js";
@@ -64,8 +65,9 @@ export async function enlarge(picture, wind) {
   const clip = cut(values, films.includes("clip") ? films.indexOf("clip") : films.length - 1, 3);
   const shares = share === "film" ? cut(values, films.length, 1).map((value) => (value + 1) / 2) : share;
   const { width, height, pixels } = photo;
-  const question = { photo: pixels.map(toFloat), width, height, clip, shares, size, frames, fold: FOLD };
-  const sheet = await enlarged({ ...question, wind: about.wind ? wind : [0, 0] });
+  const moved = about.wind ? wind : [0, 0];
+  const question = { photo: pixels.map(toFloat), width, height, clip, shares, size, frames, wind: moved, fold: FOLD };
+  const sheet = await hired("enlarge.js", question, "the browser cannot enlarge the clip");
   return new Film(canvasOf(sheet), ["clip"], frames, FOLD);
 }
 
@@ -86,8 +88,10 @@ async function run({ pixels, width, height }, wind) {
 
 /** A photo's bytes [height * width * 3], as floats. */
 async function pixelsOf(picture) {
-  const { width, height } = await createImageBitmap(picture);
-  const { data } = drawn(await createImageBitmap(picture), width, height).getContext("2d").getImageData(0, 0, width, height);
+  const bitmap = await createImageBitmap(picture);
+  const { width, height } = bitmap;
+  const { data } = drawn(bitmap, width, height).getContext("2d").getImageData(0, 0, width, height);
+  bitmap.close();
   return { pixels: Float32Array.from(data.filter((_, i) => i % 4 < 3)), width, height };
 }
 
@@ -101,16 +105,6 @@ function cut(values, index, channels) {
     made[i] = values[3 * (Math.floor(pixel / size) * wide + index * size + (pixel % size)) + (i % channels)];
   }
   return made;
-}
-
-/** What `enlarge.js` makes of it, in a worker of its own, which is gone afterwards. */
-function enlarged(question) {
-  const worker = new Worker(new URL("enlarge.js", import.meta.url), { type: "module" });
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => resolve(data);
-    worker.onerror = (event) => reject(new Error(`Sorry: ${event.message || "the browser cannot enlarge the clip"}.`));
-    worker.postMessage(question);
-  }).finally(() => worker.terminate());
 }
 
 function drawn(picture, width, height) {

@@ -17,7 +17,7 @@ export class Film {
     this.frames = frames;
     this.fold = fold;
     this.width = picture.width / (names.length * fold);
-    this.height = picture.height / (frames / fold);
+    this.height = picture.height / Math.ceil(frames / fold);
   }
 
   /** Draws frame `index` of the film `name` so that it fills the canvas. */

@@ -1,7 +1,10 @@
 // GIF files: one palette of 256 colours for all frames of a clip, not dithered, so that what stands does not flicker.
+// A worker, since it takes seconds.
+
+onmessage = ({ data: { frames, fps } }) => postMessage(encoded(frames, fps));
 
 /** A looping GIF of frames, ImageData of one size each, as the parts of a Blob. */
-export function encodeGif(frames, fps) {
+function encoded(frames, fps) {
   const [{ width, height }] = frames;
   const palette = colours(frames);
   const nearest = indexer(palette);

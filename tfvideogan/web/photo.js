@@ -15,9 +15,12 @@ export function photoPlay(engine, about) {
 
   const sharpen = newest(async (picture, wind) => {
     note.textContent = "Drawing it at its own size";
-    const film = await engine.enlarge(picture, wind);
-    if (picture === state.picture && wind === state.wind) hero.show(film);
-    note.textContent = state.note ?? "";
+    try {
+      const film = await engine.enlarge(picture, wind);
+      if (picture === state.picture && wind === state.wind) hero.show(film);
+    } finally {
+      note.textContent = state.note ?? "";
+    }
   });
 
   const draw = newest(async (picture, wind, settled) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -164,16 +165,17 @@ class RemotePlayer:
         still, no_wind = np.zeros([2, 2, 3], np.uint8), np.zeros(2, np.float32)
         # REST V1 does not tell what a model takes, and a model refuses what is not for it.
         kinds = {
-            (False, False): lambda: served.generate(0),
-            (True, False): lambda: served.predict(still),
-            (True, True): lambda: served.predict(still, no_wind),
+            (False, False, False): lambda: served.generate(0),
+            (True, False, False): lambda: served.predict(still),
+            (True, True, False): lambda: served.predict(still, no_wind),
+            (False, False, True): lambda: served.generate(0, lossless=True),  # Its strips no JPEG can hold.
         }
-        (predicts, wind), clip = _first_that_works(kinds)
+        (predicts, wind, self._lossless), clip = _first_that_works(kinds)
         self.about = About(name, f"a model served by {target}", [], predicts, wind, False, ["clip"], *clip.shape[1:3])
 
     def generate(self, seed: int, to: int, share: float) -> Films:
         if share == 0 or seed == to:
-            return {"clip": self._served.generate(seed)[0]}
+            return {"clip": self._served.generate(seed, self._lossless)[0]}
         return {"clip": self._served.generate_from_latents(_between(seed, to, share, remote.LATENT_DIM))[0]}
 
     def predict(self, photo: np.ndarray, wind: np.ndarray) -> Films:
@@ -184,7 +186,10 @@ class RemotePlayer:
 
 
 def _first_that_works(kinds: dict[Any, Callable[[], np.ndarray]]) -> tuple[Any, np.ndarray]:
-    """The first kind whose call is not refused, and what it gave. Raises the first refusal if all are."""
+    """The first kind whose call is not refused, and what it gave.
+
+    Raises the first refusal if all are refused, but not that of a signature that the model lacks if there is another.
+    """
     refused: list[UsageError] = []
     for kind, call in kinds.items():
         try:
@@ -193,7 +198,8 @@ def _first_that_works(kinds: dict[Any, Callable[[], np.ndarray]]) -> tuple[Any, 
             raise
         except UsageError as error:
             refused.append(error)
-    raise refused[0]
+    lacks_signature = re.compile("signature.*not found", re.IGNORECASE)
+    raise min(refused, key=lambda error: bool(lacks_signature.search(str(error))))
 
 
 def _between(seed: int, to: int, share: float, size: int) -> np.ndarray:
