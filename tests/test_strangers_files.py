@@ -79,7 +79,8 @@ class CommandsTest(tf.test.TestCase):
         ):
             done = run(*command, f"--image={picture}", output)
             self.assertEqual(done.returncode, 2)
-            self.assertEqual(done.stderr, f"{command[0]}: error: --image: {picture}: took longer than 4 s\n")
+            reason = "took longer than (5 s of processor time|20 s)"  # A very busy machine has the second first.
+            self.assertRegex(done.stderr, f"^{command[0]}: error: --image: {picture}: {reason}\n$")
             self.assertFalse((folder / "clip.gif").exists())
 
     def test_what_libraries_print_of_a_damaged_picture_is_not_among_the_lines(self):
