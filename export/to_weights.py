@@ -97,7 +97,7 @@ def _card(run: Any, folder: Path, args: Any) -> dict[str, Any]:
         "description": args.description,
         "command": f"python -m tfvideogan.train {' '.join(_options(config))} --run_dir=runs/{args.name}",
         "trained_on": config.data.data,
-        "hours": round(_hours(run.path), 1),
+        "hours": _hours(run.path),
         "machine": args.machine,
         "commit": args.commit or _commit(),
         "licence": _licence(config.data.data),
@@ -124,12 +124,14 @@ def _options(config: Config) -> list[str]:
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in changed.items()]
 
 
-def _hours(run_dir: Path) -> float:
-    """How long the training ran, by its log, without the breaks."""
+def _hours(run_dir: Path) -> float | None:
+    """How long the training ran, by its log, without the breaks; None for weights that came without a log."""
+    if not (run_dir / "log.jsonl").exists():
+        return None
     log = (run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
     times = [json.loads(line)["time"] for line in log]
     pauses = (later - earlier for earlier, later in itertools.pairwise(times))
-    return sum(pause for pause in pauses if pause < _LONGEST_PAUSE) / 3600
+    return round(sum(pause for pause in pauses if pause < _LONGEST_PAUSE) / 3600, 1)
 
 
 def _commit() -> str:
@@ -143,7 +145,8 @@ def _as_text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# {card['name']}", "", card["description"], "", "## Training", "", f"    {card['command']}", ""]
     where = f" {card['machine']}" if card["machine"] else ""
-    lines += [f"It took {card['hours']} hours{where}, by the code of commit {card['commit']}.", ""]
+    hours = "a time that no log tells" if card["hours"] is None else f"{card['hours']} hours"
+    lines += [f"It took {hours}{where}, by the code of commit {card['commit']}.", ""]
     lines += ["## Scores", ""]
     for line in card["scores"]:
         lines += [f"On {line['num_clips']} clips of `{line['data']}`:", "", *_table(line["scores"]), ""]

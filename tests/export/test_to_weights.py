@@ -45,6 +45,13 @@ class ToWeightsTest(tf.test.TestCase):
         self.assertIn("| stage_2 |", (packed_folder / "card.md").read_text())
         self.assertLen(load_exported(packed_folder).predict(np.zeros([9, 9, 3], np.uint8)), 1)
 
+        (made.path / "log.jsonl").unlink()  # Weights that were imported, or trained elsewhere, have none.
+        arguments[1], machine = "--name=other", "--machine=on a toaster"
+        result = run("to_weights", *arguments, machine, "--num_clips=2", package="export", folder=self.folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        told = (self.folder / "weights" / "other" / "card.md").read_text()
+        self.assertIn("It took a time that no log tells on a toaster, by the code", told)
+
         again = run("to_weights", *arguments, package="export", folder=self.folder)
         self.assertEqual(again.returncode, 2)
         self.assertIn("--name must be new", again.stderr)

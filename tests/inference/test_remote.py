@@ -16,13 +16,13 @@ import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
-from tests.helpers import ROOT, folders, model_server, tiny
+from tests.helpers import ROOT, folders, model_server, served, tiny
 from tests.helpers.commands import run
 from tests.helpers.made_files import picture
 from tfvideogan.config import UsageError
 from tfvideogan.data.clips import to_uint8
 from tfvideogan.files import pictures
-from tfvideogan.inference import remote, signatures, transports
+from tfvideogan.inference import remote, transports
 from tfvideogan.models import vgan
 
 PROTOCOLS = ("rest", "grpc")
@@ -35,15 +35,7 @@ class RemoteModelTest(tf.test.TestCase, parameterized.TestCase):
         super().setUpClass()
         cls.folder = folders.of_class(cls)
         cls.models = {"vgan": tiny.shaken("vgan"), "drift": tiny.changing(1, drift="fused")}
-        for name, model in cls.models.items():
-            served = signatures.ServedModel(model, max_batch=4)
-            tf.saved_model.save(served, str(cls.folder / name), signatures=served.signatures())
-        cls.server = model_server.Server({name: str(cls.folder / name) for name in cls.models})
-        running = contextlib.ExitStack()
-        cls.addClassCleanup(running.close)
-        cls.targets = {"rest": running.enter_context(model_server.rest(cls.server))}
-        if model_server.HAS_STUBS:
-            cls.targets["grpc"] = running.enter_context(model_server.grpc(cls.server))
+        cls.server, cls.targets = served.of_class(cls, cls.folder, cls.models, max_batch=4)
 
     def setUp(self):
         super().setUp()

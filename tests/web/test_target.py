@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.helpers import ROOT, folders, model_server, tiny
+from tests.helpers import ROOT, folders, model_server, served, tiny
 from tests.helpers.commands import run
 from tests.web import browser
 from tfvideogan.config import UsageError
@@ -80,15 +80,7 @@ class TargetTest(tf.test.TestCase):
             "mdgan": tiny.shaken("mdgan"),
             "drift": tiny.changing(1, drift="fused"),
         }
-        for name, model in cls.models.items():
-            served = signatures.ServedModel(model)
-            tf.saved_model.save(served, str(cls.folder / name), signatures=served.signatures())
-        cls.server = model_server.Server({name: str(cls.folder / name) for name in cls.models})
-        running = contextlib.ExitStack()
-        cls.addClassCleanup(running.close)
-        cls.targets = {"rest": running.enter_context(model_server.rest(cls.server))}
-        if model_server.HAS_STUBS:
-            cls.targets["grpc"] = running.enter_context(model_server.grpc(cls.server))
+        cls.server, cls.targets = served.of_class(cls, cls.folder, cls.models)
 
     def setUp(self):
         super().setUp()
@@ -125,20 +117,20 @@ class TargetTest(tf.test.TestCase):
                 clip = player.predict(photo, blowing)["clip"]
                 self.assertLess(np.abs(clip.astype(int) - to_uint8(made.numpy())).mean(), 10)
 
-    def serve_beside(self, served: signatures.ServedModel) -> list[remote.RemoteModel]:
+    def serve_beside(self, saved: signatures.ServedModel) -> list[remote.RemoteModel]:
         """A model on servers of its own, one a protocol."""
         path = str(self.folder / self._testMethodName)
-        tf.saved_model.save(served, path, signatures=served.signatures())
+        tf.saved_model.save(saved, path, signatures=saved.signatures())
         server, protocols = model_server.Server({"it": path}), [model_server.rest]
         if model_server.HAS_STUBS:
             protocols.append(model_server.grpc)
         return [remote.RemoteModel(self.enterContext(protocol(server)), "it") for protocol in protocols]
 
     def test_seeds_of_a_model_whose_strips_no_jpeg_can_hold_come_without_loss(self):
-        served = signatures.ServedModel(self.models["vgan"])
-        served._num_frames = 4096
+        saved = signatures.ServedModel(self.models["vgan"])
+        saved._num_frames = 4096
         expected = self.models["vgan"](latents.normal(7, vgan.LATENT_DIM)[None])["clip"][0]
-        for model in self.serve_beside(served):
+        for model in self.serve_beside(saved):
             player = RemotePlayer(model, "it", "here")
             self.assertEqual((player.about.predicts, player.about.frames), (False, tiny.FRAMES))
             clip = player.generate(7, 7, 0)["clip"]

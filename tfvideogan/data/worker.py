@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
-from types import TracebackType
 
 from tfvideogan.config import UsageError
 from tfvideogan.data.cutting import Clip, Cutting, clips_of
@@ -35,7 +34,7 @@ class EncodedClip:
     start: int
 
 
-class Worker:
+class Worker(contextlib.AbstractContextManager):
     """A process that makes clips of inputs, one input at a time.
 
     Args:
@@ -53,12 +52,7 @@ class Worker:
         self._process = Confined(__name__, (cutting, encoding), limits, note)
         self._bytes_a_clip = None if encoding else cutting.num_frames * cutting.frame_size**2 * 3
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -25,7 +25,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from tfvideogan.config import UsageError
@@ -64,7 +63,7 @@ class Limits:
 Work = Callable[[Any], Iterator[Answer | UsageError]]  # what a process does for a request
 
 
-class Confined:
+class Confined(contextlib.AbstractContextManager):
     """A process that answers requests, one at a time.
 
     Args:
@@ -79,12 +78,7 @@ class Confined:
         self._process: subprocess.Popen | None = None
         self._is_ready = False
 
-    def __enter__(self) -> Confined:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

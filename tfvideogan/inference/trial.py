@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from tfvideogan.config import UsageError
 from tfvideogan.files import child
@@ -24,18 +23,13 @@ _SECONDS = 60
 _BYTES, _BYTES_PER_BYTE = 2**31, 50  # what opening a file may take, at least, and for each byte of it
 
 
-class Trial:
+class Trial(contextlib.AbstractContextManager):
     """A process that opens one file after the other, and is replaced when a file has ended it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
 
-    def __enter__(self) -> Trial:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def check(self, file: str) -> None:
