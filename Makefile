@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python -m
 DEMO ?= runs/demo
 EXPERIMENTS ?= runs/experiments
 FUZZ_SECONDS ?= 60
-unexport FUZZ_SECONDS  # The suite itself gives each reader a second.
+unexport FUZZ_SECONDS  # The suite itself gives each reader a fifth of a second.
 
 .PHONY: demo experiments test fuzz test-io test-notebook test-web test-package test-serving soak lint install install-io install-serving clean
 

@@ -1,11 +1,27 @@
 """What every test process needs before its first test."""
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 from absl import flags
 
 from tfvideogan import cli
+
+# A checkpoint waits for the disk ten times, and the suite saves hundreds. So temporary files lie in memory where
+# the system has room for them there. The workers of pytest-xdist inherit the folder of the process that starts them.
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tfvideogan-", dir=MEMORY)
+
+    @atexit.register
+    def remove_temporary_files(owner: int = os.getpid()) -> None:
+        if os.getpid() == owner:  # Commands that tests fork end by these functions, too.
+            shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+
 
 # Under test is what XLA is told to compute: leaving its machine code slow saves a quarter of each compilation.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from tests.helpers.commands import run
+
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "step_without_tensorflow.py"
 TINY = ["--frame_size=16", "--num_frames=2", "--base_width=2", "--batch_size=2", "--steps=3"]
 
@@ -27,8 +29,8 @@ class StepWithoutTensorflowTest(tf.test.TestCase):
             (["vgan_sprites", "--zoom=1.5", *TINY], "no --reverse, --zoom"),
             (["x"], "--config must be help, or one of"),
         ):
-            command = [sys.executable, str(EXAMPLE), "export", arguments[0], "step.pkl", *arguments[1:]]
-            done = subprocess.run(command, cwd=self.get_temp_dir(), capture_output=True, text=True, check=False)
+            arguments = ["export", arguments[0], "step.pkl", *arguments[1:]]
+            done = run(EXAMPLE.stem, *arguments, package="examples", folder=self.get_temp_dir())
             self.assertEqual(done.returncode, 1)
             self.assertIn(reason, done.stderr.splitlines()[-1])
 

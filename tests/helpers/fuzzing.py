@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tfvideogan.config import UsageError
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "1"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0.2"))
 LONGEST = 5.0  # seconds for a file
 MOST = 512  # megabytes beyond what the process had
 _HANGS = 60  # After so many seconds the process is ended.

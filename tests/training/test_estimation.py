@@ -23,10 +23,10 @@ class ReplicasTest(TrainingTest):
     def test_all_replicas_take_the_mean_of_what_each_has_gathered(self):
         strategy = runtime.make_strategy("mirrored")
         with strategy.scope():
-            model = tiny.model("vgan")
+            model = tiny.model("vgan_one_stream")
             model.compile()
         statistics = estimation.BatchStatistics(model, tf.data.Dataset.from_tensors(tf.zeros([1], tf.uint8)))
-        train(model, "vgan", 2, strategy)
+        train(model, "vgan_one_stream", 2, strategy)
         before = self.of_replicas(model)
         self.assertTrue(all(np.any(values[0] != values[1]) for values in before))
         statistics.average_over_replicas()
@@ -38,7 +38,7 @@ class ReplicasTest(TrainingTest):
         means = {}
         for strategy in ("mirrored", "none"):
             run_dir = self.train(strategy, strategy=strategy, steps=1)
-            model = tiny.model("vgan")
+            model = tiny.model("vgan_one_stream")
             model.compile()
             loading.restore(run_folder.RunFolder(run_dir).latest(), state.for_training(model))
             means[strategy] = batch_statistics.of_network(model.discriminator)[0].numpy()

@@ -22,7 +22,7 @@ from tfvideogan.files import pictures
 from tfvideogan.runs import loading, run_folder, state
 from tfvideogan.training import assembly, estimation, loop, runtime
 
-SAMPLED = {"sample_every": 2}  # of the run that most tests here look at
+SAMPLED = {"model": "vgan", "sample_every": 2}  # of the run that most tests here look at
 
 
 class LoopTest(TrainingTest):
@@ -45,17 +45,17 @@ class LoopTest(TrainingTest):
 
         skip.addFilter(ask)
         self.addCleanup(skip.removeFilter, ask)
-        config = tiny.config("vgan", steps=99, checkpoint_every=99)
+        config = tiny.config("vgan_one_stream", steps=99, checkpoint_every=99)
         with self.not_finite_at(3, 4, 5), self.assertLogs("tfvideogan", "WARNING"):
             self.assertEqual(loop.train(config, self.folder / "asked"), 128 + signal.SIGTERM)
         self.assertEqual(run_folder.RunFolder(self.folder / "asked").latest().step, 7)
 
     def test_a_profile_is_of_the_steps_that_were_asked_for(self):
-        run_dir, config = self.folder / "profile", tiny.config("vgan", steps=4)
+        run_dir, config = self.folder / "profile", tiny.config("vgan_one_stream", steps=4)
         self.assertEqual(loop.train(config, run_dir, profile=range(1, 3)), 0)
         self.assertLen(list(run_dir.rglob("*.xplane.pb")), 1)
         with self.assertLogs("tfvideogan", "WARNING") as logs:
-            loop.train(tiny.config("vgan", steps=5), run_dir, profile=range(1, 3))
+            loop.train(tiny.config("vgan_one_stream", steps=5), run_dir, profile=range(1, 3))
         self.assertIn("no profile: steps 4 to 5 do not begin in this run", logs.output[-1])
         self.assertLen(list(run_dir.rglob("*.xplane.pb")), 1)
 
@@ -151,7 +151,7 @@ class LoopTest(TrainingTest):
     def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_at(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             run_dir = self.folder / f"signal{number}"
-            config = tiny.config("vgan", steps=10**6, checkpoint_every=10)
+            config = tiny.config("vgan_one_stream", steps=10**6, checkpoint_every=10)
 
             def interrupt(run_dir=run_dir, number=number):
                 for _ in range(600):
@@ -168,7 +168,10 @@ class LoopTest(TrainingTest):
             self.assertGreaterEqual(run_folder.RunFolder(run_dir).latest().step, 10)
 
     def test_the_first_batches_differ_with_the_seed_only(self):
-        runs = [self.copy_of_a_run("seed0", **SAMPLED), *(self.train(f"again{seed}", seed=seed) for seed in (0, 1))]
+        runs = [
+            self.copy_of_a_run("seed0", **SAMPLED),
+            *(self.train(f"again{seed}", model="vgan", seed=seed) for seed in (0, 1)),
+        ]
         digests = [self.digest(run_dir) for run_dir in runs]
         self.assertEqual(digests[0], digests[1])
         self.assertNotEqual(digests[0], digests[2])

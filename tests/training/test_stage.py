@@ -158,14 +158,14 @@ class StageTest(TrainingTest):
             self.assertAllEqual(a, b)
 
     def restored(self, run_dir: Path, step: int):
-        model = tiny.model("vgan")
+        model = tiny.model("vgan_one_stream")
         checkpoint = next(c for c in run_folder.RunFolder(run_dir).list() if c.step == step)
         loading.restore(checkpoint, state.for_sampling(model))
         return model.generator
 
     def spoil(self, run_dir: Path, steps: int) -> None:
         """Lets a run's discriminator be NaN from its last checkpoint on."""
-        run, model = run_folder.RunFolder(run_dir), tiny.model("vgan")
+        run, model = run_folder.RunFolder(run_dir), tiny.model("vgan_one_stream")
         model.compile()
         latest = run.latest()
         loading.restore(latest, state.for_training(model))
@@ -177,7 +177,7 @@ class StageTest(TrainingTest):
         run_dir = self.train("nan", steps=2)
         self.spoil(run_dir, 3)
         with self.assertLogs("tfvideogan", "WARNING") as logs:
-            status = loop.train(tiny.config("vgan", steps=99, checkpoint_every=2), run_dir)
+            status = loop.train(tiny.config("vgan_one_stream", steps=99, checkpoint_every=2), run_dir)
         self.assertEqual(status, loop.NOT_FINITE)
         said = "\n".join(logs.output)
         self.assertEqual(said.count("the update is skipped (10 in a row)"), 3)
@@ -263,14 +263,14 @@ class StageTest(TrainingTest):
 
     def test_another_batch_size_goes_on_from_the_next_clip(self):
         run_dir = self.train("size", steps=2, batch_size=4)
-        config = tiny.config("vgan", steps=4, batch_size=2)
+        config = tiny.config("vgan_one_stream", steps=4, batch_size=2)
         sources, on_one_device = assembly.open_data(config), runtime.Runtime(tf.distribute.get_strategy(), xla=False)
         with self.assertLogs("tfvideogan", "WARNING") as logs:
             batches = Stage(config, run_folder.RunFolder(run_dir), on_one_device, sources, 1, 4).batches()
         self.assertEqual(
             [line.partition("batch_size")[2] for line in logs.output], [" was 4, now 2: going on from clip 8, step 2"]
         )
-        one_by_one = assembly.batches(tiny.config("vgan", batch_size=1), sources, config.train.seed)
+        one_by_one = assembly.batches(tiny.config("vgan_one_stream", batch_size=1), sources, config.train.seed)
         expected = np.concatenate([clip.numpy() for clip in one_by_one.skip(8).take(4)])
         self.assertAllEqual(np.concatenate([next(batches).numpy() for _ in range(2)]), expected)
 
