@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tfvideogan.config import UsageError
+from tfvideogan.data.clips import to_uint8
 from tfvideogan.metrics import flow, motion, reconstruction, separation, ssim
 
 # By default a model is scored with the first ones, up to `mask`. That is scored where the model has one.
@@ -70,7 +71,7 @@ def of_predictions(
             scores["generated_motion"] = of_each(motion.mean_frame_difference, predicted)
             scores["real_motion"] = real_motion
         if "flow" in names:
-            scores["flow_difference_px"] = of_each(flow.difference, predicted, real)
+            scores["flow_difference_px"] = of_each(flow.difference, to_uint8(predicted), to_uint8(real))
         if "flicker" in names:
             scores["flicker"] = of_each(separation.flicker, predicted)
         found[name] = scores
@@ -87,7 +88,7 @@ def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
     if "motion" in names:
         scores["mean_frame_difference"] = of_each(motion.mean_frame_difference, clips)
     if "flow" in names:
-        scores["flow_px"] = of_each(flow.speed, clips)
+        scores["flow_px"] = of_each(flow.speed, to_uint8(clips))
     return scores
 
 
