@@ -18,6 +18,7 @@ from export import measure
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional
+from tfvideogan.metrics.speed import peak_memory_mb
 
 
 def define_flags() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     run = opened(args.artefact, args.threads)
     figures = {"load_s": time.perf_counter() - started}
     figures |= measure.latency(lambda: run(*inputs), args.repeats)
-    print(json.dumps(figures | {"peak_memory_mb": measure.peak_memory_mb()}))
+    print(json.dumps(figures | {"peak_memory_mb": peak_memory_mb()}))
 
 
 def opened(file: str, threads: int) -> Callable[..., np.ndarray]:

@@ -13,14 +13,13 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import Config
-from tfvideogan.metrics.speed import time_repeats
+from tfvideogan.metrics.speed import time_repeats, time_steps
 
 SHARDS = 4
 BATCH_SIZE = 8
@@ -97,17 +96,8 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
     model = registry.build_model(Config.create(model=name).model)
     model.compile()
     step = tf.function(lambda batch: model.train_step(clips.to_float(batch)), autograph=False)
-    batches = iter(_batches(glob))
-    waits = []
-
-    def train() -> None:
-        start = time.perf_counter()
-        batch = next(batches)
-        waits.append(time.perf_counter() - start)
-        step(batch)["g_loss"].numpy()
-
-    timings = time_repeats(train, steps)
-    return timings.median, sum(waits[1:]) / sum(timings.seconds)  # the first wait is of the step that warms up
+    timings, waiting = time_steps(lambda batch: step(batch)["g_loss"].numpy(), iter(_batches(glob)), steps)
+    return timings.median, waiting
 
 
 def _alone(glob: str, cores: int, args: Any) -> str:
