@@ -27,7 +27,8 @@ logger = logging.getLogger("tfvideogan.export")
 
 FAILED = 1
 PRECISIONS = ("float32", "float16", "int8")
-PLACES = {"accepted": Path(), "rejected": Path("rejected")}  # folders of the output, by the status of an artefact
+# The folder in the output where artefacts of a status lie.
+PLACES = {"accepted": Path(), "rejected": Path("rejected")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Job:
         """Writes the artefact to `folder` in a process of its own. Raises UsageError if that process fails."""
         options = {"run_dir": run_dir, "stage": stage, "trust": trust, "lowering": "on" if self.lowered else "off"}
         if self.format == "saved_model":
-            options["output"] = folder / self.file.parent  # the command itself makes the folder of the version
+            options["output"] = folder / self.file.parent  # The command itself makes the folder of the version.
         else:
             options |= {"output": folder / self.file, "precision": self.precision}
         if self.precision == "int8":
@@ -117,7 +118,7 @@ def main() -> int:
         folder = Path(beside) / "made"
         folder.mkdir()
         rows = [_make(job, folder, reference, checkpoint.stage, args) for job in jobs]
-        if run.latest(checkpoint.stage) != checkpoint:  # each process has loaded the checkpoint that was newest then
+        if run.latest(checkpoint.stage) != checkpoint:  # Each process has loaded the one that was newest then.
             raise UsageError(f"--run_dir: {checkpoint.path} was no longer the newest checkpoint when all was made; "
                              "export again when nothing trains there")  # fmt: skip
         report = describe(model, args.run_dir, checkpoint, rows, args.threads, reference.checked_on)
@@ -192,7 +193,7 @@ def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -
             row = reference.check(Path(unchecked) / job.file, job.precision, args.repeats, args.threads)
             place = PLACES[row.status]
             (folder / place).mkdir(exist_ok=True)
-            top = job.file.parts[0]  # a SavedModel is moved with the folder around its version
+            top = job.file.parts[0]  # A SavedModel is moved with the folder around its version.
             (Path(unchecked) / top).rename(folder / place / top)
             row = dataclasses.replace(row, artefact=str(place / job.file), lowered=job.lowered)
         except UsageError as error:

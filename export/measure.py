@@ -20,7 +20,7 @@ from tfvideogan import cli
 from tfvideogan.metrics.speed import peak_memory_mb, time_repeats
 
 BATCHES = (1, 3)
-LONGEST = 30.0  # after so many seconds of timing, slow networks are not run again
+LONGEST = 30.0  # After so many seconds of timing, slow networks are not run again.
 
 
 def define_flags() -> None:

@@ -1,4 +1,4 @@
-"""An ONNX file in OpenVINO, to time it beside the runtimes that this package exports for.
+"""Times an ONNX file in OpenVINO, beside the runtimes that this package exports for.
 
 python -m export.openvino_runtime --artefact=exported/vgan/vgan_float32.onnx --inputs=INPUTS.npz
 

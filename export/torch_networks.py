@@ -1,4 +1,4 @@
-"""A run's generator in PyTorch, to time it beside the artefacts.
+"""Times a run's generator in PyTorch, beside the artefacts of an export.
 
 python -m export.torch_networks --run_dir=runs/vgan --inputs=INPUTS.npz
 

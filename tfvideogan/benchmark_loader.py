@@ -40,7 +40,8 @@ def main() -> None:
     args = cli.flags.FLAGS
     if args.cores:
         cli.require("records")
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # before TensorFlow counts the cores
+        # TensorFlow counts the cores when it is loaded.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
         cli.load_tensorflow()
         print(f"{clips_per_second(args.records, args.timed_clips // BATCH_SIZE, args.repeats):.0f}")
         return
@@ -76,7 +77,11 @@ def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str
 
 
 def clips_per_second(glob: str, num_batches: int, repeats: int) -> float:
-    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching. A run is `num_batches`."""
+    """How fast the whole training chain is: reading, shuffling, decoding, varying, batching.
+
+    Args:
+        num_batches: how many batches a timed run takes.
+    """
     batches = iter(_batches(glob))
 
     def read() -> None:

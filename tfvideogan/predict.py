@@ -23,7 +23,7 @@ logger = logging.getLogger("tfvideogan")
 FAILED = 1
 _LONGEST_SIDE = 2160  # Larger pictures are scaled down to this with --size=picture.
 _MOST_SECONDS = 60
-_MOST_BYTES = 2**31  # of the frames of a clip, which lie in memory together
+_MOST_BYTES = 2**31  # All frames of a clip lie in memory together, and may take so many bytes.
 
 
 def define_flags() -> None:
@@ -57,7 +57,7 @@ def main() -> int:
     cli.require_run("image", "output")
     args = cli.flags.FLAGS
     _check_flags(args)
-    given = _parse_wind(args.wind)
+    asked_for = _parse_wind(args.wind)
     from tfvideogan.files import picture_reader
 
     picture_reader.start()  # It is ready when the outputs are checked.
@@ -65,7 +65,7 @@ def main() -> int:
     of_folder, failed = _is_folder("image", args.image), 0
     read = functools.lru_cache(maxsize=1)(_read_picture)
     if not of_folder:
-        read(args.image)  # It is told at once if it cannot be read, before a model is loaded.
+        read(args.image)  # What cannot be read is refused at once, before a model is loaded.
     cli.load_tensorflow(gpus=True)
     from tfvideogan.data.wind import measure
     from tfvideogan.files import encoders
@@ -76,7 +76,7 @@ def main() -> int:
     model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     _check_model(args, model)
     real = _read_real(args.real, model.num_frames, model.frame_size) if args.real else None
-    wind = (given if given is not None else measure(real)) if model.takes_wind else None
+    wind = (asked_for if asked_for is not None else measure(real)) if model.takes_wind else None
     animator = Animator(model, args.fit, args.size == "picture", args.batch_statistics)
     count = round(args.seconds * args.fps) if args.seconds else model.num_frames
     for image, output in jobs:
@@ -153,14 +153,14 @@ def _jobs(args: Any) -> list[tuple[str | Path, str | Path]]:
         atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
         return [(args.image, args.output)]
     atomic.check_folder("output", args.output)
-    found = sorted(p for p in Path(args.image).iterdir() if p.suffix.lower() in pictures.IMAGE_SUFFIXES)
-    if not found:
+    images = sorted(p for p in Path(args.image).iterdir() if p.suffix.lower() in pictures.IMAGE_SUFFIXES)
+    if not images:
         raise UsageError(f"--image: no picture in {args.image} ({', '.join(pictures.IMAGE_SUFFIXES)})")
-    outputs = [Path(args.output) / f"{picture.stem}.{args.format or 'mp4'}" for picture in found]
+    outputs = [Path(args.output) / f"{picture.stem}.{args.format or 'mp4'}" for picture in images]
     if len(set(outputs)) < len(outputs):
         twice = next(output for output in outputs if outputs.count(output) > 1)
         raise UsageError(f"--image: several pictures in {args.image} would be written to {twice}")
-    return list(zip(found, outputs, strict=True))
+    return list(zip(images, outputs, strict=True))
 
 
 def _check_model(args: Any, model: Any) -> None:

@@ -60,7 +60,7 @@ def main() -> None:
     from tfvideogan.files.confined import Limits
 
     try:
-        logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
+        logging.disable(logging.WARNING)  # Beam would warn that BigQuery is missing.
         optional.package("apache_beam", "Apache Beam", "data")
         from tfvideogan.data import description, layouts, plan, prepare
     finally:

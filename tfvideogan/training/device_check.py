@@ -31,7 +31,7 @@ SMALL_STEPS = 3
 _BATCH, _FRAMES, _WIDTH = 4, 4, 2  # These are the sizes of the small steps.
 
 
-def facts() -> Iterator[str]:
+def description() -> Iterator[str]:
     """The lines that say what was checked: versions, devices, and how fast they multiply."""
     yield f"tfvideogan {__version__}, tensorflow {tf.__version__}, keras {keras.__version__}, {platform.platform()}"
     for device in tf.config.list_physical_devices("GPU"):
@@ -97,12 +97,12 @@ def _label(name: str, stage: int, precision: str, xla: bool) -> str:
 def _attempt(label: str, run: Callable[..., tuple[str, bool]], *arguments: Any) -> tuple[str, bool]:
     """A line with what `run` tells, or with why it failed."""
     try:
-        told, well = run(*arguments)
+        figures, well = run(*arguments)
     except (tf.errors.OpError, ValueError, NotImplementedError) as error:
         missing = isinstance(error, tf.errors.UnimplementedError | tf.errors.NotFoundError)
         reason = next(line for line in str(error).splitlines() if line.strip())
-        told, well = f"{'not on this device' if missing else 'FAILED'}: {reason[:200]}", missing
-    return f"{label:56}{told}", well
+        figures, well = f"{'not on this device' if missing else 'FAILED'}: {reason[:200]}", missing
+    return f"{label:56}{figures}", well
 
 
 def _trained(
