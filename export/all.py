@@ -22,12 +22,16 @@ from tfvideogan.config import UsageError
 
 if TYPE_CHECKING:
     from export.check_parity import Reference
+    from tfvideogan.models.adversarial import AdversarialModel
+    from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 
 logger = logging.getLogger("tfvideogan.export")
 
 FAILED = 1
 PRECISIONS = ("float32", "float16", "int8")
-PLACES = {"accepted": Path(), "rejected": Path("rejected")}  # folders of the output, by the status of an artefact
+_COMPLETE = "made"  # The export is this folder of a temporary one until it is complete.
+# The folder in the output where artefacts of a status lie.
+PLACES = {"accepted": Path(), "rejected": Path("rejected")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Job:
         """Writes the artefact to `folder` in a process of its own. Raises UsageError if that process fails."""
         options = {"run_dir": run_dir, "stage": stage, "trust": trust, "lowering": "on" if self.lowered else "off"}
         if self.format == "saved_model":
-            options["output"] = folder / self.file.parent  # the command itself makes the folder of the version
+            options["output"] = folder / self.file.parent  # The command itself makes the folder of the version.
         else:
             options |= {"output": folder / self.file, "precision": self.precision}
         if self.precision == "int8":
@@ -95,8 +99,6 @@ def main() -> int:
     cli.exit_on_sigterm()
     cli.load_tensorflow()
     _check_packages(args.formats)
-    from export.check_parity import Reference
-    from tfvideogan.data.layouts import Form
     from tfvideogan.files import atomic, paths
     from tfvideogan.runs import loading, run_folder
 
@@ -105,29 +107,42 @@ def main() -> int:
         raise UsageError(f"--output must not exist yet. Received: {output}")
     atomic.check_folder("output", output.parent)
     run = run_folder.RunFolder.open(args.run_dir)
-    config = run.config()
-    jobs = _jobs(config.model.model, args)
+    jobs = _jobs(run.config().model.model, args)
     model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     if model.predicts and not args.calibration:
         run.own_data("--calibration", args.trust)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=_beside(output)) as beside:
-        reference = Reference(
-            model, Path(beside), args.calibration, config.data.data, "--calibration", Form.of(config.data)
-        )
-        folder = Path(beside) / "made"
-        folder.mkdir()
-        rows = [_make(job, folder, reference, checkpoint.stage, args) for job in jobs]
-        if run.latest(checkpoint.stage) != checkpoint:  # each process has loaded the checkpoint that was newest then
-            raise UsageError(f"--run_dir: {checkpoint.path} was no longer the newest checkpoint when all was made; "
-                             "export again when nothing trains there")  # fmt: skip
-        report = describe(model, args.run_dir, checkpoint, rows, args.threads, reference.checked_on)
-        (folder / FILE).write_text(to_json(report), encoding="utf-8")
-        (folder / "README.md").write_text(model_card.model_card(report), encoding="utf-8")
+        rows = _make_all(Path(beside), run, model, checkpoint, jobs, args)
         output.parent.mkdir(parents=True, exist_ok=True)
-        paths.publish(folder, output)
+        paths.publish(Path(beside) / _COMPLETE, output)
     num_accepted = sum(row.status == "accepted" for row in rows)
     print(f"{table_of_rows(rows)}\n{num_accepted} of {len(rows)} artefacts accepted: {output}/")
     return 0 if num_accepted == len(rows) else FAILED
+
+
+def _make_all(
+    beside: Path, run: RunFolder, model: AdversarialModel, checkpoint: Checkpoint, jobs: Sequence[Job], args: Any
+) -> list[Row]:
+    """Makes the whole export as a folder in `beside`, with its report and its model card; returns the report's rows.
+
+    Raises:
+        UsageError: the run was trained on meanwhile, so that artefacts may be of different weights.
+    """
+    from export.check_parity import Reference
+    from tfvideogan.data.layouts import Form
+
+    data = run.config().data
+    reference = Reference(model, beside, args.calibration, data.data, "--calibration", Form.of(data))
+    folder = beside / _COMPLETE
+    folder.mkdir()
+    rows = [_make(job, folder, reference, checkpoint.stage, args) for job in jobs]
+    if run.latest(checkpoint.stage) != checkpoint:  # Each process has loaded the one that was newest then.
+        raise UsageError(f"--run_dir: {checkpoint.path} was no longer the newest checkpoint when all was made; "
+                         "export again when nothing trains there")  # fmt: skip
+    report = describe(model, args.run_dir, checkpoint, rows, args.threads, reference.checked_on)
+    (folder / FILE).write_text(to_json(report), encoding="utf-8")
+    (folder / "README.md").write_text(model_card.model_card(report), encoding="utf-8")
+    return rows
 
 
 def _beside(output: Any) -> Path | None:
@@ -192,7 +207,7 @@ def _make(job: Job, folder: Path, reference: Reference, stage: int, args: Any) -
             row = reference.check(Path(unchecked) / job.file, job.precision, args.repeats, args.threads)
             place = PLACES[row.status]
             (folder / place).mkdir(exist_ok=True)
-            top = job.file.parts[0]  # a SavedModel is moved with the folder around its version
+            top = job.file.parts[0]  # A SavedModel is moved with the folder around its version.
             (Path(unchecked) / top).rename(folder / place / top)
             row = dataclasses.replace(row, artefact=str(place / job.file), lowered=job.lowered)
         except UsageError as error:

@@ -37,7 +37,7 @@ FAILED = 1
 NUM_INPUTS = 8
 COLUMNS = ("artefact", "format", "precision", "form", *FIGURES, "difference at export", "in float", "share",
            "SHA-256")  # fmt: skip
-NATIVE = ("tflite", "onnx")  # --others times the 3D operators of these formats
+NATIVE = ("tflite", "onnx")  # With --others the 3D operators of these formats are timed.
 TIMED = ("load_s", "p50_ms", "p95_ms", "clips_per_s", "peak_memory_mb", "max_difference")
 
 NEEDED_OF_REPORT = ("clip", "predicts", "stage", "weights_sha256")
@@ -152,7 +152,7 @@ def others(folder: Path, run_dir: str, stage: int, trust: bool = False) -> list[
         try:
             processes.run(f"export.to_{name}", output=file, lowering="off", **run)
             row = dataclasses.replace(row, bytes=file.stat().st_size)
-        except UsageError as error:  # the packages that make it are optional
+        except UsageError as error:  # The packages that make it are optional.
             row = dataclasses.replace(row, reason=str(error))
         native.append(Contender(row, "export.measure", {"artefact": file}))
     pytorch = [
@@ -163,7 +163,7 @@ def others(folder: Path, run_dir: str, stage: int, trust: bool = False) -> list[
 
 
 def in_openvino(contenders: Sequence[Contender]) -> list[Contender]:
-    """Those that are ONNX files, native and lowered, in OpenVINO in place of ONNX Runtime."""
+    """For each contender that is an ONNX file, native or lowered, another one that is the same file in OpenVINO."""
     files = [one for one in contenders if Path(one.options.get("artefact", "")).suffix == ".onnx"]
     rows = [
         dataclasses.replace(one.row, artefact=f"OpenVINO, {one.row.artefact}", max_difference=None, psnr_db=None)

@@ -37,8 +37,8 @@ RUNTIMES = {
     "tflite": {"ai_edge_litert.interpreter": "ai-edge-litert"},
     "onnx": {"onnxruntime": "onnxruntime", "onnx": "onnx"},
 }
-LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3}  # of values in [-1, 1]
-SMALLEST_PSNR = 38.0  # of int8, in dB
+LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3}  # Values are in [-1, 1].
+SMALLEST_PSNR = 38.0  # This limit, in dB, is that of int8.
 
 
 def define_flags() -> None:
@@ -126,7 +126,7 @@ class Reference:
         """The artefact's row of the report, with the status accepted or rejected, and a reason for the latter."""
         from export import operators
 
-        tree = openers.saved_model_folder(artefact) or artefact  # of several versions, it is the one that will be run
+        tree = openers.saved_model_folder(artefact) or artefact  # Of several versions, this one will be run.
         row = Row(
             artefact=str(tree.relative_to(artefact.parent)),
             format=format_of(tree),

@@ -11,11 +11,11 @@ from tfvideogan.config import UsageError
 if TYPE_CHECKING:
     from tfvideogan.data.layouts import Form
 
-cli.flags.disclaim_key_flags()  # --helpshort shows these flags as those of the command that defines them
+cli.flags.disclaim_key_flags()  # Thus --helpshort shows these flags as those of the command that defines them.
 
-BYTES = {"float32": 4, "float16": 2, "int8": 1}  # the bytes of one weight, by precision
+BYTES = {"float32": 4, "float16": 2, "int8": 1}  # A weight has so many bytes in each precision.
 CALIBRATION_INPUTS = 32
-CALIBRATION_SEED = 2  # artefacts are checked with latents of another seed
+CALIBRATION_SEED = 2  # Artefacts are checked with latents of another seed.
 
 Convert = Callable[..., bytes]
 
@@ -46,7 +46,7 @@ def main(suffix: str, convert: Convert, packages: Sequence[str] = ()) -> None:
     args = cli.flags.FLAGS
     check_calibration(args.calibration, args.precision)
     check_precision(args.precision, args.lowering == "on")
-    cli.exit_on_sigterm()  # so that the converters remove their temporary folders
+    cli.exit_on_sigterm()  # The converters then remove their temporary folders.
     cli.load_tensorflow()
     from tfvideogan.files import atomic, optional, paths
     from tfvideogan.runs import loading

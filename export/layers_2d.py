@@ -19,10 +19,10 @@ import tensorflow as tf
 from export.rearrange import as_clips, as_images, interleave, pad, shift, take, unfold
 
 TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-FEW_CHANNELS = 16  # with fewer, a convolution for each phase would leave most of a vector register empty
-PHASES = tuple(itertools.product(range(2), range(2)))  # an output pixel of stride 2 lies in one of these (row, column)
+FEW_CHANNELS = 16  # With fewer, a convolution for each phase would leave most of a vector register empty.
+PHASES = tuple(itertools.product(range(2), range(2)))  # An output pixel of stride 2 has one of these (row, column).
 
-Index = tuple[int, ...]  # frame t of a clip is frame index[t] of those that were computed
+Index = tuple[int, ...]  # Frame t of a clip is frame index[t] of those that were computed.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Product(Lowered):
         frames, rows, columns = self.size
         y = tf.reshape(x, [-1, self.matrix.shape[0]]) @ self.matrix + self.bias
         y = tf.nn.relu(y) if self.relu else y
-        if positions > 1:  # y has a row for each position, which holds all its frames
+        if positions > 1:  # Then y has a row for each position, which holds all its frames.
             return tf.transpose(tf.reshape(y, [-1, positions, frames, y.shape[-1] // frames]), [0, 2, 1, 3])
         return tf.reshape(y, [-1, frames, rows * columns, y.shape[-1] // np.prod(self.size)])
 
@@ -121,7 +121,7 @@ class Convolution(Lowered):
         taps, rows, columns, _, outputs = weights.kernel.shape
         stride, *self.strides = weights.strides
         before = (taps - stride) // 2
-        self.margin = int(taps > 1)  # so many frames of zeros are put at either end
+        self.margin = int(taps > 1)  # So many frames of zeros are put at either end.
         padded = [0] * self.margin + [i + self.margin for i in index] + [max(index) + 2] * self.margin
         first = self.margin - before
         seen = [tuple(padded[first + start :][:taps]) for start in range(0, len(index), stride)]
@@ -204,7 +204,7 @@ class TransposedConvolution(Lowered):
             for offset, j in taps:
                 y = _convolve(images, self.kernels[j], (1, 1), (1, 1))
                 windows = tuple(y.shape[1:3])
-                y = as_clips(y + self.bias if offset == 0 else y, frames)  # exactly one tap of a phase has offset 0
+                y = as_clips(y + self.bias if offset == 0 else y, frames)  # Exactly one tap of a phase has offset 0.
                 summands.append(shift(y, offset))
             phases.append(functools.reduce(operator.add, summands))
         y = unfold(self._activated(as_images(interleave(phases), windows)))

@@ -107,10 +107,10 @@ def _stages(model: AdversarialModel, clip: Any, repeated: bool, share: bool = Fa
     outputs = {"clip": base.output}
     if share and has_share(model):
         outputs["share"] = base.get_layer("mask").output
-    made = _lower(keras.Model(base.input, outputs), repeated)(clip)
+    of_base = _lower(keras.Model(base.input, outputs), repeated)(clip)
     if model.stage == 1:
-        return made
-    return made | {"clip": _lower(model.sampling_generator)(made["clip"]), "base": made["clip"]}
+        return of_base
+    return of_base | {"clip": _lower(model.sampling_generator)(of_base["clip"]), "base": of_base["clip"]}
 
 
 def has_share(model: AdversarialModel) -> bool:
@@ -141,8 +141,8 @@ class _Walk:
             for tensor in keras.tree.flatten(operation.input):
                 self.consumers.setdefault(id(tensor), []).append(operation)
         self.folded: set[str] = set()
-        self.waiting: dict[str, Any] = {}  # outputs of heads that were computed together with an earlier one
-        self._indices: dict[int, tuple[Any, Index]] = {}  # it holds the tensors, so that no other one gets the same id
+        self.waiting: dict[str, Any] = {}  # Outputs of heads that were computed together with an earlier one wait here.
+        self._indices: dict[int, tuple[Any, Index]] = {}  # It holds the tensors, so that no other one gets the same id.
 
     def remember(self, x: Any, index: Index) -> Any:
         """Notes that frame `index[t]` of `x` [N, U, H*W, C] stands for frame t of a clip, and returns `x`."""

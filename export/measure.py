@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from tfvideogan import cli
-from tfvideogan.metrics.speed import time_repeats
+from tfvideogan.metrics.speed import peak_memory_mb, time_repeats
 
 BATCHES = (1, 3)
-LONGEST = 30.0  # after so many seconds of timing, slow networks are not run again
+LONGEST = 30.0  # After so many seconds of timing, slow networks are not run again.
 
 
 def define_flags() -> None:
@@ -71,18 +71,6 @@ def latency(run: Callable[[], Any], repeats: int) -> dict[str, float]:
         "clips_per_s": 1 / timings.median,
         "repeats": len(timings.seconds),
     }
-
-
-def peak_memory_mb() -> float | None:
-    """The most memory that this process has held, in MiB, or None where the system is not Linux.
-
-    `ru_maxrss` would count the parent's memory, which a child inherits when it is forked.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    lines = status.read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def _in_batches(run: Callable[..., np.ndarray], inputs: tuple[np.ndarray, ...], size: int) -> np.ndarray:

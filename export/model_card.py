@@ -86,7 +86,7 @@ session = onnxruntime.InferenceSession("{path}")
 def model_card(report: dict[str, Any]) -> str:
     """The report of `report.describe` as Markdown, with a snippet for each format that has an accepted artefact."""
     stages = {1: ", stage 1", 2: ", both stages"}[report["stage"]] if report["model"] == "mdgan" else ""
-    facts = {
+    fields = {
         "title": TITLES[report["model"]] + stages,
         "takes": _taken(report),
         "inputs": f"first frames of `{report['checked_on']}`" if report["predicts"] else report["checked_on"],
@@ -96,7 +96,7 @@ def model_card(report: dict[str, Any]) -> str:
         "version": report["versions"].get("tfvideogan", "from its sources"),
         "table": table_of_rows(report["artefacts"]),
     }
-    return CARD.format(**report | report["machine"] | facts, snippets=_snippets(report))
+    return CARD.format(**report | report["machine"] | fields, snippets=_snippets(report))
 
 
 def _taken(report: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""An ONNX file in OpenVINO, to time it beside the runtimes that this package exports for.
+"""Times an ONNX file in OpenVINO, beside the runtimes that this package exports for.
 
 python -m export.openvino_runtime --artefact=exported/vgan/vgan_float32.onnx --inputs=INPUTS.npz
 
@@ -18,6 +18,7 @@ from export import measure
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional
+from tfvideogan.metrics.speed import peak_memory_mb
 
 
 def define_flags() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     run = opened(args.artefact, args.threads)
     figures = {"load_s": time.perf_counter() - started}
     figures |= measure.latency(lambda: run(*inputs), args.repeats)
-    print(json.dumps(figures | {"peak_memory_mb": measure.peak_memory_mb()}))
+    print(json.dumps(figures | {"peak_memory_mb": peak_memory_mb()}))
 
 
 def opened(file: str, threads: int) -> Callable[..., np.ndarray]:

@@ -21,7 +21,7 @@ GPU_OPERATORS = {
     "MAXIMUM", "MINIMUM", "MUL", "PAD", "QUANTIZE", "RELU", "RESHAPE", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE",
     "TRANSPOSE_CONV",
 }  # fmt: skip
-GPU_DIMENSIONS = 4  # no tensor of an operator may have more
+GPU_DIMENSIONS = 4  # No tensor of an operator may have more.
 ONNX_PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
 
@@ -65,7 +65,7 @@ def _tflite_products(artefact: Path) -> list[bool]:
 def _tflite_operators(artefact: Path) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]]]:
     """A file's operators in their order, and its tensors by their numbers."""
     runtime = optional.package("ai_edge_litert.interpreter", "ai-edge-litert")
-    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # a delegate shows as one operator
+    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # A delegate would show as one operator.
     interpreter = runtime.Interpreter(str(artefact), experimental_op_resolver_type=plain)
     return interpreter._get_ops_details(), {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
 

@@ -14,7 +14,7 @@ from tfvideogan.files import child
 logger = logging.getLogger("tfvideogan.export")
 
 SECONDS_TO_END = 10
-_WARNING = "WARNING: "  # this package's commands begin a warning with it
+_WARNING = "WARNING: "  # This package's commands begin a warning so.
 
 
 def run(module: str, **options: object) -> str:
@@ -66,7 +66,7 @@ def _reason(module: str, status: int, err: str) -> str:
 
 def _end(process: subprocess.Popen) -> None:
     """Ends a process if it still runs. It may need some seconds to remove what it has half made."""
-    process.terminate()  # this does nothing to a process that has ended
+    process.terminate()  # This does nothing to a process that has ended.
     try:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:

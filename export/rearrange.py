@@ -55,7 +55,8 @@ def take(x: tf.Tensor, frames: Sequence[int]) -> tf.Tensor:
         blocks = x[:, first : first + step * len(frames)]
         blocks = tf.reshape(blocks, [-1, len(frames), step, np.prod(x.shape[2:])])
         return tf.reshape(blocks[:, :, offset : offset + 1], [-1, len(frames), *x.shape[2:]])
-    runs: list[tuple[list[int], int]] = []  # either frames in a row, taken once, or one frame and how often it is taken
+    # A run is frames in a row, which are taken once, or one frame and how often it is taken.
+    runs: list[tuple[list[int], int]] = []
     for frame in frames:
         row, times = runs[-1] if runs else ([], 0)
         if times == 1 and frame == row[-1] + 1:

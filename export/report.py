@@ -20,8 +20,8 @@ RUNTIMES = {"saved_model": "tensorflow", "tflite": "ai-edge-litert", "onnx": "on
 PACKAGES = (
     "tfvideogan", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "torch", "numpy",
 )  # fmt: skip
-FPS = 12  # this package plays clips at so many frames a second
-FIGURES = ("size MB", "p50 ms", "p95 ms", "clips/s", "memory MB")  # columns that all tables have
+FPS = 12  # This package plays clips at so many frames a second.
+FIGURES = ("size MB", "p50 ms", "p95 ms", "clips/s", "memory MB")  # All tables have these columns.
 COLUMNS = ("artefact", "format", "precision", "form", *FIGURES, "difference", "in float", "on a GPU", "runtime",
            "SHA-256", "status")  # fmt: skip
 

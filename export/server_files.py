@@ -172,7 +172,7 @@ def write_warm_up(version: str, records: list[bytes]) -> None:
 def write_files(folder: paths.Path, max_batch: int) -> list[str]:
     """Writes the configuration files and manifests beside a model's versions, and returns their names."""
     label = re.sub(r"[^a-z0-9]", "-", folder.name.lower())  # Kubernetes takes no other characters.
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": folder.name,
         "label": label,
         "image": f"{IMAGE}:{IMAGE_TAG}",
@@ -181,7 +181,7 @@ def write_files(folder: paths.Path, max_batch: int) -> list[str]:
         "allowed": "\n".join(f"allowed_batch_sizes: {batch}" for batch in allowed_batches(max_batch)),
     }
     for name, text in _FILES.items():
-        atomic.write_bytes(folder / name, text.format(**facts).encode())
+        atomic.write_bytes(folder / name, text.format(**fields).encode())
     return list(_FILES)
 
 

@@ -29,7 +29,7 @@ from tfvideogan.models.drift import DEFAULT_WIND
 OPSET = 18
 WIND = "frame widths to the right and frame heights downwards, a frame"
 LAST_ACTIVATIONS = ("Tanh", "Sigmoid")
-LARGE = 1024  # constants of so many numbers are stored as float16
+LARGE = 1024  # Constants of so many numbers and more are stored as float16.
 
 
 def main() -> None:
@@ -51,12 +51,12 @@ def in_float32(model: Any, lowering: bool) -> Any:
     """The model as an `onnx.ModelProto`, with weights in float32 and without metadata."""
     import tensorflow as tf
 
-    from export.lowering import sampler
+    from export import lowering as lowered_form
 
     tf2onnx = optional.package("tf2onnx", "tf2onnx")
-    made = sampler(model, lowering)
-    function = tf.function(lambda *inputs: {"video": made.sample(*inputs)["clip"]}, input_signature=made.specs)
-    proto, _ = tf2onnx.convert.from_function(function, list(made.specs), opset=OPSET)
+    sampler = lowered_form.sampler(model, lowering)
+    function = tf.function(lambda *inputs: {"video": sampler.sample(*inputs)["clip"]}, input_signature=sampler.specs)
+    proto, _ = tf2onnx.convert.from_function(function, list(sampler.specs), opset=OPSET)
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return proto
@@ -142,11 +142,11 @@ def _in_float(graph: Any) -> list[str]:
     They are what moves the frame by the wind, since 255 places in a frame would be too few, and the last activations
     with all that follows them, where products are no more and each rounding would be seen.
     """
-    needed: set[str] = set()  # tensors that a product depends on
+    needed: set[str] = set()  # These are the tensors that a product depends on.
     for node in reversed(graph.node):
         if node.op_type in operators.ONNX_PRODUCTS or needed.intersection(node.output):
             needed.update(node.input)
-    last: set[str] = set()  # the outputs of last activations, and of what follows them
+    last: set[str] = set()  # These are the outputs of last activations, and of what follows them.
     for node in graph.node:
         ends = node.op_type in LAST_ACTIVATIONS and not needed.intersection(node.output)
         if ends or last.intersection(node.input):

@@ -52,10 +52,10 @@ def convert(model, precision: str = "float32", lowering: bool = True, calibratio
 
 def save(model, lowering: bool, folder: str) -> None:
     """Writes a SavedModel for the converter, with the one signature that the file will have."""
-    from export.lowering import sampler
+    from export import lowering as lowered_form
 
-    made = sampler(model, lowering, from_clip=True)
-    save_function(lambda *inputs: {"video": made.sample(*inputs)["clip"]}, made.specs, made.variables, folder)
+    sampler = lowered_form.sampler(model, lowering, from_clip=True)
+    save_function(lambda *inputs: {"video": sampler.sample(*inputs)["clip"]}, sampler.specs, sampler.variables, folder)
 
 
 def save_function(sample: Callable[..., Any], specs: Sequence[Any], variables: list[Any], folder: str) -> None:

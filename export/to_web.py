@@ -110,7 +110,7 @@ def write(
     files |= {f"litert/{name}": held for name, held in runtime.items()}
     files |= {
         "model.tflite": content,
-        "model.json": json.dumps(_facts(model, films, card, len(content), bool(runtime)), indent=1).encode(),
+        "model.json": json.dumps(_description(model, films, card, len(content), bool(runtime)), indent=1).encode(),
     }
     output.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=output.absolute().parent) as beside:
@@ -133,14 +133,14 @@ def convert(model: Any, precision: str, calibration: Any = None) -> tuple[bytes,
 
     from export import lowering, to_tflite
 
-    made = lowering.sampler(model, True, from_clip=True, share=True)
-    (spec,) = made.specs
+    sampler = lowering.sampler(model, True, from_clip=True, share=True)
+    (spec,) = sampler.specs
     shape = spec.shape[1:] if len(spec.shape) < 5 else [spec.shape[1] * spec.shape[2], *spec.shape[3:]]
     specs = [tf.TensorSpec([1, *shape], spec.dtype, spec.name)]
     names: list[str] = []
 
     def sample(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        films = _films(made.sample(tf.reshape(inputs, [1, *spec.shape[1:]])))
+        films = _films(sampler.sample(tf.reshape(inputs, [1, *spec.shape[1:]])))
         names[:] = [name for name in films if name != "share"]
         return {"films": tf.concat(list(films.values()), axis=2)}
 
@@ -148,7 +148,7 @@ def convert(model: Any, precision: str, calibration: Any = None) -> tuple[bytes,
         calibration = drifting_clip(*calibration, model.num_frames)
     rows = None if calibration is None else np.reshape(calibration, [-1, *shape])
     with tempfile.TemporaryDirectory() as folder:
-        to_tflite.save_function(sample, specs, made.variables, folder)
+        to_tflite.save_function(sample, specs, sampler.variables, folder)
         return to_tflite.of_saved_model(folder, precision, rows), names
 
 
@@ -170,13 +170,13 @@ def _films(outputs: dict[str, Any]) -> dict[str, Any]:
     return films | {name: strip for name, strip in strips.items() if name == "share"}
 
 
-def _facts(model: Any, films: list[str], card: dict[str, Any], size: int, beside: bool) -> dict[str, Any]:
+def _description(model: Any, films: list[str], card: dict[str, Any], size: int, beside: bool) -> dict[str, Any]:
     """What the page must know: of the model (`web.players.About`), and of the files that its worker loads."""
     from export import lowering
     from tfvideogan.web.players import About
 
-    told = (card["name"], card["description"], card["limits"])
-    about = About(*told, model.predicts, model.takes_wind, model.predicts, films, *model.clip_shape[:2])
+    own = (card["name"], card["description"], card["limits"])
+    about = About(*own, model.predicts, model.takes_wind, model.predicts, films, *model.clip_shape[:2])
     # What drifts of a photo whose details are put on an enlarged clip: a share of each pixel, all, or there are none.
     share = "film" if lowering.has_share(model) else 1 if model.is_residual else None
     paths = RUNTIME if beside else [name.replace("/", f"@{VERSION}/", 1) for name in RUNTIME]

@@ -1,4 +1,4 @@
-"""A run's generator in PyTorch, to time it beside the artefacts.
+"""Times a run's generator in PyTorch, beside the artefacts of an export.
 
 python -m export.torch_networks --run_dir=runs/vgan --inputs=INPUTS.npz
 
@@ -17,6 +17,7 @@ from export import measure
 from tfvideogan import cli
 from tfvideogan.config import UsageError
 from tfvideogan.files import optional
+from tfvideogan.metrics.speed import peak_memory_mb
 
 
 def define_flags() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
         run = generator(torch, model, getattr(torch, args.layout))
         figures = {"max_difference": float(np.abs(run(inputs) - expected).max())}
         figures |= measure.latency(lambda: run(inputs), args.repeats)
-    print(json.dumps(figures | {"peak_memory_mb": measure.peak_memory_mb()}))
+    print(json.dumps(figures | {"peak_memory_mb": peak_memory_mb()}))
 
 
 def generator(torch: Any, model: Any, layout: Any) -> Any:

@@ -182,6 +182,7 @@ class CommandTest(tf.test.TestCase):
         self.refuse("--generated and --real go together", "--generated=a", "--frame_size=8")
         self.refuse("exclude each other", "--generated=a", "--real=b", weights)
         self.refuse("takes no --metrics", "--selfcheck", "--i3d=x", "--metrics=psnr")
+        self.refuse("takes no --num_clips", "--selfcheck", "--i3d=x", "--num_clips=9")
         self.refuse("--seed is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--seed=0")
         self.refuse("--frame_size is for --generated", weights, "--frame_size=8")
         self.refuse("--curves must end in .png", weights, "--curves=a.gif")

@@ -1,6 +1,7 @@
-"""Who may import whom: downward only, as BUILD.md draws it. Read from the sources, nothing is run."""
+"""Who may import whom: downward only, as BUILD.md draws it; and that BUILD.md draws all there is. Nothing is run."""
 
 import ast
+import re
 from pathlib import Path
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ from tests.helpers import ROOT
 from tests.helpers.commands import run
 
 LIBRARY = ROOT / "tfvideogan"
+MOST_LINES = 250  # A longer module has its reason in BUILD.md.
 # A file directly in `tfvideogan/` is a command, or one of what every room may use.
 COMMANDS = {
     "train",
@@ -113,6 +115,23 @@ class ImportsTest(tf.test.TestCase):
     def test_no_export_script_bears_the_name_of_a_package(self):
         names = {path.stem for path in (ROOT / "export").glob("*.py")}
         self.assertEmpty(names & {"onnx", "tensorflow", "keras", "tf2onnx", "tflite", "numpy"})
+
+
+class BuildTest(tf.test.TestCase):
+    """BUILD.md shows a newcomer where everything is."""
+
+    def test_the_figure_has_every_module(self):
+        figure = (ROOT / "BUILD.md").read_text().partition("## The rooms")[2].split("```")[1]
+        modules = {path.stem for path in LIBRARY.rglob("*.py") if not path.stem.startswith("__")}
+        rooms = {path.name for path in LIBRARY.rglob("*") if (path / "__init__.py").exists()}
+        self.assertEmpty((modules | rooms) - set(re.findall(r"\w+", figure)))
+
+    def test_long_modules_have_a_reason(self):
+        rows = re.findall(r"^\| (`.+\.py`) \|", (ROOT / "BUILD.md").read_text(), re.MULTILINE)
+        reasons = {f"tfvideogan/{name}" for row in rows for name in re.findall(r"[\w/]+\.py", row)}
+        modules = [*LIBRARY.rglob("*.py"), *(ROOT / "export").glob("*.py")]
+        lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules}
+        self.assertEqual({name for name, length in lengths.items() if length > MOST_LINES}, reasons)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tfvideogan.models.adversarial import AdversarialModel
 
 
-PRODUCTS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}  # the matrix product beside each precision
+# The type of the matrix product that stands beside each precision.
+PRODUCTS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 
 
 def define_flags() -> None:
@@ -94,7 +95,7 @@ def _check_device(models: list[str], batch_size: int, repeats: int, base_width: 
     from tfvideogan.training import device_check
 
     tf.get_logger().setLevel("ERROR")  # TensorFlow warns of the many functions that are traced here.
-    for line in device_check.facts():
+    for line in device_check.description():
         print(line, flush=True)
     faults = 0
     for title, lines in (
@@ -128,7 +129,7 @@ def _report(label: str, clips: int, product_rate: float, run: Callable[[], Any],
 
 
 def forward_pass(name: str, base_width: int | None) -> tuple[Callable[[], Any], float]:
-    """A function that runs a registered network on one clip, and the floating-point operations of that."""
+    """A function that runs a registered network on one clip, and how many floating-point operations that takes."""
     import tensorflow as tf
 
     from tfvideogan.models.registry import NETWORKS

@@ -13,14 +13,13 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tfvideogan import cli
 from tfvideogan.config import Config
-from tfvideogan.metrics.speed import time_repeats
+from tfvideogan.metrics.speed import time_repeats, time_steps
 
 SHARDS = 4
 BATCH_SIZE = 8
@@ -41,7 +40,8 @@ def main() -> None:
     args = cli.flags.FLAGS
     if args.cores:
         cli.require("records")
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # before TensorFlow counts the cores
+        # TensorFlow counts the cores when it is loaded.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
         cli.load_tensorflow()
         print(f"{clips_per_second(args.records, args.timed_clips // BATCH_SIZE, args.repeats):.0f}")
         return
@@ -77,7 +77,11 @@ def write_records(folder: Path, size: int, num_clips: int, encoding: str) -> str
 
 
 def clips_per_second(glob: str, num_batches: int, repeats: int) -> float:
-    """The rate of the whole training chain: reading, shuffling, decoding, varying, batching. A run is `num_batches`."""
+    """How fast the whole training chain is: reading, shuffling, decoding, varying, batching.
+
+    Args:
+        num_batches: how many batches a timed run takes.
+    """
     batches = iter(_batches(glob))
 
     def read() -> None:
@@ -97,17 +101,8 @@ def beside_training(name: str, glob: str, steps: int) -> tuple[float, float]:
     model = registry.build_model(Config.create(model=name).model)
     model.compile()
     step = tf.function(lambda batch: model.train_step(clips.to_float(batch)), autograph=False)
-    batches = iter(_batches(glob))
-    waits = []
-
-    def train() -> None:
-        start = time.perf_counter()
-        batch = next(batches)
-        waits.append(time.perf_counter() - start)
-        step(batch)["g_loss"].numpy()
-
-    timings = time_repeats(train, steps)
-    return timings.median, sum(waits[1:]) / sum(timings.seconds)  # the first wait is of the step that warms up
+    timings, waiting = time_steps(lambda batch: step(batch)["g_loss"].numpy(), iter(_batches(glob)), steps)
+    return timings.median, waiting
 
 
 def _alone(glob: str, cores: int, args: Any) -> str:

@@ -3,7 +3,8 @@
 python -m tfvideogan.classify --run_dir=runs/vgan --data=synthetic:moves
 python -m tfvideogan.classify --run_dir=runs/vgan --data=UCF-101 --train_list=trainlist01.txt --test_list=testlist01.txt
 
-Writes a JSON line for each classifier (also to standard output), and the accuracies over the shares as a picture.
+The command writes a JSON line for each classifier, to a file and to standard output, and draws the accuracies over the
+shares as a picture.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def _draw(path: Path, lines: list[dict[str, Any]]) -> None:
     for line in lines:
         by_method.setdefault(line["method"], {}).setdefault(line["share"], []).append(line["test_accuracy"])
     drawn = {
-        name: sorted((share, sum(found) / len(found)) for share, found in of_method.items())
+        name: sorted((share, sum(accuracies) / len(accuracies)) for share, accuracies in of_method.items())
         for name, of_method in by_method.items()
     }
     drawn["chance"] = [(share, lines[0]["chance"]) for share in sorted({line["share"] for line in lines})]

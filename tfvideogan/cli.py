@@ -83,10 +83,10 @@ def define_arrays() -> None:
     define(field for field in dataclasses.fields(DataConfig) if field.name in ("array_layout", "array_range"))
 
 
-def array_form(otherwise: DataConfig = DataConfig()) -> tuple[str, str]:  # noqa: B008
-    """The values of these two flags, or those of a training where they were not given."""
+def array_form(defaults: DataConfig = DataConfig()) -> tuple[str, str]:  # noqa: B008
+    """The values of `--array_layout` and `--array_range`; a flag that was not given has the value in `defaults`."""
     args = flags.FLAGS
-    return args.array_layout or otherwise.array_layout, args.array_range or otherwise.array_range
+    return args.array_layout or defaults.array_layout, args.array_range or defaults.array_range
 
 
 def define_run() -> None:
@@ -189,9 +189,9 @@ def load_tensorflow(gpus: bool = False) -> None:
         try:
             tensorflow = importlib.import_module("tensorflow")
             importlib.import_module("keras")
-            found = tensorflow.config.list_physical_devices("GPU")
+            devices = tensorflow.config.list_physical_devices("GPU")
             # The notes say why TensorFlow cannot use a GPU that is there.
-            show_notes = not found and Path("/dev/nvidiactl").exists()
+            show_notes = not devices and Path("/dev/nvidiactl").exists()
         finally:
             if show_notes:
                 notes.seek(0)
@@ -203,7 +203,7 @@ def load_tensorflow(gpus: bool = False) -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)  # The import of TensorFlow has raised it.
     if not gpus:
         tensorflow.config.set_visible_devices([], "GPU")
-    for gpu in found if gpus else []:
+    for gpu in devices if gpus else []:
         tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
@@ -236,13 +236,13 @@ def _is_unread() -> bool:
 
 
 def _is_of_remote_files(error: Exception) -> bool:
-    """What TensorFlow's file systems raise where the operating system raises OSError."""
+    """Whether an error is one that TensorFlow's file systems raise where the operating system would raise OSError."""
     names = {"NotFoundError", "PermissionDeniedError", "UnimplementedError", "FailedPreconditionError"}
     return type(error).__module__ == "tensorflow.python.framework.errors_impl" and type(error).__name__ in names
 
 
 def _log_to_standard_error() -> None:
-    """The package's own notes, one line each, above a progress bar; other libraries' warnings only."""
+    """Logs this package's notes to standard error, one line each and above a progress bar."""
     handler = logging.StreamHandler()
     handler.emit = lambda record: tqdm.write(handler.format(record), file=sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -56,15 +56,15 @@ def main() -> None:
         clips = served.generate(seeds, args.lossless)
     for path, clip in zip(outputs, clips, strict=True):
         encoders.write_clip(path, clip, args.fps)
-    made = f"{len(clips)} clip{'s' if len(clips) > 1 else ''} of {'x'.join(map(str, clips.shape[1:4]))}"
-    print(f"{made} from {args.target}, model {args.model}: {args.output}")
+    which = f"{len(clips)} clip{'s' if len(clips) > 1 else ''} of {'x'.join(map(str, clips.shape[1:4]))}"
+    print(f"{which} from {args.target}, model {args.model}: {args.output}")
 
 
 def _check_flags(args: Any) -> list[int]:
     """The seeds. Raises UsageError for flags that exclude each other, and for seeds that are none."""
     if bool(args.seed) == bool(args.image):
-        given = f"both: --seed={','.join(args.seed)}, --image={args.image}" if args.image else "neither"
-        raise UsageError(f"either --seed (of a generator) or --image (of a predictor) is required. Received {given}")
+        received = f"both: --seed={','.join(args.seed)}, --image={args.image}" if args.image else "neither"
+        raise UsageError(f"either --seed (of a generator) or --image (of a predictor) is required. Received {received}")
     for flag in ("wind",) if args.seed else ("lossless", "format"):
         if getattr(args, flag):
             raise UsageError(f"--{flag} is for --{'image' if args.seed else 'seed'}. Received: {getattr(args, flag)}")

@@ -22,7 +22,8 @@ from tfvideogan.config import UsageError
 from tfvideogan.metrics.fvd import Distance
 
 if TYPE_CHECKING:
-    from tfvideogan.inference.video_features import Extractor
+    from tfvideogan.data.sources import ClipSource
+    from tfvideogan.inference.video_features import Extractor, Known
     from tfvideogan.models.adversarial import AdversarialModel
 
 logger = logging.getLogger("tfvideogan")
@@ -70,10 +71,8 @@ def main() -> None:
     from tfvideogan.inference import comparison, video_features
     from tfvideogan.runs import journal
 
-    extractor = None
-    if args.i3d:
-        with cli.naming("i3d"):
-            extractor = video_features.Extractor.read(args.i3d)
+    with cli.naming("i3d"):
+        extractor = video_features.Extractor.read(args.i3d) if args.i3d else None
     if args.selfcheck:
         line = video_features.selfcheck(extractor)
     elif args.generated:
@@ -85,10 +84,10 @@ def main() -> None:
         )
     else:
         line = _score_run(args, wanted, extractor)
-    warnings = [warning for distance in wanted for warning in distance.warnings()]
+    if warnings := [warning for distance in wanted for warning in distance.warnings()]:
+        line["warnings"] = warnings
     for warning in warnings:
         logger.warning("%s", warning)
-    line |= {"warnings": warnings} if warnings else {}
     print(json.dumps(journal.without_nan(line | {"versions": versions()})))
 
 
@@ -118,26 +117,25 @@ def _check_subject(args: Any) -> None:
         raise UsageError("--frame_size is required with --generated: the pixels a side of what the model makes")
     if args.frame_size and not args.generated:
         raise UsageError("--frame_size is for --generated; a run knows its own")
-    if args.selfcheck and args.metrics:
-        raise UsageError("--selfcheck computes one FVD, and takes no --metrics")
     if not (args.generated or args.selfcheck):
         cli.require_run()
         return
-    only_of_run = [n for n in ("data", "seed", "curves", "batch_statistics", "rollout_frames") if args[n].present]
-    if only_of_run:
-        raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
+    for name in ("data", "seed", "curves", "batch_statistics", "rollout_frames"):
+        if args[name].present:
+            raise UsageError(f"--{name} is for --run_dir and --weights")
+    for name in ("metrics", "num_clips", "feature_cache", "array_layout", "array_range") if args.selfcheck else ():
+        if args[name].present:
+            raise UsageError(f"--selfcheck computes one FVD, of clips of its own, and takes no --{name}")
 
 
 def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:
     """The line of a trained run."""
     from tfvideogan.data.layouts import Form
-    from tfvideogan.inference import comparison, measures, real_clips, rollout, scoring, video_features
+    from tfvideogan.inference import real_clips, video_features
     from tfvideogan.runs import loading, run_folder
 
     model, checkpoint = loading.load_model(args.run_dir, trust=args.trust)
     names = _check_model(args, model, wanted)
-    if args.rollout_frames:
-        _check_rollout(args.rollout_frames, model)
     run = run_folder.RunFolder.open(args.run_dir)
     config = run.config()
     if args.data is None:
@@ -147,25 +145,11 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     source, described = real_clips.open_for(config, args.data, most, form)
     video_features.check_counts(wanted, {described["data"]: len(source)})
     count, seed = min(args.num_clips, len(source)), args.seed or 0
-    of_frames: scoring.OfFrames | None = [] if args.curves else None
-    result: dict[str, Any] = {"protocol": {}, "scores": {}}
-    if names and model.predicts:
-        result = scoring.score_predictions(model, source, count, args.batch_statistics, metrics=names,
-                                           of_frames=of_frames)  # fmt: skip
-    elif names:
-        result = scoring.score_generation(model, source, count, seed, names)
+    result = _score_clips(args, model, source, names, count, seed)
     if wanted:
-        shape = model.frame_size, model.num_frames
-        known = video_features.Known(described["data"], source, *shape, seed=config.train.seed, form=form)
-        of_real = functools.partial(video_features.features_of, known, extractor, args.feature_cache)
-        found = comparison.of_run(model, source, wanted, extractor, seed, args.batch_statistics, of_real)
-        for name, distances in found.items():
-            result["scores"].setdefault(name, {}).update(distances)
-        result["protocol"] |= {d.name: video_features.protocol(d, model.frame_size, extractor) for d in wanted}
-    if args.rollout_frames:
-        result["rollout"] = rollout.score(model, source, count, args.rollout_frames)
-    if args.curves:
-        _write_curves(args.curves, measures.frame_curves(of_frames))
+        shape_and_seed = model.frame_size, model.num_frames, config.train.seed
+        known = video_features.Known(described["data"], source, *shape_and_seed, form)
+        _add_distances(result, args, model, known, wanted, extractor)
     return {
         "run": str(args.run_dir),
         "model": config.model.model,
@@ -181,19 +165,56 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
     }
 
 
+def _score_clips(
+    args: Any, model: AdversarialModel, source: ClipSource, names: Sequence[str], count: int, seed: int
+) -> dict[str, Any]:
+    """The scores of these metrics over `count` clips, and those of roll-outs, with their protocol; draws the curves."""
+    from tfvideogan.files import pictures
+    from tfvideogan.inference import curves, measures, rollout, scoring
+
+    of_frames: scoring.OfFrames | None = [] if args.curves else None
+    result: dict[str, Any] = {"protocol": {}, "scores": {}}
+    if names and model.predicts:
+        result = scoring.score_predictions(model, source, count, args.batch_statistics, metrics=names,
+                                           of_frames=of_frames)  # fmt: skip
+    elif names:
+        result = scoring.score_generation(model, source, count, seed, names)
+    if args.rollout_frames:
+        result["rollout"] = rollout.score(model, source, count, args.rollout_frames)
+    if args.curves:
+        panels = measures.frame_curves(of_frames)
+        pictures.write_image(args.curves, curves.picture(panels, x_label="frame"))
+    return result
+
+
+def _add_distances(
+    line: dict, args: Any, model: AdversarialModel, known: Known, wanted: Sequence[Distance], extractor: Extractor
+) -> None:
+    """Puts the distances from real clips among a line's scores, and what they depend on into its protocol."""
+    from tfvideogan.inference import comparison, video_features
+
+    of_real = functools.partial(video_features.features_of, known, extractor, args.feature_cache)
+    scores = comparison.of_run(model, known.source, wanted, extractor, args.seed or 0, args.batch_statistics, of_real)
+    for name, distances in scores.items():
+        line["scores"].setdefault(name, {}).update(distances)
+    line["protocol"] |= {d.name: video_features.protocol(d, model.frame_size, extractor) for d in wanted}
+
+
 def _check_model(args: Any, model: Any, wanted: Sequence[Distance]) -> list[str]:
     """The metrics to score a model with, but for distances. Raises UsageError for flags that it has no use for."""
     from tfvideogan.inference import measures
 
-    if args.batch_statistics and not model.predicts:
-        raise UsageError("--batch_statistics is for predictors; this run is a generator from noise")
+    for flag in ("batch_statistics", "curves", "rollout_frames"):
+        if args[flag].value and not model.predicts:
+            raise UsageError(f"--{flag} is for predictors; this run is a generator from noise")
     if args.seed is not None and model.predicts:
         raise UsageError("--seed is for generators from noise; this run is a predictor")
-    if args.curves and not model.predicts:
-        raise UsageError("--curves is for predictors; this run is a generator from noise")
-    known, which = (
-        (measures.OF_PREDICTIONS, "predictors") if model.predicts else (measures.OF_GENERATION, "generators from noise")
-    )
+    if args.rollout_frames and args.rollout_frames <= model.num_frames:
+        raise UsageError(f"--rollout_frames must be more than the {model.num_frames} of one prediction. "
+                         f"Received: {args.rollout_frames}")  # fmt: skip
+    known, which = measures.OF_GENERATION, "generators from noise"
+    if model.predicts:
+        known, which = measures.OF_PREDICTIONS, "predictors"
     names = [name for name in args.metrics if not Distance.parse(name)] if args.metrics else measures.default(known)
     measures.check(names, known, which)
     if args.curves and not names:
@@ -202,21 +223,6 @@ def _check_model(args: Any, model: Any, wanted: Sequence[Distance]) -> list[str]
         if distance.num_frames > model.num_frames:
             raise UsageError(f"--metrics: this run makes clips of {model.num_frames} frames. Received: {distance.name}")
     return list(names)
-
-
-def _check_rollout(frames: int, model: AdversarialModel) -> None:
-    if not model.predicts:
-        raise UsageError("--rollout_frames is for predictors; this run is a generator from noise")
-    if frames <= model.num_frames:
-        raise UsageError(f"--rollout_frames must be more than the {model.num_frames} of one prediction. "
-                         f"Received: {frames}")  # fmt: skip
-
-
-def _write_curves(path: str, panels: dict[str, Any]) -> None:
-    from tfvideogan.files import pictures
-    from tfvideogan.inference import curves
-
-    pictures.write_image(path, curves.picture(panels, x_label="frame"))
 
 
 def versions() -> dict[str, Any]:

@@ -135,10 +135,10 @@ def _capped(run: Run, steps: int | None) -> dict[str, Any]:
     """The options of a run, with no more than so many steps in each stage."""
     from tfvideogan.files import flag_files
 
-    given = dict(line[2:].split("=", 1) for line in flag_files.read(flag_files.find(run.config)))
-    given |= {name: str(value) for name, value in run.options.items()}
-    names = [name for name in ("steps", "refine_steps") if steps and name in given]
-    return run.options | {name: min(steps, int(given[name])) for name in names}
+    packaged = dict(line[2:].split("=", 1) for line in flag_files.read(flag_files.find(run.config)))
+    packaged |= {name: str(value) for name, value in run.options.items()}
+    names = [name for name in ("steps", "refine_steps") if steps and name in packaged]
+    return run.options | {name: min(steps, int(packaged[name])) for name in names}
 
 
 def _branch(stage1: Path, run_dir: Path, options: dict[str, Any]) -> None:

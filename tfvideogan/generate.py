@@ -73,8 +73,8 @@ def _write_separate(model: Any, output: Path, args: Any) -> str:
     from tfvideogan.files import encoders
     from tfvideogan.inference import sampling
 
-    made = (clip for part in sampling.generate(model, args.num_clips, args.seed) for clip in part["clip"])
-    for number, clip in enumerate(made):
+    clips = (clip for part in sampling.generate(model, args.num_clips, args.seed) for clip in part["clip"])
+    for number, clip in enumerate(clips):
         encoders.write_clip(output / f"clip-{number:04d}.{args.format}", to_uint8(clip), args.fps)
     return f"clip-0000.{args.format} to clip-{args.num_clips - 1:04d}.{args.format}"
 

@@ -116,9 +116,9 @@ def _config(networks: dict[str, Published]) -> Config:
     for flag, network in networks.items():
         other = {name: value for name, value in network.options.items() if options.get(name) != value}
         if other or (flag == "source2" and options["model"] != "mdgan"):
-            found = ", ".join(f"{name} {value}" for name, value in (other or options).items())
+            received = ", ".join(f"{name} {value}" for name, value in (other or options).items())
             wanted = ", ".join(f"{name} {value}" for name, value in options.items())
-            raise UsageError(f"--{flag} does not belong to --source, which has {wanted}. Received: {found}")
+            raise UsageError(f"--{flag} does not belong to --source, which has {wanted}. Received: {received}")
     with cli.naming("source"):
         return Config.create(**options)
 

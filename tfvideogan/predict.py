@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ logger = logging.getLogger("tfvideogan")
 FAILED = 1
 _LONGEST_SIDE = 2160  # Larger pictures are scaled down to this with --size=picture.
 _MOST_SECONDS = 60
-_MOST_BYTES = 2**31  # of the frames of a clip, which lie in memory together
+_MOST_BYTES = 2**31  # All frames of a clip lie in memory together, and may take so many bytes.
 
 
 def define_flags() -> None:
@@ -57,47 +58,64 @@ def main() -> int:
     cli.require_run("image", "output")
     args = cli.flags.FLAGS
     _check_flags(args)
-    given = _parse_wind(args.wind)
+    asked_for = _parse_wind(args.wind)
     from tfvideogan.files import picture_reader
 
     picture_reader.start()  # It is ready when the outputs are checked.
     jobs = _jobs(args)
-    of_folder, failed = _is_folder("image", args.image), 0
     read = functools.lru_cache(maxsize=1)(_read_picture)
-    if not of_folder:
-        read(args.image)  # It is told at once if it cannot be read, before a model is loaded.
+    if not _is_folder("image", args.image):
+        read(args.image)  # What cannot be read is refused at once, before a model is loaded.
     cli.load_tensorflow(gpus=True)
     from tfvideogan.data.wind import measure
-    from tfvideogan.files import encoders
     from tfvideogan.inference.animation import Animator
-    from tfvideogan.inference.visuals import enlarge
     from tfvideogan.runs import loading
 
     model, checkpoint = loading.load_model(args.run_dir, args.stage, args.trust)
     _check_model(args, model)
     real = _read_real(args.real, model.num_frames, model.frame_size) if args.real else None
-    wind = (given if given is not None else measure(real)) if model.takes_wind else None
+    wind = (asked_for if asked_for is not None else measure(real)) if model.takes_wind else None
     animator = Animator(model, args.fit, args.size == "picture", args.batch_statistics)
-    count = round(args.seconds * args.fps) if args.seconds else model.num_frames
+    count = max(round(args.seconds * args.fps), 1) if args.seconds else model.num_frames
+    failed = _write_clips(args, jobs, read, count, lambda picture: animator.longer(picture, wind, count))
+    if args.sheet:
+        _write_sheet(args, animator, model, read(args.image), wind, real)
+    print(f"stage {checkpoint.stage}, step {checkpoint.step}{_summary(args, len(jobs), failed, wind)}")
+    return FAILED if failed else 0
+
+
+def _write_clips(
+    args: Any,
+    jobs: Sequence[tuple[str | Path, str | Path]],
+    read: Callable[[str | Path], np.ndarray],
+    count: int,
+    animate: Callable[[np.ndarray], np.ndarray],
+) -> int:
+    """Writes the clip of each picture, of `count` frames; returns how many pictures of a folder gave none."""
+    from tfvideogan.files import encoders
+    from tfvideogan.inference.visuals import enlarge
+
+    failed = 0
     for image, output in jobs:
         try:
             picture = read(image)
             _check_memory(args, image, picture, count)
         except UsageError as error:
-            if not of_folder:
+            if not _is_folder("image", args.image):
                 raise
             failed += 1
             logger.error("%s", error)
             continue
-        clip = animator.longer(picture, wind, max(count, 1))
-        encoders.write_clip(output, enlarge(clip, args.scale), args.fps)
-    if args.sheet:
-        _write_sheet(args, animator, model, picture, wind, real)
-    written = f"{args.output}{f', {args.sheet}' if args.sheet else ''}"
+        encoders.write_clip(output, enlarge(animate(picture), args.scale), args.fps)
+    return failed
+
+
+def _summary(args: Any, pictures: int, failed: int, wind: np.ndarray | None) -> str:
+    """What the command's line says behind the step: the wind, how many pictures of a folder, and what was written."""
     by = f", wind {wind[0]:.4f},{wind[1]:.4f}" if wind is not None else ""
-    of = f", {len(jobs) - failed} of {len(jobs)} pictures" if failed else f", {len(jobs)} pictures" if of_folder else ""
-    print(f"stage {checkpoint.stage}, step {checkpoint.step}{by}{of}: {written}")
-    return FAILED if failed else 0
+    of = f", {pictures} pictures" if _is_folder("image", args.image) else ""
+    of = f", {pictures - failed} of {pictures} pictures" if failed else of
+    return f"{by}{of}: {args.output}{f', {args.sheet}' if args.sheet else ''}"
 
 
 def _read_picture(image: str | Path) -> np.ndarray:
@@ -153,14 +171,14 @@ def _jobs(args: Any) -> list[tuple[str | Path, str | Path]]:
         atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
         return [(args.image, args.output)]
     atomic.check_folder("output", args.output)
-    found = sorted(p for p in Path(args.image).iterdir() if p.suffix.lower() in pictures.IMAGE_SUFFIXES)
-    if not found:
+    images = sorted(p for p in Path(args.image).iterdir() if p.suffix.lower() in pictures.IMAGE_SUFFIXES)
+    if not images:
         raise UsageError(f"--image: no picture in {args.image} ({', '.join(pictures.IMAGE_SUFFIXES)})")
-    outputs = [Path(args.output) / f"{picture.stem}.{args.format or 'mp4'}" for picture in found]
+    outputs = [Path(args.output) / f"{picture.stem}.{args.format or 'mp4'}" for picture in images]
     if len(set(outputs)) < len(outputs):
         twice = next(output for output in outputs if outputs.count(output) > 1)
         raise UsageError(f"--image: several pictures in {args.image} would be written to {twice}")
-    return list(zip(found, outputs, strict=True))
+    return list(zip(images, outputs, strict=True))
 
 
 def _check_model(args: Any, model: Any) -> None:

@@ -12,10 +12,13 @@ import os
 import re
 import shlex
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+
+if TYPE_CHECKING:
+    from tfvideogan.data.cutting import Cutting
 
 
 def define_flags() -> None:
@@ -55,20 +58,33 @@ def main() -> None:
     splits = _splits(args.split)
     beam_options = _beam_options(args.workers, args.beam_options)
     cli.load_tensorflow()
-    from tfvideogan.data.cutting import Cutting
     from tfvideogan.files import atomic, optional, pictures
     from tfvideogan.files.confined import Limits
 
     try:
-        logging.disable(logging.WARNING)  # Beam regrets that BigQuery is missing
+        logging.disable(logging.WARNING)  # Beam would warn that BigQuery is missing.
         optional.package("apache_beam", "Apache Beam", "data")
         from tfvideogan.data import description, layouts, plan, prepare
     finally:
         logging.disable(logging.NOTSET)
+    cutting, limits = _cutting(args), Limits(args.time_limit, args.memory_limit, by_flags=True)
+    atomic.check_folder("output", args.output)
+    job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
+    start = time.monotonic()
+    form = layouts.Form(*cli.array_form())
+    dataset = prepare.prepare(folders, job, beam_options, args.allow_outside, form)
+    print(description.report(dataset, time.monotonic() - start))
+
+
+def _cutting(args: Any) -> Cutting:
+    """How clips are cut. Raises UsageError if that needs OpenCV, and it is missing."""
+    from tfvideogan.data.cutting import Cutting
+    from tfvideogan.files import optional
+
     split_at_cuts = args.stabilize if args.split_at_cuts is None else args.split_at_cuts
     if args.stabilize or split_at_cuts:
         optional.package("cv2", "OpenCV, which --stabilize and --split_at_cuts need,", "data")
-    cutting = Cutting(
+    return Cutting(
         args.frame_size,
         args.num_frames,
         stride=args.stride or args.num_frames,
@@ -78,13 +94,6 @@ def main() -> None:
         stabilize=args.stabilize,
         split_at_cuts=split_at_cuts,
     )
-    limits = Limits(args.time_limit, args.memory_limit, by_flags=True)
-    atomic.check_folder("output", args.output)
-    job = plan.Job(args.output, cutting, pictures.StripEncoding(args.encoding, args.quality or 95), limits, splits)
-    start = time.monotonic()
-    form = layouts.Form(*cli.array_form())
-    dataset = prepare.prepare(folders, job, beam_options, args.allow_outside, form)
-    print(description.report(dataset, time.monotonic() - start))
 
 
 def _check(args: Any) -> None:

@@ -4,14 +4,15 @@ import numpy as np
 import tensorflow as tf
 
 from tests.metrics.made_clips import random_clips
+from tfvideogan.data.clips import to_uint8
 from tfvideogan.metrics import flow
 
 
 def moving(pixels: int) -> np.ndarray:
-    """One clip [1, 3, 64, 64, 3] of a smooth texture that moves to the right by so many pixels a frame."""
+    """One clip uint8 [1, 3, 64, 64, 3] of a smooth texture that moves to the right by so many pixels a frame."""
     coarse = random_clips(1, 9, 9, 3)
-    texture = tf.image.resize(coarse, [64, 80], "bicubic").numpy()[0].clip(-1, 1)
-    return np.stack([texture[:, 8 - pixels * t : 72 - pixels * t] for t in range(3)])[None]
+    texture = tf.image.resize(coarse, [64, 80], "bicubic").numpy()[0]
+    return to_uint8(np.stack([texture[:, 8 - pixels * t : 72 - pixels * t] for t in range(3)])[None])
 
 
 class FlowTest(tf.test.TestCase):
@@ -27,7 +28,7 @@ class FlowTest(tf.test.TestCase):
         self.assertEqual(flow.difference(real, real), 0.0)
         self.assertAllClose(flow.difference(still, real), flow.speed(real), rtol=1e-3)
         self.assertGreater(flow.difference(real[:, ::-1], real), 1.7 * flow.speed(real))
-        self.assertLess(flow.difference(0.9 * real, real), 0.2)
+        self.assertLess(flow.difference(np.uint8(0.9 * real), real), 0.2)
 
 
 if __name__ == "__main__":

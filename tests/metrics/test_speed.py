@@ -27,6 +27,15 @@ class SpeedTest(tf.test.TestCase):
         self.assertAlmostEqual(timings.p95, 0.4 + 0.8 * 0.6)  # at place 0.95 * 4 = 3.8 of 0.1, 0.2, 0.3, 0.4, 1.0
         self.assertAlmostEqual(speed.Timings((0.1, 0.2, 0.3, 0.6)).median, 0.25)
 
+    def test_the_wait_for_a_batch_is_told_beside_a_step_by_hand(self):
+        """A step waits 8 s and warms up; two others wait 1 of 4 s and 2 of 6 s."""
+        clock = iter([0.0, 8.0, 10.0, 10.0, 11.0, 14.0, 20.0, 20.0, 22.0, 26.0])
+        steps = []
+        with mock.patch.object(speed.time, "perf_counter", lambda: next(clock)):
+            timings, waiting = speed.time_steps(steps.append, iter("abc"), repeats=2)
+        self.assertEqual(steps, ["a", "b", "c"])
+        self.assertAllClose((timings.median, waiting), (5.0, 0.3))
+
     def test_the_yardstick_is_measured_twice_as_often_and_nine_times_at_most(self):
         with mock.patch.object(speed, "time_repeats", return_value=speed.Timings((0.5,))) as timed:
             for repeats, expected in ((1, 2), (4, 8), (5, 9), (50, 9)):

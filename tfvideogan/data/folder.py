@@ -26,8 +26,9 @@ from tfvideogan.files.confined import Limits
 
 logger = logging.getLogger(__name__)
 
-_KEPT_FOR_EACH = 16  # So many clips at most for each that is to stand for all.
-LIMITS = Limits(seconds=600, megabytes=2048)  # for each input, as `prepare_data` has them by default
+# Where some clips are to represent a whole folder, at most so many times as many are kept to choose from.
+_KEPT_FOR_EACH = 16
+LIMITS = Limits(seconds=600, megabytes=2048)  # Each input has the default limits of `prepare_data`.
 
 
 class ClipFolder:
@@ -40,9 +41,9 @@ class ClipFolder:
         frame_size: pixels a side; frames are squashed to it, without a crop.
         num_frames: frames a clip.
         max_clips: decoding stops after so many clips.
-        stand_in: so many clips are to stand for all: of more inputs as many are decoded, at equal distances, and others
-            only if those give too few clips. Of many clips, the 8 to 16 times as many that are kept lie at equal
-            distances.
+        stand_in: the number of clips that are to represent the whole folder. Only so many of its inputs are decoded,
+            at equal distances, and others only if those give too few clips. Of very many clips 8 to 16 times this
+            number are kept, at equal distances.
         allow_outside: whether a list may name files outside of its own folder.
         form: how arrays are read.
         stride: frames from the start of a clip to that of the next in the same input; 0 stands for `num_frames`.
@@ -133,7 +134,7 @@ class ClipFolder:
             if number % every:
                 continue
             try:
-                if len(self.origins) == most:  # An even number, so that this clip is the next to keep.
+                if len(self.origins) == most:  # It is an even number, so that this clip is the next to keep.
                     _keep_every_other(spool, len(clip), most)
                     self.origins, every = self.origins[::2], 2 * every
                 spool.write(clip)

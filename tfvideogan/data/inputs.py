@@ -214,13 +214,13 @@ def _pictures(folder: str, files: list[str], root: paths.Path) -> list[Input]:
         return [_strip(_name(paths.path(path), root), path) for path in files]
     parent, _, own = folder.rpartition("/")
     is_part = parent and own.startswith(PurePosixPath(parent).name)  # ID/ID_K is the K-th part of the video ID.
-    group, found = parent if is_part else folder, sequences.of_frames(files)
-    if len(found) == 1:
+    group, parts = parent if is_part else folder, sequences.of_frames(files)
+    if len(parts) == 1:
         return [Input(folder, "frames", tuple(files), group)]
-    several = len({part.video for part in found}) > 1 and not is_part
-    groups = [f"{group}/{part.video}" if several else group for part in found]
-    names = [str(PurePosixPath(folder, part.name)) for part in found]
-    return [Input(name, "frames", part.files, own) for name, part, own in zip(names, found, groups, strict=True)]
+    several = len({part.video for part in parts}) > 1 and not is_part
+    groups = [f"{group}/{part.video}" if several else group for part in parts]
+    names = [str(PurePosixPath(folder, part.name)) for part in parts]
+    return [Input(name, "frames", part.files, own) for name, part, own in zip(names, parts, groups, strict=True)]
 
 
 def _strip(name: str, path: str) -> Input:

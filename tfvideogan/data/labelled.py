@@ -24,9 +24,9 @@ from tfvideogan.files import paths
 
 logger = logging.getLogger(__name__)
 
-_TRAIN, _TEST, _NEITHER = range(3)  # the parts of the data
+_TRAIN, _TEST, _NEITHER = range(3)  # A clip is in one of these parts of the data.
 _UCF_PART = re.compile(r"_c\d+(\.\w+)?$")  # Of UCF101, v_Biking_g08_c01 and _c02 are cut from one video.
-_TEST_SHARE = 0.2  # of each class's videos, where no list says which are for testing
+_TEST_SHARE = 0.2  # This share of each class's videos is for testing, where no list says which.
 _BUILT_IN = "synthetic:moves"
 
 
@@ -123,8 +123,8 @@ def _divided(clips: Sequence[np.ndarray], kinds: list[str], part: np.ndarray) ->
 
 def _by_lists(origins: Sequence[Input], split: dict[str, int]) -> np.ndarray:
     """The part of each clip. Videos of the lists that no clip is of are told."""
-    found = {item.name for item in origins}
-    if missing := [name for name in split if name not in found]:
+    usable = {item.name for item in origins}
+    if missing := [name for name in split if name not in usable]:
         logger.warning("%s of the lists cannot be used, the first: %s", counted(len(missing), "video"), missing[0])
     return np.array([split.get(item.name, _NEITHER) for item in origins])
 

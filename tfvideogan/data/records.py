@@ -230,12 +230,12 @@ def _shards_of_split(folder: paths.Path, split: str | None) -> list[str]:
     split = split or ("train" if "train" in shards else next(iter(shards), ""))
     if split not in shards:
         raise UsageError(f"{folder} has the splits {', '.join(shards)}. Received: {split!r}")
-    found = [folder / shard["name"] for shard in shards[split]]
-    for path in found:
+    files = [folder / shard["name"] for shard in shards[split]]
+    for path in files:
         local = not paths.is_remote(path) and Path(path).exists()
         if local and (not paths.is_file(path) or Path(path).resolve().parent != Path(folder).resolve()):
             raise UsageError(f"{path} is no regular file of its folder, and no shard")
-    return list(map(str, found))
+    return list(map(str, files))
 
 
 def expected(shards: Sequence[str]) -> dict[str, dict[str, Any]]:

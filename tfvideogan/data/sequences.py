@@ -45,13 +45,13 @@ def of_frames(files: Sequence[str]) -> list[Frames]:
         videos.setdefault(_skeleton(path), []).append(path)
     if _are_mostly_single(videos):
         videos = {"": list(files)}  # Such names, as hashes, tell nothing.
-    found = []
+    sequences = []
     for skeleton, frames in videos.items():
         for video, own in _by_number(skeleton, frames).items():
             for part in _without_holes(own):
                 first, last = (PurePosixPath(path).stem for path in (part[0], part[-1]))
-                found.append(Frames(first if first == last else f"{first} to {last}", video, tuple(part)))
-    return found
+                sequences.append(Frames(first if first == last else f"{first} to {last}", video, tuple(part)))
+    return sequences
 
 
 def _skeleton(path: str) -> str:

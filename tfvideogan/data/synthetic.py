@@ -111,7 +111,7 @@ class Sprites(Synthetic):
         bright = np.array(colorsys.hsv_to_rgb(hue, 0.85, 1.0))
         pale = np.array(colorsys.hsv_to_rgb(hue, 0.25, 1.0))
         wave = np.sin((dy * np.sin(tilt) + dx * np.cos(tilt)) * 2 * np.pi / (0.9 * radius))
-        shape = bright + (pale - bright) * np.clip(0.5 + 1.5 * wave, 0, 1)[..., None]  # moves with the shape
+        shape = bright + (pale - bright) * np.clip(0.5 + 1.5 * wave, 0, 1)[..., None]  # It moves with the shape.
         frames = background + (shape - background) * cover[..., None]
         return to_uint8(frames), cover > 0.5
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 # From RGB to YIQ, in which the colour of a pixel is a plane beside its brightness: to scale the plane is to change
 # saturation, and to turn it is to change hue.
 _YIQ = np.float32([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-_LARGEST_TURN = math.pi / 4  # of the hue, in radians, for a strength of 1
+_LARGEST_TURN = math.pi / 4  # Hues turn by so many radians at most for a strength of 1.
 
 
 @dataclasses.dataclass(frozen=True)

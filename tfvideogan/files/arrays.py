@@ -21,8 +21,8 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import paths, pictures
 
 SUFFIXES = (".npy", ".npz")
-_MOST_MEMBERS = 1000  # of a .npz
-_LONGEST_HEADER = 12_000  # bytes; NumPy's reader would read as many as a header says that it has
+_MOST_MEMBERS = 1000  # A .npz of more arrays is refused.
+_LONGEST_HEADER = 12_000  # NumPy's own reader would read as many bytes as a header says that it has.
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _ERRORS = (
     *(OSError, ValueError, TypeError, LookupError, SyntaxError, EOFError, RecursionError, RuntimeError, MemoryError),

@@ -60,7 +60,7 @@ class Limits:
         return f"the {self.megabytes} MB of --memory_limit" if self.by_flags else f"{self.megabytes} MB"
 
 
-Work = Callable[[Any], Iterator[Answer | UsageError]]  # what a process does for a request
+Work = Callable[[Any], Iterator[Answer | UsageError]]  # It makes the answers to a request.
 
 
 class Confined(contextlib.AbstractContextManager):

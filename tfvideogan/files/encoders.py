@@ -49,7 +49,7 @@ def encode_summary(frames: np.ndarray, gif: bytes) -> bytes:
         return gif
     encoded = optional.tensorflow_io().image.encode_gif(frames).numpy()
     colours = 13 + (3 << ((encoded[10] & 7) + 1) if encoded[10] & 0x80 else 0)  # The global colour table ends here.
-    return encoded[:colours] + b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" + encoded[colours:]  # loops
+    return encoded[:colours] + b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0" + encoded[colours:]  # It loops.
 
 
 def _encode_webp(frames: np.ndarray, fps: int) -> bytes:

@@ -24,13 +24,13 @@ def expand(arguments: Sequence[str], parents: tuple[str, ...] = ()) -> list[str]
     """
     expanded, rest = [], iter(arguments)
     for argument in rest:
-        name, given, file = argument.partition("=")
+        name, equals, file = argument.partition("=")
         if name not in ("--flagfile", "-flagfile"):
             expanded.append(argument)
             if argument == "--":
                 break
             continue
-        file = file if given else next(rest, "")
+        file = file if equals else next(rest, "")
         if file in parents:
             raise UsageError(f"--flagfile: a file must not name itself. Received: {file!r}")
         expanded += expand(read(file), (*parents, file))
@@ -54,7 +54,7 @@ def read(file: str | Path) -> list[str]:
         text = "\0"
     except OSError as error:
         raise UsageError(f"--flagfile: {error}") from error
-    if "\0" in text:  # UTF-16 without its mark decodes as UTF-8 where all letters are English
+    if "\0" in text:  # UTF-16 without its mark decodes as UTF-8 where all letters are English.
         raise UsageError(f"--flagfile must be a text file in UTF-8. Received: {str(file)!r}")
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "//"))]

@@ -14,7 +14,7 @@ from types import ModuleType
 from tfvideogan.config import UsageError
 
 _TENSORFLOW_OF_IO = "2.16."
-_ROOT = Path(__file__).parents[2]  # the checkout, or the folder that the package was installed in
+_ROOT = Path(__file__).parents[2]  # This is the checkout, or the folder that the package was installed in.
 
 
 def package(module: str, name: str, extra: str = "export") -> ModuleType:

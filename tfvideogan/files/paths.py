@@ -20,7 +20,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import optional
 
 Path = epath.Path
-_LONGEST_LINE = 1000  # letters of a message
+_LONGEST_LINE = 1000  # A longer line of a message is cut to so many letters.
 
 
 def path(name: str | os.PathLike[str]) -> epath.Path:

@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = (
 _IMAGE_FORMATS = (  # EPS is left out, as it is a program.
     *("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF"),
 )
-_MANY_PAGES = (b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files may begin
+_MANY_PAGES = (b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # Such files begin with one of these.
 _HEADER_BYTES = 2**16
 _MOST_COUNTED = 100
 MAX_PIXELS = 64_000_000  # A picture that declares more is refused by its header.
@@ -138,7 +138,7 @@ def _may_be_animated_png(head: bytes) -> bool:
         length, kind = struct.unpack(">I4s", chunk)
         if kind in (b"acTL", b"IDAT"):
             return kind == b"acTL"
-        place += 12 + length  # with the length itself, the kind and a checksum
+        place += 12 + length  # The length itself, the kind and a checksum have 12 bytes.
     return True
 
 

@@ -146,7 +146,7 @@ def _frames_of(packet: av.Packet) -> tuple[list[av.VideoFrame], bool]:
 
 def _scaled(frame: av.VideoFrame, stream: av.VideoStream, fit: Fit) -> np.ndarray:
     """The frame with square pixels, on paper, and scaled."""
-    aspect = float(stream.sample_aspect_ratio or 1)  # of a pixel
+    aspect = float(stream.sample_aspect_ratio or 1)  # A pixel is so many times as wide as it is high.
     width = round(frame.width * aspect) if 0.1 <= aspect <= 10 else frame.width
     return _on_paper(frame).reformat(*fit(width, frame.height), "rgb24", interpolation="AREA").to_ndarray()
 
@@ -161,7 +161,7 @@ def _deinterlaced(
     path: str | Path, stream: av.VideoStream, frames: Iterator[av.VideoFrame | UsageError]
 ) -> Iterator[av.VideoFrame | UsageError]:
     """The same, but from the first interlaced frame on they pass FFmpeg's bwdif, one for one."""
-    graph, told = None, False
+    graph, is_noted = None, False
     for frame in frames:
         if isinstance(frame, UsageError):
             yield from _drained(graph)
@@ -169,9 +169,9 @@ def _deinterlaced(
             yield frame
             continue
         if graph is None and frame.interlaced_frame:
-            if not told:
+            if not is_noted:
                 logger.warning("%s: interlaced; FFmpeg's filter bwdif makes whole frames of it", path)
-            told = True
+            is_noted = True
             graph = _filter(stream, "bwdif", "mode=send_frame:deint=interlaced")
         if graph is None:
             yield frame

@@ -49,14 +49,14 @@ class Animator:
         Args:
             wind: float32 [2], for a model that takes it.
         """
-        square, (made, *share) = _to_square(picture, self._fit), self._forward(self.inputs(picture, wind))
-        made = made.numpy()
+        square, (clip, *share) = _to_square(picture, self._fit), self._forward(self.inputs(picture, wind))
+        clip = clip.numpy()
         if self._full_size:
-            shares = share[0].numpy() if share else [None] * len(made)
-            made = np.stack(list(self._enlarged(square, made, shares, np.zeros(2) if wind is None else wind)))
+            shares = share[0].numpy() if share else [None] * len(clip)
+            clip = np.stack(list(self._enlarged(square, clip, shares, np.zeros(2) if wind is None else wind)))
         else:
-            made = clips.to_uint8(made)
-        return made if self._fit != "pad" else _without_padding(made, picture.shape[:2])
+            clip = clips.to_uint8(clip)
+        return clip if self._fit != "pad" else _without_padding(clip, picture.shape[:2])
 
     def inputs(self, picture: np.ndarray, wind: np.ndarray | None = None) -> Inputs:
         """What the model is called on for a picture: a batch of one."""
@@ -69,15 +69,15 @@ class Animator:
         return rolled_out(lambda start: self.clip(start, wind), picture, num_frames)
 
     def _enlarged(
-        self, square: np.ndarray, made: np.ndarray, shares: Iterable[np.ndarray | None], wind: np.ndarray
+        self, square: np.ndarray, clip: np.ndarray, shares: Iterable[np.ndarray | None], wind: np.ndarray
     ) -> Iterator[np.ndarray]:
         """Frame by frame, the model's clip at the size of the square: its colours, and the square's details.
 
         Where there is no share of what drifts, there are no details.
         """
         height, width = square.shape[:2]
-        still, small = clips.to_float(square), made.shape[1]
-        for time, (frame, share) in enumerate(zip(made, shares, strict=True)):
+        still, small = clips.to_float(square), clip.shape[1]
+        for time, (frame, share) in enumerate(zip(clip, shares, strict=True)):
             start = np.float32(0)
             if share is not None:
                 share = np.clip(_scaled(share, width, height), 0, 1)

@@ -70,10 +70,10 @@ class Exported:
 
     def _winds(self, wind: np.ndarray | Sequence[float] | None, count: int) -> np.ndarray:
         """The wind of each of `count` frames, float32 [count, 2]."""
-        given = np.asarray(drift.DEFAULT_WIND if wind is None else wind, np.float32)
-        if given.shape not in ((2,), (count, 2)) or not np.all(np.abs(given) <= drift.FASTEST_WIND):
+        winds = np.asarray(drift.DEFAULT_WIND if wind is None else wind, np.float32)
+        if winds.shape not in ((2,), (count, 2)) or not np.all(np.abs(winds) <= drift.FASTEST_WIND):
             raise UsageError(f"wind must be two numbers from -1 to 1, or [{count}, 2] of them. Received: {wind!r}")
-        return np.array(np.broadcast_to(given, [count, 2]))
+        return np.array(np.broadcast_to(winds, [count, 2]))
 
     def generate(self, seed: int | Sequence[int]) -> np.ndarray:
         """A clip of each seed, uint8 [N, T, H, W, 3]; seed s gives the first clip of `tfvideogan.generate --seed=s`.

@@ -18,10 +18,11 @@ from tfvideogan.metrics import motion
 from tfvideogan.metrics.fvd import Distance
 from tfvideogan.models.adversarial import AdversarialModel
 
-MOTION = ("moving", "flicker", "motion", "flow")  # the first three by default
-_FRAMES = 16  # of clips of folders, where no distance says how many
+MOTION = ("moving", "flicker", "motion", "flow")  # The first three are scored by default.
+_FRAMES = 16  # Clips of folders have so many frames where no distance says how many.
 
-FeaturesOf = Callable[[Distance, Iterable[np.ndarray]], np.ndarray]  # (what for, batches of clips) -> features
+# A function of a distance and of batches of clips, which gives the features that the distance takes of them.
+FeaturesOf = Callable[[Distance, Iterable[np.ndarray]], np.ndarray]
 
 
 def of_run(
@@ -61,11 +62,11 @@ def _of_predictions(
     num_frames: int,
     batch_statistics: bool,
 ) -> dict[str, np.ndarray]:
-    found: dict[str, list[np.ndarray]] = {}
+    by_name: dict[str, list[np.ndarray]] = {}
     for _, _, predictions, _ in scoring.predicted_batches(model, batches, batch_statistics):
         for name, clips in predictions.items():
-            found.setdefault(name, []).append(extractor.of_batch(clips, num_frames))
-    return {name: np.concatenate(features) for name, features in found.items()}
+            by_name.setdefault(name, []).append(extractor.of_batch(clips, num_frames))
+    return {name: np.concatenate(features) for name, features in by_name.items()}
 
 
 def of_folders(
@@ -96,11 +97,11 @@ def of_folders(
     count = min(num_clips, *counts.values())
     scores = _motion(sources, num_frames, count, metrics) if metrics else {"generated": {}}
     for group in _grouped(wanted):
-        found = []
+        features = []
         for flag, source in sources.items():
             known = video_features.Known(folders[flag], source, frame_size, num_frames, form=form)
-            found.append(video_features.features_of(known, extractor, cache, group[0], _clips(source, group[0])))
-        scores["generated"] |= video_features.between(group, *found)
+            features.append(video_features.features_of(known, extractor, cache, group[0], _clips(source, group[0])))
+        scores["generated"] |= video_features.between(group, *features)
     motion_protocol = {name: text for name, text in scoring.GENERATION_PROTOCOL.items() if name != "mask_iou"}
     protocol: dict[str, Any] = motion_protocol if metrics else {}
     protocol |= scoring.FLOW_PROTOCOL if "flow" in metrics else {}

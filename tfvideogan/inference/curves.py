@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Points = Sequence[tuple[float, float]]
 
-_WIDTH, _HEIGHT = 480, 220  # of a panel, pixels
+_WIDTH, _HEIGHT = 480, 220  # A panel has so many pixels.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 30, 34
 _COLOURS = ((200, 60, 40), (30, 90, 180), (60, 140, 60), (130, 90, 160))
 _GREY, _BLACK = (205, 205, 205), (40, 40, 40)

@@ -56,7 +56,7 @@ def _philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 def _box_muller(words: np.ndarray) -> np.ndarray:
     """Random words [n, 4] -> float32 [n, 4] from N(0, 1): each pair of words makes a pair of numbers."""
-    uniform = (words & np.uint64(0x7FFFFF)).astype(np.float32) * np.float32(2.0**-23)  # in [0, 1)
+    uniform = (words & np.uint64(0x7FFFFF)).astype(np.float32) * np.float32(2.0**-23)  # It is in [0, 1).
     radius = np.sqrt(np.float32(-2) * np.log(np.maximum(uniform[:, 0::2], np.float32(1e-7))))
     angle = np.float32(2 * np.pi) * uniform[:, 1::2]
     return np.stack([np.sin(angle) * radius, np.cos(angle) * radius], axis=-1)

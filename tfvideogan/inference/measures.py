@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tfvideogan.config import UsageError
+from tfvideogan.data.clips import to_uint8
 from tfvideogan.metrics import flow, motion, reconstruction, separation, ssim
 
 # By default a model is scored with the first ones, up to `mask`. That is scored where the model has one.
@@ -15,8 +16,10 @@ OF_GENERATION = ("moving", "flicker", "motion", "mask", "flow")
 PER_FRAME = {"mse": "mse", "psnr": "psnr_db", "ssim": "ssim"}  # Each frame has such a score, and a clip their mean.
 CAPPED = "psnr_capped_frames"  # This one is a number of frames, and no mean.
 
-OfClips = dict[str, np.ndarray]  # by score, its value [n] for each clip of a batch; NaN for a clip that has none
-Scores = dict[str, dict[str, float]]  # by whose scores they are, and by score
+# By the name of a score, its value [n] for each clip of a batch; a clip that has none has NaN.
+OfClips = dict[str, np.ndarray]
+# By the name of what is scored, and by that of the score.
+Scores = dict[str, dict[str, float]]
 
 
 def default(known: Sequence[str]) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ def of_predictions(
 ) -> dict[str, OfClips]:
     """The scores of predicted clips [n, T, H, W, 3] beside the real ones; `frames` are those of `of_frames`."""
     real_motion = of_each(motion.mean_frame_difference, real) if "motion" in names else None
-    found = {}
+    by_name = {}
     for name, predicted in predictions.items():
         scores = {
             score: frames[name][score].mean(axis=1) for per_frame, score in PER_FRAME.items() if per_frame in names
@@ -70,11 +73,11 @@ def of_predictions(
             scores["generated_motion"] = of_each(motion.mean_frame_difference, predicted)
             scores["real_motion"] = real_motion
         if "flow" in names:
-            scores["flow_difference_px"] = of_each(flow.difference, predicted, real)
+            scores["flow_difference_px"] = of_each(flow.difference, to_uint8(predicted), to_uint8(real))
         if "flicker" in names:
             scores["flicker"] = of_each(separation.flicker, predicted)
-        found[name] = scores
-    return found
+        by_name[name] = scores
+    return by_name
 
 
 def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
@@ -87,7 +90,7 @@ def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
     if "motion" in names:
         scores["mean_frame_difference"] = of_each(motion.mean_frame_difference, clips)
     if "flow" in names:
-        scores["flow_px"] = of_each(flow.speed, clips)
+        scores["flow_px"] = of_each(flow.speed, to_uint8(clips))
     return scores
 
 
@@ -115,13 +118,13 @@ def frame_curves(parts: Iterable[dict[str, dict[str, np.ndarray]]]) -> dict[str,
 
 
 def _joined(parts: Iterable[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict[str, np.ndarray]]:
-    found: dict[str, dict[str, list[np.ndarray]]] = {}
+    by_name: dict[str, dict[str, list[np.ndarray]]] = {}
     for part in parts:
         for name, scores in part.items():
-            of_name = found.setdefault(name, {})  # A name may have none of the scores that are asked for.
+            of_name = by_name.setdefault(name, {})  # A name may have none of the scores that are asked for.
             for score, values in scores.items():
                 of_name.setdefault(score, []).append(values)
-    return {name: {score: np.concatenate(of) for score, of in scores.items()} for name, scores in found.items()}
+    return {name: {score: np.concatenate(of) for score, of in scores.items()} for name, scores in by_name.items()}
 
 
 def _mean(score: str, values: np.ndarray) -> float:

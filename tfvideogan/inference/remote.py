@@ -29,7 +29,7 @@ from tfvideogan.inference.messages import Value
 
 logger = logging.getLogger(__name__)
 
-LATENT_DIM = 100  # of every generator
+LATENT_DIM = 100  # Every generator takes so many latents.
 LARGEST_SENT = 1024  # Pictures whose longer side is larger are scaled down to it before they are sent.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 # Errors of these kinds lie in the request; all others lie with the server.

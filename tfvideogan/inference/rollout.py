@@ -30,9 +30,9 @@ def score(model: AdversarialModel, source: ClipSource, count: int, num_frames: i
         for frame, wind in zip(clip_values.to_uint8(frames), winds, strict=True):
             clip = animator.longer(frame, wind, num_frames)
             changes.append(motion.frame_changes(clip_values.to_float(clip)[None])[0])
-    found = np.stack(changes)
+    of_all = np.stack(changes)
     return {
         "frames": num_frames,
-        "seam_ratio": seams.seam_ratio(found, seam_frames(model.num_frames, num_frames)),
-        "motion_kept": seams.motion_kept(found, model.num_frames),
+        "seam_ratio": seams.seam_ratio(of_all, seam_frames(model.num_frames, num_frames)),
+        "motion_kept": seams.motion_kept(of_all, model.num_frames),
     }

@@ -44,8 +44,10 @@ FLOW_PROTOCOL = {"flow": "Farneback, in grey, pixels a frame; of predictions the
 PREDICTION_METRICS = measures.default(measures.OF_PREDICTIONS)
 GENERATION_METRICS = measures.default(measures.OF_GENERATION)
 
-Real = tuple[np.ndarray, np.ndarray | None]  # clips [n, T, H, W, 3] in [-1, 1]; what truly moves in them, if known
-OfFrames = list[dict[str, dict[str, np.ndarray]]]  # of each batch, the scores [n, T - 1] of each model's frames
+# Clips [n, T, H, W, 3] in [-1, 1], and what truly moves in them, bool [n, T, H, W], or None where nobody knows.
+Real = tuple[np.ndarray, np.ndarray | None]
+# For each batch, by the name of what is scored and by that of the score, the scores [n, T - 1] of the frames.
+OfFrames = list[dict[str, dict[str, np.ndarray]]]
 
 
 def score_predictions(

@@ -19,9 +19,9 @@ from tfvideogan.files import optional, paths
 from tfvideogan.inference import messages
 from tfvideogan.inference.messages import Value
 
-MAX_ANSWER = 2**28  # bytes; gRPC's own limit of 4 MiB is less than a batch of clips
+MAX_ANSWER = 2**28  # bytes. The limit that gRPC itself has, 4 MiB, is less than a batch of clips.
 UNAVAILABLE = "UNAVAILABLE"
-_CODES = {  # of gRPC, by the status of REST
+_CODES = {  # The code of gRPC stands beside each status of REST.
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",

@@ -20,7 +20,7 @@ from tfvideogan.config import UsageError
 from tfvideogan.files import child
 
 _SECONDS = 60
-_BYTES, _BYTES_PER_BYTE = 2**31, 50  # what opening a file may take, at least, and for each byte of it
+_BYTES, _BYTES_PER_BYTE = 2**31, 50  # To open a file may take the first, or the second for each byte of it.
 
 
 class Trial(contextlib.AbstractContextManager):
@@ -54,8 +54,8 @@ class Trial(contextlib.AbstractContextManager):
             status = self._end()
             how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
             raise UsageError(f"{file}: not a TFLite model that can be run (it ends a process that tries it, {how})")
-        if said := json.loads(answer):
-            raise UsageError(said)
+        if reason := json.loads(answer):
+            raise UsageError(reason)
 
     def _end(self) -> int:
         """Ends the process, and returns its status."""
@@ -75,13 +75,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # What libraries print is not taken for an answer.
     for line in sys.stdin:
-        file, said = json.loads(line), None
+        file, reason = json.loads(line), None
         try:
             _limit_memory(Path(file).stat().st_size)
             openers.open_tflite(file, threads=1, trust=True)
         except (UsageError, OSError, MemoryError) as error:
-            said = str(error) or "not a TFLite model that can be run: it needs too much memory"
-        print(json.dumps(said), file=answers, flush=True)
+            reason = str(error) or "not a TFLite model that can be run: it needs too much memory"
+        print(json.dumps(reason), file=answers, flush=True)
 
 
 def _limit_memory(num_bytes: int) -> None:

@@ -71,13 +71,13 @@ class Extractor:
         Raises:
             UsageError: clips are shorter, or have values that are not in [-1, 1].
         """
-        found, lowest = [], np.inf
+        features, lowest = [], np.inf
         for clips in batches:
             lowest = min(lowest, float(clips.min()))
-            found.append(self.of_batch(clips, num_frames))
+            features.append(self.of_batch(clips, num_frames))
         if lowest >= 0:
             logger.warning("all values of the clips lie in [0, 1], and I3D takes clips in [-1, 1]")
-        return np.concatenate(found)
+        return np.concatenate(features)
 
     def of_batch(self, clips: np.ndarray, num_frames: int) -> np.ndarray:
         """The features of one batch; arguments and errors as for `features`."""
@@ -129,16 +129,16 @@ def protocol(distance: Distance, size: int, extractor: Extractor) -> dict[str, A
 def selfcheck(extractor: Extractor) -> dict[str, Any]:
     """The FVD of clips that are all black against clips that are all white, beside what the reference tool prints."""
     black, white = (np.full(_SELFCHECK_SHAPE, value, np.float32) for value in (-1, 1))
-    found = {}
+    distances = {}
     for name in SELFCHECK_REFERENCE:
         num_frames = int(name.removesuffix("f"))
-        found[name] = frechet_distance(*(extractor.of_batch(clips, num_frames) for clips in (black, white)))
-    agrees = all(abs(found[name] / of - 1) < _AGREES for name, of in SELFCHECK_REFERENCE.items())
+        distances[name] = frechet_distance(*(extractor.of_batch(clips, num_frames) for clips in (black, white)))
+    agrees = all(abs(distances[name] / of - 1) < _AGREES for name, of in SELFCHECK_REFERENCE.items())
     if not agrees:
         logger.warning("FVD is not what the reference tool gives; please report it, with this line")
     return {
         "selfcheck": "FVD of black against white clips of 64 x 64, by their frames",
-        "fvd": found,
+        "fvd": distances,
         "reference": SELFCHECK_REFERENCE,
         "reference_of": "common_metrics_on_video_quality",
         "agrees": agrees,

@@ -22,24 +22,23 @@ def require() -> Any:
 
 
 def flows(clip: np.ndarray) -> np.ndarray:
-    """The flow (u, v), in pixels, of a clip [T, H, W, 3] in [-1, 1] from each frame to the next: [T - 1, H, W, 2].
+    """The flow (u, v), in pixels, of a clip uint8 [T, H, W, 3] from each frame to the next: [T - 1, H, W, 2].
 
     Raises:
         UsageError: OpenCV is missing.
     """
     cv2 = require()
-    frames = np.clip(np.rint((clip + 1) * 127.5), 0, 255).astype(np.uint8)
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
     return np.stack([cv2.calcOpticalFlowFarneback(*pair, None, *_FARNEBACK) for pair in itertools.pairwise(greys)])
 
 
 def speed(clips: np.ndarray) -> float:
-    """The mean length of the flow of clips [N, T, H, W, 3] in [-1, 1], in pixels a frame."""
+    """The mean length of the flow of clips uint8 [N, T, H, W, 3], in pixels a frame."""
     return float(np.mean([np.linalg.norm(flows(clip), axis=-1).mean() for clip in clips]))
 
 
 def difference(generated: np.ndarray, real: np.ndarray) -> float:
-    """The mean end-point error between the flows of clips [N, T, H, W, 3] in [-1, 1], in pixels a frame.
+    """The mean end-point error between the flows of clips uint8 [N, T, H, W, 3], in pixels a frame.
 
     A clip that stands still scores the mean speed of the real one.
     """

@@ -55,13 +55,13 @@ class Distance:
 
     def warnings(self) -> list[str]:
         """What makes the number another one than what is published under the distance's name."""
-        found = []
+        warnings = []
         if self.num_clips < CUSTOMARY_CLIPS:
             effect = "which raises FVD" if self.kind == "fvd" else "and a variance of its own"
-            found.append(f"{self.name}: fewer clips than the {CUSTOMARY_CLIPS} of published figures, {effect}")
+            warnings.append(f"{self.name}: fewer clips than the {CUSTOMARY_CLIPS} of published figures, {effect}")
         if self.kind == "fvd" and self.num_clips <= FEATURES:
-            found.append(f"{self.name}: the covariance of {FEATURES} features from so few clips is singular")
-        return found
+            warnings.append(f"{self.name}: the covariance of {FEATURES} features from so few clips is singular")
+        return warnings
 
 
 def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:

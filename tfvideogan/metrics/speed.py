@@ -1,17 +1,18 @@
-"""How long a call takes, how fast a machine multiplies, and how many operations a network is."""
+"""How long a call takes and in how much memory, how fast a machine multiplies, how many operations a network is."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FEWEST = 3  # calls that are timed, however slow they are
-MOST_PRODUCTS = 9  # of two matrices, which are timed for the yardstick
+FEWEST = 3  # So many calls are timed, however slow they are.
+MOST_PRODUCTS = 9  # No more products of two matrices than this are timed for the yardstick.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,40 @@ def time_repeats(run: Callable[[], Any], repeats: int, longest: float = math.inf
         run()
         seconds.append(time.perf_counter() - start)
     return Timings(tuple(seconds))
+
+
+def time_steps(step: Callable[[Any], Any], batches: Iterator[Any], repeats: int) -> tuple[Timings, float]:
+    """Times training steps that take their batches from an iterator, after one that warms up and is not counted.
+
+    Args:
+        step: takes a batch, and returns when the step is done.
+        repeats: how many steps are timed.
+
+    Returns:
+        The times of whole steps, and the share of them, 0 to 1, that was spent in waiting for batches.
+    """
+    waits = []
+
+    def run() -> None:
+        start = time.perf_counter()
+        batch = next(batches)
+        waits.append(time.perf_counter() - start)
+        step(batch)
+
+    timings = time_repeats(run, repeats)
+    return timings, sum(waits[1:]) / sum(timings.seconds)  # The first wait is that of the step that warms up.
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has held, in MiB, or None where the system is not Linux.
+
+    `ru_maxrss` would count the parent's memory, which a child inherits when it is forked.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = status.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def matrix_product_rate(size: int = 3072, dtype: str = "float32", repeats: int = MOST_PRODUCTS) -> float:

@@ -18,7 +18,7 @@ LEAKY_SLOPE = 0.2
 # A value nearer to -1 or 1 could hardly be changed. This is the largest distance from which a copy, rounded to uint8,
 # is still the value itself: half a level is 1 / 255.
 RESIDUAL_MARGIN = 2.0**-8
-SMALLEST_MAP = 4  # every ladder ends at feature maps of 4x4 pixels
+SMALLEST_MAP = 4  # Every ladder ends at feature maps of 4x4 pixels.
 
 
 def temporal_strides(frame_size: int, num_frames: int, spatial_levels: int = 0) -> list[int]:
@@ -152,10 +152,10 @@ def copy_layers(source: keras.Model, target: keras.Model) -> tuple[list[str], li
     Returns:
         The names of the layers that took weights, and of those that kept their own.
     """
-    given = {layer.name: layer.get_weights() for layer in source.layers}
+    weights = {layer.name: layer.get_weights() for layer in source.layers}
     taken, kept = [], []
     for layer in target.layers:
-        own, others = layer.get_weights(), given.get(layer.name, [])
+        own, others = layer.get_weights(), weights.get(layer.name, [])
         fits = any(weight.any() for weight in own) and [w.shape for w in own] == [w.shape for w in others]
         if fits:
             layer.set_weights(others)

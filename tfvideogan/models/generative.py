@@ -14,7 +14,8 @@ import tensorflow as tf
 from tfvideogan.models import batch_statistics
 
 Tensors = dict[str, tf.Tensor]
-Inputs = tf.Tensor | tuple[tf.Tensor, tf.Tensor]  # latents, frames, or frames with the wind of each
+# A model is called on latents, on frames, or on frames with the wind of each.
+Inputs = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
 
 
 class GenerativeModel(keras.Model):

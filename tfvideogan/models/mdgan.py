@@ -125,11 +125,11 @@ def _trunk(x: Any, widths: Sequence[int], strides: Sequence[int], stddev: float,
             x = blocks.leaky_relu(blocks.batch_norm(x, name=f"down_bn{level + 1}"))
         skips.append(x)
 
-    seed_shape = x.shape[1:4]  # it is (2, 4, 4) at the paper's size
+    seed_shape = x.shape[1:4]  # It is (2, 4, 4) at the paper's size.
     x = blocks.conv(x, widths[-1], seed_shape, padding="valid", **options, name=f"down_conv{len(strides) + 1}")
-    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # x was [N, 1, 1, 1, C]
+    x = blocks.deconv(x, widths[-1], seed_shape, padding="valid", **options, name="up_conv1")  # x was [N, 1, 1, 1, C].
     x = blocks.batch_norm_relu(x, name="up_bn1")
-    for level in reversed(range(len(strides))):  # x is at the resolution of skips[level]
+    for level in reversed(range(len(strides))):  # x is at the resolution of skips[level].
         if level >= finest_skip:
             x = keras.layers.Add()([x, skips[level]])
         if level > 0:
@@ -315,7 +315,7 @@ class MDGAN(AdversarialModel):
             "d_real": losses.sigmoid_adversarial(real["logits"], losses.REAL),
             "d_fake": losses.sigmoid_adversarial(fake["logits"], losses.FAKE),
         }
-        if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises
+        if self.stage == 2:  # D2 maximises the ranking loss that G2 minimises.
             with frozen_statistics():
                 base = self.discriminator(generated["base"], training=training)
             terms["d_ranking"] = -self.ranking_weight * losses.ranking_of_distances(_distances(fake, real, base))

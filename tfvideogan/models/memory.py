@@ -39,7 +39,7 @@ def parameters(config: ModelConfig) -> int:
     trunk = flat = 0
     for stride, (source, target) in zip(strides, itertools.pairwise(widths), strict=True):
         kernel = blocks.cube(stride)["kernel"]
-        trunk += kernel[0] * kernel[1] * kernel[2] * source * target + 4 * target  # the norm's, too
+        trunk += kernel[0] * kernel[1] * kernel[2] * source * target + 4 * target  # The norm has four values a channel.
         flat += kernel[1] * kernel[2] * source * target + 4 * target
     smallest = _seed_frames(config) * blocks.SMALLEST_MAP**2 * widths[-1]
     if config.model == "mdgan":  # Two U-Nets, down and up, and a discriminator.

@@ -17,7 +17,7 @@ from tfvideogan.runs import versions
 logger = logging.getLogger(__name__)
 
 NAME = "config.json"
-_LARGEST = 2**20  # bytes; ours have some thousand
+_LARGEST = 2**20  # A file of more bytes is not read; ours have some thousand.
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Config))
 
 

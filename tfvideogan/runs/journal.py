@@ -111,14 +111,14 @@ class Journal:
 
     def scores(self) -> list[dict[str, Any]]:
         """The lines of `write_scores` of this stage so far."""
-        found = []
+        entries = []
         with tolerated(LOG):
             for line in (self._folder / LOG).read_text().splitlines():
                 with contextlib.suppress(ValueError, TypeError, KeyError):  # A line may have been cut short.
                     entry = json.loads(line)
                     if "held_out" in entry and entry["stage"] == self._stage:
-                        found.append(entry)
-        return found
+                        entries.append(entry)
+        return entries
 
     def _write_scalars(self, step: int, scalars: dict[str, float | None]) -> None:
         # One record of all takes an eighth of the time that one of each does. TensorFlow keeps a tensor for each of

@@ -19,7 +19,7 @@ from tfvideogan.runs.run_folder import Checkpoint, RunFolder
 from tfvideogan.runs.state import State
 from tfvideogan.weights import shipped
 
-_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow puts behind the name of each variable
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow puts this behind the name of each variable.
 
 
 def restore(checkpoint: Checkpoint, variables: State) -> None:

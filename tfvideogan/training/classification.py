@@ -17,7 +17,7 @@ from tfvideogan.data import clips
 from tfvideogan.data.labelled import LabelledClips, LabelledData
 from tfvideogan.models import classifier
 
-_EVALUATED_TOGETHER = 32  # clips
+_EVALUATED_TOGETHER = 32  # So many clips make a batch where nothing is trained.
 
 Lookup = Callable[[tf.Tensor], tf.Tensor]
 
@@ -86,8 +86,8 @@ def _lookup_of_clips(part: LabelledClips) -> Lookup:
         return np.stack([part.clips[int(number)] for number in part.numbers[places]])
 
     def lookup(places: tf.Tensor) -> tf.Tensor:
-        found = tf.numpy_function(read, [places], tf.uint8, stateful=False)
-        return clips.to_float(tf.ensure_shape(found, [None, *shape]))
+        chosen = tf.numpy_function(read, [places], tf.uint8, stateful=False)
+        return clips.to_float(tf.ensure_shape(chosen, [None, *shape]))
 
     return lookup
 

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,7 +18,7 @@ import tensorflow as tf
 from tfvideogan import __version__
 from tfvideogan.config import SMALLEST_FRAME, Config
 from tfvideogan.data import clips, pipeline, sources
-from tfvideogan.metrics.speed import matrix_product_rate
+from tfvideogan.metrics.speed import matrix_product_rate, peak_memory_mb, time_steps
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
 
@@ -32,7 +31,7 @@ SMALL_STEPS = 3
 _BATCH, _FRAMES, _WIDTH = 4, 4, 2  # These are the sizes of the small steps.
 
 
-def facts() -> Iterator[str]:
+def description() -> Iterator[str]:
     """The lines that say what was checked: versions, devices, and how fast they multiply."""
     yield f"tfvideogan {__version__}, tensorflow {tf.__version__}, keras {keras.__version__}, {platform.platform()}"
     for device in tf.config.list_physical_devices("GPU"):
@@ -98,12 +97,12 @@ def _label(name: str, stage: int, precision: str, xla: bool) -> str:
 def _attempt(label: str, run: Callable[..., tuple[str, bool]], *arguments: Any) -> tuple[str, bool]:
     """A line with what `run` tells, or with why it failed."""
     try:
-        told, well = run(*arguments)
+        figures, well = run(*arguments)
     except (tf.errors.OpError, ValueError, NotImplementedError) as error:
         missing = isinstance(error, tf.errors.UnimplementedError | tf.errors.NotFoundError)
         reason = next(line for line in str(error).splitlines() if line.strip())
-        told, well = f"{'not on this device' if missing else 'FAILED'}: {reason[:200]}", missing
-    return f"{label:56}{told}", well
+        figures, well = f"{'not on this device' if missing else 'FAILED'}: {reason[:200]}", missing
+    return f"{label:56}{figures}", well
 
 
 def _trained(
@@ -177,22 +176,14 @@ def _time(
     model = _built(config, stage, precision)
     model.compile(xla=xla)
     step = tf.function(lambda batch: model.train_step(clips.to_float(batch))["g_loss"], autograph=False)
-    waits, seconds = [], []
     if _gpus():
         tf.config.experimental.reset_memory_stats("GPU:0")
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        batch = next(batches)
-        waits.append(time.perf_counter() - started)
-        step(batch).numpy()
-        seconds.append(time.perf_counter() - started)
-    share = sum(waits[1:]) / sum(seconds[1:])
-    return f"{1e3 * np.median(seconds[1:]):9.1f} ms, {share:.1%} waiting, {_peak_memory():.1f} GiB", True
+    timings, waiting = time_steps(lambda batch: step(batch).numpy(), batches, repeats)
+    return f"{1e3 * timings.median:9.1f} ms, {waiting:.1%} waiting, {_peak_memory():.1f} GiB", True
 
 
 def _peak_memory() -> float:
-    """GiB: the GPU's since the last reset, or the most that this process has held so far."""
+    """The most memory in GiB: of the GPU since the last reset, or else of this process so far; NaN if nothing tells."""
     if _gpus():
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**20
+    return (peak_memory_mb() or math.nan) / 1024

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from tfvideogan.models.adversarial import AdversarialModel
 
-# Their result is their input's memory.
+# The result of these operations lies in the memory of their input.
 _ALIASES = {
     "EnsureShape", "ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape", "Squeeze", "StopGradient",
 }  # fmt: skip
-# Their result takes the place of an input of which nothing else is made.
+# The result of these takes the place of an input of which nothing else is made.
 _IN_PLACE = {
     "Abs", "Add", "AddN", "AddV2", "BiasAdd", "Exp", "LeakyRelu", "LeakyReluGrad", "Log1p", "Mul", "Neg", "RealDiv",
     "Relu", "ReluGrad", "SelectV2", "Sigmoid", "SigmoidGrad", "Sign", "Softplus", "Sqrt", "Square", "Sub", "Tanh",
@@ -82,7 +82,7 @@ def _before(operation: tf.Operation) -> list[tf.Operation]:
 
 def _peak(graph: tf.Graph, order: Sequence[tf.Operation], outputs: Iterable[tf.Tensor]) -> int:
     """The peak in this order, in which a tensor is held until the last operation that takes it has run."""
-    memory: dict[Any, Any] = {}  # of each tensor, the tensor in whose memory it lies
+    memory: dict[Any, Any] = {}  # By tensor, it holds the one in whose memory that tensor lies.
     last: dict[Any, int] = {}
     for number, operation in enumerate(order):
         last |= {memory[tensor.ref()]: number for tensor in operation.inputs}

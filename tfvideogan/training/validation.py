@@ -69,8 +69,8 @@ class Validation:
         if self._beside is None:
             scores = scoring.scores_of_predictions(self._model, self._real, forward=self._forward)
             return _short(scores[f"stage_{self._model.stage}"]), _short(scores["persistence"])
-        made = scoring.scores_of_generation(self._model, self.num_clips, self._seed, self._beside, self._forward)
-        return _short(made), _short(self._beside)
+        scores = scoring.scores_of_generation(self._model, self.num_clips, self._seed, self._beside, self._forward)
+        return _short(scores), _short(self._beside)
 
     def curves(self, lines: list[dict[str, Any]]) -> np.ndarray:
         """A picture uint8 [H, W, 3] of the scores that a journal's lines tell, over the steps."""

@@ -31,8 +31,9 @@ VARIANT = "rgb_scratch"
 SCOPE = "RGB/inception_i3d/"
 _LIST = Path(__file__).parent / "i3d" / "tensor_crc32c.json"
 _NORM = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)  # by Python's zip reader
-_LONGEST_HEADER = 4096  # bytes before the values of an array in an .npz file
+# What Python's zip reader raises for a file that it cannot read.
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)
+_LONGEST_HEADER = 4096  # Before its values, an array in an .npz file has at most so many bytes.
 
 
 def read(path: str) -> dict[str, np.ndarray]:
@@ -46,18 +47,18 @@ def read(path: str) -> dict[str, np.ndarray]:
         raise UsageError(f"{path}: no such file")
     if not where.is_dir() and where.suffix in (".pt", ".pth"):
         _check_no_program(where)
-        found = _of_pytorch(torch_file.read(where))
+        arrays = _of_pytorch(torch_file.read(where))
     elif not where.is_dir() and where.suffix == ".npz":
-        found = _of_npz(where)
+        arrays = _of_npz(where)
     else:
-        found = _of_checkpoint(_checkpoint(where))
-    check(found, path)
-    return {name.removeprefix(SCOPE): values for name, values in found.items()}
+        arrays = _of_checkpoint(_checkpoint(where))
+    check(arrays, path)
+    return {name.removeprefix(SCOPE): values for name, values in arrays.items()}
 
 
-def check(found: Mapping[str, np.ndarray], path: str) -> None:
+def check(arrays: Mapping[str, np.ndarray], path: str) -> None:
     """Raises UsageError unless these are the tensors of `rgb_scratch`, value for value."""
-    crcs = {name: f"{google_crc32c.value(np.asarray(values, '<f4').tobytes()):08x}" for name, values in found.items()}
+    crcs = {name: f"{google_crc32c.value(np.asarray(values, '<f4').tobytes()):08x}" for name, values in arrays.items()}
     equal = {variant: [name for name in crcs if crcs[name] == of[name]["crc32c"]] for variant, of in listed().items()}
     if len(equal[VARIANT]) == len(crcs):
         return
@@ -81,19 +82,19 @@ def _shapes() -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor["shape"]) for name, tensor in listed()[VARIANT].items()}
 
 
-def _check_shapes(found: Mapping[str, tuple[int, ...]], path: object) -> None:
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], path: object) -> None:
     """Raises UsageError unless these are an I3D's tensors. It is called before values are read."""
-    if any(name.startswith("Flow/") for name in found):
+    if any(name.startswith("Flow/") for name in shapes):
         raise UsageError(f"{path}: this is an I3D of optical flow; FVD is defined on {VARIANT}")
-    if any(name.endswith("Logits/Conv3d_0c_1x1/conv_3d/w") and shape[-1:] == (600,) for name, shape in found.items()):
+    if any(name.endswith("Logits/Conv3d_0c_1x1/conv_3d/w") and shape[-1:] == (600,) for name, shape in shapes.items()):
         raise UsageError(f"{path}: this is an I3D of Kinetics-600; FVD is defined on {VARIANT}, of Kinetics-400")
     expected = _shapes()
-    missing = [name for name in expected if name not in found]
+    missing = [name for name in expected if name not in shapes]
     if missing:
         raise UsageError(f"{path}: no weights of I3D: {mapping.listed(missing)} are missing")
-    wrong = [name for name, shape in expected.items() if tuple(n for n in found[name] if n > 1) != _without_ones(shape)]
+    wrong = [name for name, shape in expected.items() if _without_ones(shapes[name]) != _without_ones(shape)]
     if wrong:
-        raise UsageError(f"{path}: no weights of I3D: {wrong[0]} is {list(found[wrong[0]])} and should be "
+        raise UsageError(f"{path}: no weights of I3D: {wrong[0]} is {list(shapes[wrong[0]])} and should be "
                          f"{list(expected[wrong[0]])}")  # fmt: skip
 
 
@@ -110,10 +111,10 @@ def _checkpoint(where: paths.Path) -> paths.Path:
     if not where.is_dir():
         return where.with_name(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", where.name))
     folder = where / "variables" if (where / "saved_model.pb").is_file() else where
-    found = sorted(file for file in folder.iterdir() if file.suffix == ".index") if folder.is_dir() else []
-    if len(found) != 1:
-        raise UsageError(f"{where}: a folder of weights must hold one checkpoint (*.index). Received: {len(found)}")
-    return found[0].with_suffix("")
+    indices = sorted(file for file in folder.iterdir() if file.suffix == ".index") if folder.is_dir() else []
+    if len(indices) != 1:
+        raise UsageError(f"{where}: a folder of weights must hold one checkpoint (*.index). Received: {len(indices)}")
+    return indices[0].with_suffix("")
 
 
 def _of_checkpoint(prefix: paths.Path) -> dict[str, np.ndarray]:
@@ -186,9 +187,9 @@ def _of_pytorch(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     if scaled:
         raise UsageError(f"{mapping.listed(scaled)}: batch normalisation with scales, which FVD's I3D does not have")
     keys = {name: torch_key(name, naming) for name in _shapes()}
-    found = {name: mapping.in_our_layout(named[key]) for name, key in keys.items() if key in named}
-    _check_shapes({name: values.shape for name, values in found.items()}, "a state dict")
-    return {name: _as_listed(found[name], shape) for name, shape in _shapes().items()}
+    arrays = {name: mapping.in_our_layout(named[key]) for name, key in keys.items() if key in named}
+    _check_shapes({name: values.shape for name, values in arrays.items()}, "a state dict")
+    return {name: _as_listed(arrays[name], shape) for name, shape in _shapes().items()}
 
 
 def torch_key(name: str, naming: Callable[[str], tuple[str, str]]) -> str:

@@ -69,13 +69,13 @@ def network(tensors_by_key: Mapping[str, np.ndarray]) -> mapping.Published:
 def state_dict(arrays: Mapping[str, np.ndarray], role: str) -> dict[str, np.ndarray]:
     """The state dict of one of MD-GAN's networks by our variables: the inverse of `network`."""
     levels = sum(bool(re.fullmatch(r"(down_)?conv\d+/kernel", name)) for name in arrays) - (role == "generator")
-    found = {}
+    tensors = {}
     for name, key in keys_of(levels, role).items():
         values = arrays[name]
-        found[key] = np.ascontiguousarray(np.transpose(values, (4, 3, 0, 1, 2)) if values.ndim == 5 else values)
+        tensors[key] = np.ascontiguousarray(np.transpose(values, (4, 3, 0, 1, 2)) if values.ndim == 5 else values)
         if name.endswith("moving_variance"):
-            found[key.replace("running_var", _COUNT)] = np.zeros([], np.int64)
-    return found
+            tensors[key.replace("running_var", _COUNT)] = np.zeros([], np.int64)
+    return tensors
 
 
 def _without_prefix(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from tfvideogan.weights.pickled import Machine, Named
 from tfvideogan.weights.tensors import MalformedError
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-_LARGEST_PICKLE = 16 * 2**20  # bytes
+_LARGEST_PICKLE = 16 * 2**20  # A pickle of more bytes is not read.
 # What Python raises for a zip that is damaged, encrypted, or of a kind that it does not know.
 _UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _DTYPES = {
@@ -68,10 +68,10 @@ def read(path: paths.Path) -> dict[str, np.ndarray]:
     content = tensors.read(path)
     with tensors.reading(path, "PyTorch"):
         if bytes(content[:2]) == b"PK":
-            found, storages = _read_zip(path)
+            pickled, storages = _read_zip(path)
         else:
-            found, storages = _read_legacy(content)
-        return _as_arrays(found, storages)
+            pickled, storages = _read_legacy(content)
+        return _as_arrays(pickled, storages)
 
 
 def _machine() -> Machine:

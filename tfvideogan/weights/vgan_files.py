@@ -24,8 +24,8 @@ def networks(content: Any) -> list[mapping.Published]:
     """
     if isinstance(content, Module):
         return [_network(content)]
-    found = [value for value in content.values() if isinstance(value, Module)] if isinstance(content, dict) else []
-    with_modules = [module for module in found if next(_leaves(module), None)]
+    modules = [value for value in content.values() if isinstance(value, Module)] if isinstance(content, dict) else []
+    with_modules = [module for module in modules if next(_leaves(module), None)]
     if not with_modules:
         raise UsageError("no network: a Torch7 file must hold an nn.Sequential, or a table of them")
     return [_network(module) for module in with_modules]
@@ -50,12 +50,12 @@ def _network(network: Module) -> mapping.Published:
         if stream := _STREAMS.get(kind):
             convolutions[stream].append(_kernel(leaf, where))
             name = _name(stream, convolutions[stream], counts)
-            found = {"kernel": "weight", "bias": "bias"}
+            fields = {"kernel": "weight", "bias": "bias"}
         elif kind.endswith("BatchNormalization") and name:
-            name, found = name.replace("conv", "bn"), mapping.NORM
+            name, fields = name.replace("conv", "bn"), mapping.NORM
         else:
             raise UsageError(f"{where} has no place in Video-GAN's networks")
-        for ours, key in found.items():
+        for ours, key in fields.items():
             values = convolutions[stream][-1] if ours == "kernel" else leaf.fields.get(key)
             if not isinstance(values, np.ndarray) or f"{name}/{ours}" in arrays:
                 problem = "has no place in Video-GAN's networks" if f"{name}/{ours}" in arrays else "is missing"

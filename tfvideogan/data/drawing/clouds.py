@@ -18,19 +18,33 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How one kind of cloud is drawn; each pair is what a number is drawn between."""
+    """How one kind of cloud is drawn; a range is what a number is drawn from, evenly.
 
-    shape: str  # The texture of where clouds are,
-    detail: str  # and the one of what their edges and insides look like.
-    span: Range  # Frame widths that one side of the shape's texture covers,
-    detail_span: Range  # and of the detail's.
-    share: Range  # The detail's part of the field.
-    cover: Range  # The part of the sky that is covered.
-    softness: Range  # Over how much of the field an edge fades.
+    Attributes:
+        shape: the texture that says where clouds are.
+        detail: the texture that says what their edges and insides look like.
+        span: how many frame widths one side of the shape's texture covers.
+        detail_span: how many frame widths one side of the detail's texture covers.
+        share: the detail's part of the field.
+        cover: the part of the sky that is covered.
+        softness: over how much of the field an edge fades.
+        opacity: how opaque the thickest cloud is.
+        relief: how much the direction of the light counts.
+        depth: how much darker a thick cloud is than a thin one.
+        tilt: the largest angle of the textures to the horizon, in radians.
+    """
+
+    shape: str
+    detail: str
+    span: Range
+    detail_span: Range
+    share: Range
+    cover: Range
+    softness: Range
     opacity: Range
-    relief: Range  # How much the direction of the light counts.
-    depth: Range  # How much darker a thick cloud is than a thin one.
-    tilt: float = 0.0  # The largest angle of the textures to the horizon, radians.
+    relief: Range
+    depth: Range
+    tilt: float = 0.0
 
 
 FORMS = {

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-HOURS = {"day": 0.41, "grey": 0.25, "dusk": 0.19, "tinted": 0.05, "night": 0.07, "aurora": 0.03}  # and their shares
+# The share of the clips that each hour has.
+HOURS = {"day": 0.41, "grey": 0.25, "dusk": 0.19, "tinted": 0.05, "night": 0.07, "aurora": 0.03}
 
 
 @dataclasses.dataclass

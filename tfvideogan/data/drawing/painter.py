@@ -31,7 +31,7 @@ class Painter:
         self.sky, self.size, self.times = sky, size, times
         grid = ((np.arange(size) + 0.5) / size).astype(np.float32)
         self.x, self.y = np.meshgrid(grid, grid)  # [H, W]
-        self.height = np.clip(self.y / sky.horizon, 0, 1)  # 0 at the top, 1 at the horizon
+        self.height = np.clip(self.y / sky.horizon, 0, 1)  # It is 0 at the top, and 1 at the horizon.
         squash = 1.6 if sky.light.hour == "dusk" else 1.0
         distance = np.hypot((self.x - sky.sun[0]) / squash, self.y - sky.sun[1])
         self.glow = (sky.light.glow * np.exp(-distance / 0.22))[..., None].astype(np.float32)
