@@ -33,6 +33,8 @@ import tensorflow as tf  # noqa: E402
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+# Likewise TensorFlow's own optimizer of graphs, a sixth of a tiny training; commands in processes of their own keep it.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 tf.test.TestCase.test_session.__test__ = False  # It is a method of TensorFlow's own, and no test.
 flags.FLAGS.mark_as_parsed()  # absl's create_tempdir() asks for flags, which pytest does not parse
 # Tracing makes millions of small objects: by default a tenth of the suite's time is the search for garbage among
