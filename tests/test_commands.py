@@ -214,6 +214,11 @@ class CommandsTest(CommandCase):
         predict = ("predict", f"--output={clip}")
         self.refuse("nothing usable", "train", f"--run_dir={self.runs / 'new'}", f"--data={empty}")
         self.refuse("tfvideogan.train", "generate", f"--run_dir={empty}")
+        self.refuse("--eval_clips has no meaning without --eval_every", "train", vgan, "--eval_clips=8")
+        self.refuse("--records has no meaning without --cores", "benchmark_loader", "--records=a*")
+        self.refuse(
+            "--num_clips has no meaning without --recalibrate_bn", "import_weights", "--num_clips=9", "--output=new"
+        )
         self.refuse("--model=vgan", "train", vgan, "--model=mdgan", "--frame_size=32", *TINY)
         self.refuse("use tfvideogan.predict", "generate", mdgan)
         self.refuse("use tfvideogan.generate", *predict, vgan, f"--image={still}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvideogan import cli
-from tfvideogan.config import Config
+from tfvideogan.config import Config, UsageError
 from tfvideogan.metrics.speed import time_repeats, time_steps
 
 SHARDS = 4
@@ -45,6 +45,8 @@ def main() -> None:
         cli.load_tensorflow()
         print(f"{clips_per_second(args.records, args.timed_clips // BATCH_SIZE, args.repeats):.0f}")
         return
+    if args.records:
+        raise UsageError(f"--records has no meaning without --cores. Received: {args.records}")
     cli.load_tensorflow(gpus=True)
     with tempfile.TemporaryDirectory(prefix="tfvideogan-loader-") as folder:
         globs = {size: write_records(Path(folder), size, args.num_clips, args.encoding) for size in (64, 128)}

@@ -48,6 +48,8 @@ def main() -> None:
     for name, for_state_dict in (of_run | {"run_dir": True, "trust": True}).items():
         if args[name].value and for_state_dict != (args.to == "state_dict"):
             raise UsageError(f"--{name} has no meaning with --to={args.to}. Received: {args[name].value}")
+    if args["num_clips"].present and not args.recalibrate_bn:
+        raise UsageError(f"--num_clips has no meaning without --recalibrate_bn. Received: {args.num_clips}")
     final = paths.path(args.output)
     if final.exists():
         raise UsageError(f"--output must be new. Received: {args.output}, which exists")

@@ -41,6 +41,8 @@ def main() -> int:
     cli.require("run_dir")
     options = {field.name: args[field.name].value for field in config.fields()}
     checked = config.Config.create(**options)  # A typo is found before TensorFlow is loaded.
+    if args.eval_clips is not None and not args.eval_every:
+        raise config.UsageError(f"--eval_clips has no meaning without --eval_every. Received: {args.eval_clips}")
     profile = _steps(args.profile)
     cli.load_tensorflow(gpus=True)
     if args.dry_run:
