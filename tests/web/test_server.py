@@ -1,10 +1,13 @@
 """The page's server: what it answers, what it refuses and how it says so."""
 
+import contextlib
 import http.client
 import io
 import json
+import socket
 import threading
 import time
+import urllib.request
 import zlib
 from pathlib import Path
 from unittest import mock
@@ -137,6 +140,36 @@ class SeedsTest(ServerCase):
         self.assertEqual(connection.getresponse().status, 411)
         connection.close()
 
+    def test_whatever_is_answered_has_the_policy_and_errors_are_json(self):
+        port = self.server.server_port
+        long = b"POST /api/photo HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000
+        for status, request in (
+            (400, b"GARBAGE"),
+            (400, b"GET / HTTP/x"),
+            (404, b"GET /nope HTTP/1.1\r\nHost: localhost"),
+            (413, long),
+            (501, b"PUT /api/photo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0"),
+            (501, b"HEAD / HTTP/1.1\r\nHost: localhost"),
+        ):
+            with socket.create_connection(("localhost", port), timeout=60) as connection:
+                connection.sendall(request + b"\r\n\r\n")
+                content = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))
+            head, _, body = content.decode().partition("\r\n\r\n")
+            if status == 400:  # It is taken for the first version of HTTP, which had no headers.
+                body = head
+            else:
+                self.assertEqual(int(head.split()[1]), status, head)
+                self.assertIn("Content-Security-Policy: default-src 'none'", head)
+            self.assertEqual(list(json.loads(body or '{"error": 0}')), ["error"], request)
+            self.assertEqual(not body, request.startswith(b"HEAD"))
+
+    def test_as_many_connections_wait_as_may_be_open(self):
+        """Those that nobody has accepted yet would be forgotten, and their requests wait until they are sent again."""
+        with contextlib.ExitStack() as opened:
+            busy = opened.enter_context(server.Server("localhost", 0, lambda: self.server.player))
+            for _ in range(server.MOST_CONNECTIONS):
+                opened.enter_context(socket.create_connection(("127.0.0.1", busy.server_port), timeout=5))
+
     def test_requests_in_flight_are_limited(self):
         with self.server.work:  # The model is busy, and nobody's turn comes.
             waiting = [
@@ -238,6 +271,37 @@ class DemoTest(tf.test.TestCase):
         self.assertStartsWith(command.out, "http://localhost:")
         self.assertIn("broken.tflite: not a TFLite model", command.err)
         self.assertEqual(command.err.count("\n"), 1)
+
+    def test_what_lies_at_an_object_store_is_looked_for_while_the_page_is_there(self):
+        for flag in ("run_dir", "model"):
+            command = Command("demo", f"--{flag}=gs://bucket/runs/vgan", "--port=0")  # TensorFlow asks for minutes.
+            self.addCleanup(command.kill)
+            end = time.monotonic() + 60
+            while not command.out and command.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertStartsWith(command.out, "http://localhost:")
+
+    def test_a_saved_model_that_is_refused_can_be_trusted(self):
+        class Clock(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.uint8, "frame")], autograph=False)
+            def predict_video(self, frame):
+                return {"video": tf.cast(frame, tf.float32)[:, tf.newaxis] + tf.cast(tf.timestamp(), tf.float32) * 0}
+
+        module, path = Clock(), str(Path(self.create_tempdir().full_path, "clock"))
+        tf.saved_model.save(module, path, signatures={"predict_video": module.predict_video})
+        command = Command("demo", f"--model={path}", "--port=0")
+        self.assertEqual(command.wait(), 2)
+        self.assertIn("not loaded, since it has the operation Timestamp", command.err)
+        trusting = Command("demo", f"--model={path}", "--trust", "--port=0")
+        self.addCleanup(trusting.kill)
+        while not trusting.out and trusting.poll() is None:
+            time.sleep(0.05)
+        end, about = time.monotonic() + 60, None
+        while about is None and time.monotonic() < end and trusting.poll() is None:
+            with urllib.request.urlopen(f"{trusting.out.split()[0]}api/model") as answer:
+                about = json.load(answer).get("about")
+            time.sleep(0.05)
+        self.assertEqual((about["name"], about["predicts"], about["size"]), ("clock", True, 8))
 
     def test_wrong_flags_end_in_one_line(self):
         for flags, told in (
