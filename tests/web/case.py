@@ -58,7 +58,7 @@ class SiteCase(tf.test.TestCase):
             context.route(f"{other}**", answer)
         page = context.new_page()
         page.add_init_script(script)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * browser.PATIENCE)
         known = (address, f"blob:{address}", "data:", *others)
         page.on("pageerror", lambda error: self.fail(f"{error}"))
         page.on("request", lambda request: self.assertStartsWith(request.url, known))

@@ -60,7 +60,7 @@ class PageCase(tf.test.TestCase):
         context = self.browser.new_context(viewport={"width": width, "height": 844}, **options)
         self.addCleanup(context.close)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * browser.PATIENCE)
         page.add_init_script(BITMAPS)
         page.on("pageerror", lambda error: self.fail(f"{error}"))
         page.on("request", lambda request: self.assertStartsWith(request.url, (self.address, "blob:", "data:")))
@@ -71,14 +71,14 @@ class PageCase(tf.test.TestCase):
 
     def until(self, page, condition: str) -> None:
         """Waits for a condition; Playwright's own `wait_for_function` wants an eval that the page's policy forbids."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + browser.PATIENCE
         while not page.evaluate(condition):
             self.assertLess(time.monotonic(), end, condition[:200])
             page.wait_for_timeout(50)
 
     def drawn(self, page, selector: str) -> None:
         """Waits until the canvases show something."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + browser.PATIENCE
         while not all(canvas.evaluate(DRAWN) for canvas in page.query_selector_all(selector)):
             self.assertLess(time.monotonic(), end, selector)
             page.wait_for_timeout(50)

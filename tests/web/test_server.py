@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pillow_heif
 import tensorflow as tf
 from PIL import Image
 
@@ -27,6 +28,12 @@ from tfvideogan.web.players import FilePlayer, RunPlayer
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def heic(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer)
     return buffer.getvalue()
 
 
@@ -208,6 +215,8 @@ class PhotosTest(ServerCase):
             ("exif", encoded(picture, "JPEG", exif=exif), (30, 40)),
             ("one pixel", encoded(picture.resize((1, 1)), "PNG"), (1, 1)),
             ("large", encoded(picture.resize((4000, 3000)), "JPEG"), (720, 540)),
+            ("20 MB", encoded(picture.resize((2800, 2500)), "PNG", compress_level=0), (720, 643)),
+            ("HEIC", heic(picture), (40, 30)),
             ("gif", encoded(picture, "GIF", save_all=True, append_images=[picture.rotate(90)]), (40, 30)),
         ):
             status, shown, headers = self.ask("/api/photo", content)

@@ -18,10 +18,14 @@ from tfvideogan.data import clips
 from tfvideogan.inference import animation, latents
 
 
-def png(picture: np.ndarray) -> bytes:
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def png(picture: np.ndarray) -> bytes:
+    return encoded(Image.fromarray(picture), "PNG")
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -83,6 +87,38 @@ class SiteTest(SiteCase):
             difference = np.abs(np.stack(np.split(sheet, 4, axis=1)) - expected)
             self.assertLess(difference.mean(), 0.1)
             self.assertLessEqual(difference.max(), 3)
+
+    def test_photos_of_every_kind_are_taken_or_the_reason_is_told(self):
+        page, exif = self.open(tiny.shaken("vgan_conditional")), Image.Exif()
+        exif[0x0112] = 6  # It is to be turned by 90 degrees.
+        picture = Image.fromarray(photo(30, 40))
+        clear = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
+        for name, content, expected in (
+            ("grey", encoded(picture.convert("L"), "JPEG"), [40, 30]),
+            ("alpha", encoded(clear, "PNG"), [40, 30]),
+            ("exif", encoded(picture, "JPEG", exif=exif), [30, 40]),
+            ("one pixel", encoded(picture.resize((1, 1)), "PNG"), [1, 1]),
+            ("20 MB", encoded(picture.resize((2800, 2500)), "PNG", compress_level=0), [720, 643]),
+            ("gif", encoded(picture, "GIF", save_all=True, append_images=[picture.rotate(90)]), [40, 30]),
+            ("text", b"a text that was renamed to .jpg", "Sorry: this is not a picture that the browser can read."),
+        ):
+            page.unroute("**/photo")
+            page.route("**/photo", lambda route, _, content=content: route.fulfill(body=content))
+            made = page.evaluate("""async () => {
+              const engine = await import("./engine.js");
+              try {
+                const file = await (await fetch("photo")).blob();
+                const shown = await createImageBitmap((await engine.photo(file)).picture);
+                const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+                canvas.drawImage(shown, 0, 0);
+                return [[shown.width, shown.height], canvas.getImageData(0, 0, 1, 1).data[0]];
+              } catch (error) {
+                return [error.message, 0];
+              }
+            }""")
+            self.assertEqual(made[0], expected, name)
+            if name == "alpha":
+                self.assertEqual(made[1], 255)
 
     def test_a_photo_is_decoded_once_each_time_and_let_go(self):
         model = tiny.shaken("vgan_conditional")
