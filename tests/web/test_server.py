@@ -7,9 +7,7 @@ import json
 import socket
 import threading
 import time
-import urllib.request
 import zlib
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -19,7 +17,6 @@ from PIL import Image
 
 from export import to_web
 from tests.helpers import converted, folders, tiny
-from tests.helpers.commands import Command, run
 from tfvideogan import load_exported
 from tfvideogan.web import answers, server
 from tfvideogan.web.players import FilePlayer, RunPlayer
@@ -269,59 +266,6 @@ class PhotosTest(ServerCase):
         content[16:24] = (10_000).to_bytes(4, "big") * 2
         content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
         return bytes(content)
-
-
-class DemoTest(tf.test.TestCase):
-    def test_it_answers_at_once_and_ends_with_the_reason_if_the_model_cannot_be_loaded(self):
-        folder = Path(self.create_tempdir().full_path)
-        (folder / "broken.tflite").write_bytes(b"nothing")
-        command = Command("demo", f"--model={folder / 'broken.tflite'}", "--port=0")
-        self.assertEqual(command.wait(), 2)
-        self.assertStartsWith(command.out, "http://localhost:")
-        self.assertIn("broken.tflite: not a TFLite model", command.err)
-        self.assertEqual(command.err.count("\n"), 1)
-
-    def test_what_lies_at_an_object_store_is_looked_for_while_the_page_is_there(self):
-        for flag in ("run_dir", "model"):
-            command = Command("demo", f"--{flag}=gs://bucket/runs/vgan", "--port=0")  # TensorFlow asks for minutes.
-            self.addCleanup(command.kill)
-            end = time.monotonic() + 60
-            while not command.out and command.poll() is None and time.monotonic() < end:
-                time.sleep(0.05)
-            self.assertStartsWith(command.out, "http://localhost:")
-
-    def test_a_saved_model_that_is_refused_can_be_trusted(self):
-        class Clock(tf.Module):
-            @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.uint8, "frame")], autograph=False)
-            def predict_video(self, frame):
-                return {"video": tf.cast(frame, tf.float32)[:, tf.newaxis] + tf.cast(tf.timestamp(), tf.float32) * 0}
-
-        module, path = Clock(), str(Path(self.create_tempdir().full_path, "clock"))
-        tf.saved_model.save(module, path, signatures={"predict_video": module.predict_video})
-        command = Command("demo", f"--model={path}", "--port=0")
-        self.assertEqual(command.wait(), 2)
-        self.assertIn("not loaded, since it has the operation Timestamp", command.err)
-        trusting = Command("demo", f"--model={path}", "--trust", "--port=0")
-        self.addCleanup(trusting.kill)
-        while not trusting.out and trusting.poll() is None:
-            time.sleep(0.05)
-        end, about = time.monotonic() + 60, None
-        while about is None and time.monotonic() < end and trusting.poll() is None:
-            with urllib.request.urlopen(f"{trusting.out.split()[0]}api/model") as answer:
-                about = json.load(answer).get("about")
-            time.sleep(0.05)
-        self.assertEqual((about["name"], about["predicts"], about["size"]), ("clock", True, 8))
-
-    def test_wrong_flags_end_in_one_line(self):
-        for flags, told in (
-            (["--model=nowhere.onnx"], "--model: no such file"),
-            (["--model=a.onnx", "--weights=mdgan-skies-64"], "--model stands in place of"),
-            (["--weights=none"], "--weights must be one of"),
-            (["--run_dir=nowhere"], "--run_dir must be the folder of a trained run"),
-        ):
-            done = run("demo", *flags)
-            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
-            self.assertIn(told, done.stderr)
 
 
 if __name__ == "__main__":
