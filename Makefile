@@ -51,7 +51,7 @@ fuzz: install
 # The promises of docs/reliability.md in their long form, three quarters of an hour, the load of docs/serving.md, and then
 # an hour of damaged files.
 soak: install install-serving
-	SOAK=1 $(RUN) pytest -s tests/training/test_reliability.py
+	SOAK=1 $(RUN) pytest -s tests/training/test_reliability*.py
 	SOAK=1 SERVING=1 VENV_SERVING=$(VENV_SERVING) $(RUN) pytest -s tests/test_model_servers.py -k load
 	$(MAKE) fuzz FUZZ_SECONDS=600
 
@@ -72,7 +72,8 @@ test-package: install
 test-web: install
 	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[web]'
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || true
-	command -v npm && npm install --silent --no-save --no-package-lock --prefix . @litertjs/core@2.5.3 || true
+	command -v npm && npm install --silent --no-save --no-package-lock --prefix . \
+		"@litertjs/core@$$($(VENV)/bin/python -c 'from export import to_web; print(to_web.VERSION)')" || true
 	SPEED=1 $(RUN) pytest -s tests/web
 
 # examples/quickstart.ipynb, each cell, with fewer steps of training.

@@ -103,7 +103,7 @@ def _lower_drifting(model: AdversarialModel, from_clip: bool, share: bool) -> ke
 
 def _stages(model: AdversarialModel, clip: Any, repeated: bool, share: bool = False) -> dict[str, Any]:
     """MD-GAN's stages, lowered, from the Base-Net's clip, which `repeated` may be one frame for all."""
-    base = model.sampling_generator if model.stage == 1 else model.base_generator
+    base = model.sampling_base
     outputs = {"clip": base.output}
     if share and has_share(model):
         outputs["share"] = base.get_layer("mask").output

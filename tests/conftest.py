@@ -44,7 +44,10 @@ gc.set_threshold(100_000, 50, 50)
 
 
 # Classes whose tests wait for whole processes. They are begun first, so that no worker is left with one at the end.
-LONGEST = ("test_reliability", "test_all", "test_stage", "test_replicas", "test_adversarial", "test_keras_api")
+LONGEST = (
+    *("test_reliability", "test_reliability_of_hosts", "test_all", "test_stage", "test_replicas", "test_adversarial"),
+    "test_keras_api",
+)
 
 
 def pytest_collection_modifyitems(items: list) -> None:

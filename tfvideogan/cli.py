@@ -97,10 +97,10 @@ def define_run() -> None:
     define_trust()
 
 
-def define_trust() -> None:
-    """`--trust`, for all that loads a run folder."""
+def define_trust(more: str = "") -> None:
+    """`--trust`, for all that loads a run folder, and what `more` it is to a command."""
     flags.DEFINE_bool("trust", False, "the run is from whom you trust: it may ask for more memory than this machine "
-                      "has, and its own data are opened though it was made elsewhere")  # fmt: skip
+                      f"has, and its own data are opened though it was made elsewhere{more}")  # fmt: skip
 
 
 def require_run(*names: str) -> None:

@@ -26,7 +26,7 @@ def define_flags() -> None:
     flags.DEFINE_string("target", None, "a server that runs the model, rest://HOST:PORT or grpc://HOST:PORT (the extra "
                         "client)")  # fmt: skip
     cli.define_stage()
-    cli.define_trust()
+    cli.define_trust("; a SavedModel or .tflite file of --model is loaded without being looked at first")
     flags.DEFINE_integer("port", 8000, "port of the page, 0 for a free one", lower_bound=0, upper_bound=65535)
     flags.DEFINE_string("host", "localhost", "address to listen on; 0.0.0.0 lets everybody in the network use the page")
 
@@ -48,7 +48,10 @@ def main() -> None:
 
 
 def _loader(args: Any) -> Any:
-    """What makes the model; the flags are checked before."""
+    """What makes the model; the flags are checked before.
+
+    Whether something is at gs:// or s3:// is found out while the page waits for its model: TensorFlow must be there.
+    """
     from tfvideogan.files import paths
     from tfvideogan.weights import shipped
 
@@ -57,13 +60,13 @@ def _loader(args: Any) -> Any:
     if args.model:
         if args.run_dir or args.weights or args.stage:
             raise UsageError("--model stands in place of --run_dir, --weights and --stage; give one of them")
-        if not paths.path(args.model).exists():
+        if not paths.is_remote(args.model) and not paths.path(args.model).exists():
             raise UsageError(f"--model: no such file or folder. Received: {args.model}")
         return lambda: _load_file(args.model, args.trust)
     if not args.run_dir and not args.weights:
         args.weights = _DEFAULT
     cli.require_run()
-    if not paths.is_file(paths.path(args.run_dir) / "config.json"):
+    if not paths.is_remote(args.run_dir) and not paths.is_file(paths.path(args.run_dir) / "config.json"):
         raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir}")
     card = shipped.card(args.weights) if args.weights else None
     return lambda: _load_run(args.run_dir, args.stage, args.trust, card)
@@ -92,6 +95,10 @@ def _ask_server(served: Any, name: str, target: str) -> Any:
 
 
 def _load_file(path: str, trust: bool) -> Any:
+    from tfvideogan.files import paths
+
+    if paths.is_remote(path) or not path.endswith((".tflite", ".onnx")):
+        cli.load_tensorflow(gpus=True)
     from tfvideogan.web.players import FilePlayer
 
     return FilePlayer(path, trust)

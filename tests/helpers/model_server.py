@@ -12,7 +12,7 @@ import http.server
 import importlib.util
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -24,7 +24,7 @@ STUBS_MISSING = "tensorflow-serving-api is not installed (pip install -c constra
 NAMES = {1: "CANCELLED", 3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND", 8: "RESOURCE_EXHAUSTED"}
 NAMES |= {9: "FAILED_PRECONDITION", 11: "OUT_OF_RANGE", 12: "UNIMPLEMENTED", 13: "INTERNAL", 14: "UNAVAILABLE"}
 HTTP = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "FAILED_PRECONDITION": 412, "RESOURCE_EXHAUSTED": 429}
-HTTP |= {"UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
+HTTP |= {"UNIMPLEMENTED": 501, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
 
 
 class RefusedError(Exception):
@@ -39,9 +39,11 @@ class Server:
     Attributes:
         faults: codes with which the next requests are refused, the last one first.
         count: how many requests there have been.
+        has_metadata: whether it tells the signatures of its models, as TF Serving does and KServe does not.
     """
 
-    def __init__(self, paths: dict[str, str]):
+    def __init__(self, paths: dict[str, str], has_metadata: bool = True):
+        self.has_metadata = has_metadata
         self._sessions = {}
         self.faults: list[str] = []
         self.count = 0
@@ -75,6 +77,14 @@ class Server:
             raise RefusedError("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
         return session, described[signature]
 
+    def signatures(self, model: str) -> dict[str, Any]:
+        """The SignatureDefs of a model by name."""
+        if not self.has_metadata:
+            raise RefusedError("UNIMPLEMENTED", "there are no metadata")
+        if model not in self._sessions:
+            raise RefusedError("NOT_FOUND", f"Servable not found for request: Latest({model})")
+        return dict(self._sessions[model][1])
+
     def answer_json(self, model: str, request: Any) -> dict[str, Any]:
         """The answer to the body of a REST request in columns."""
         if not (isinstance(request, dict) and isinstance(request.get("inputs"), dict)):
@@ -106,16 +116,32 @@ def _to_json(value: np.ndarray) -> list:
     return [{"b64": base64.b64encode(one).decode()} for one in value] if value.dtype == object else value.tolist()
 
 
+def described(signatures: dict[str, Any]) -> Any:
+    """SignatureDefs in JSON, as TF Serving writes them."""
+    from google.protobuf import json_format
+
+    made = {name: json_format.MessageToDict(value, preserving_proto_field_name=True)
+            for name, value in signatures.items()}  # fmt: skip
+    return {"signature_def": made}
+
+
 @contextlib.contextmanager
 def rest(server: Server, port: int = 0) -> Iterator[str]:
     """The target of a REST server on this machine, at a free port by default."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            model = self.path.removeprefix("/v1/models/").removesuffix("/metadata")
+            self.answer(lambda: {"metadata": {"signature_def": described(server.signatures(model))}})
+
         def do_POST(self) -> None:
             model = self.path.removeprefix("/v1/models/").removesuffix(":predict")
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(lambda: server.answer_json(model, json.loads(body)))
+
+        def answer(self, work: Callable[[], Any]) -> None:
             try:
-                status, answer = 200, server.answer_json(model, json.loads(body))
+                status, answer = 200, work()
             except RefusedError as error:
                 status, answer = HTTP.get(error.code, 500), {"error": str(error)}
             content = json.dumps(answer).encode()
@@ -141,7 +167,7 @@ def grpc(server: Server, threads: int = 4, tensor_content: bool = True) -> Itera
         tensor_content: whether answers hold the bytes of arrays, and not lists of values, as TF Serving's are.
     """
     import grpc as library
-    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+    from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
     class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -152,6 +178,17 @@ def grpc(server: Server, threads: int = 4, tensor_content: bool = True) -> Itera
                 context.abort(library.StatusCode[error.code], str(error))
             made = {name: proto(value, tensor_content) for name, value in outputs.items()}
             return predict_pb2.PredictResponse(outputs=made)
+
+        def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+            try:
+                signatures = server.signatures(request.model_spec.name)
+            except RefusedError as error:
+                context.abort(library.StatusCode[error.code], str(error))
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            made = get_model_metadata_pb2.SignatureDefMap(signature_def=signatures)
+            for field in request.metadata_field:
+                response.metadata[field].Pack(made)
+            return response
 
     limits = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
     listening = library.server(futures.ThreadPoolExecutor(threads), options=limits)

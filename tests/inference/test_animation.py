@@ -8,6 +8,7 @@ from tfvideogan.data import clips
 from tfvideogan.files import pictures
 from tfvideogan.inference import animation
 from tfvideogan.inference.animation import Animator
+from tfvideogan.models import mdgan
 from tfvideogan.models.adversarial import AdversarialModel
 
 
@@ -71,6 +72,19 @@ class AnimatorTest(tf.test.TestCase):
             self.assertLess(np.abs(still - picture[inner]).max(), 3)
             shifted = np.roll(picture, (2 * time, 3 * time), (0, 1))[inner]
             self.assertLess(np.abs(moved - shifted).max(), 6)
+
+    def test_the_mask_is_that_of_the_weights_that_made_the_clip(self):
+        """Of a training with a moving average, these are the average's."""
+        average = tiny.changing(drift="fused")
+        model = mdgan.MDGAN(average.base_generator, average.discriminator, takes_wind=True, ema=0.9)
+        bias = model.base_generator.get_layer("mask_conv").bias
+        bias.assign(bias - 40.0)  # What is trained has no mask any more.
+        picture, wind = photo(64, 64), np.float32([3 / 64, 2 / 64])
+        made, expected = (
+            Animator(one, full_size=True).clip(picture, wind)
+            for one in (model, mdgan.MDGAN(model.ema_generator, average.discriminator, takes_wind=True))
+        )
+        self.assertAllEqual(made, expected)
 
     def test_another_model_is_enlarged(self):
         model = tiny.model("mdgan")

@@ -31,6 +31,23 @@ class MessagesTest(tf.test.TestCase):
         self.assertEqual(log.WhichOneof("log_type"), "predict_log")
         self.assertEqual(log.predict_log.request, request)
 
+    def test_metadata_are_asked_for_and_read_as_the_official_protos_have_them(self):
+        from tensorflow.core.protobuf import meta_graph_pb2
+        from tensorflow_serving.apis import get_model_metadata_pb2 as official
+
+        request = official.GetModelMetadataRequest.FromString(messages.metadata_request("m"))
+        self.assertEqual((request.model_spec.name, list(request.metadata_field)), ("m", ["signature_def"]))
+        info = meta_graph_pb2.TensorInfo(name="x:0")
+        signature = meta_graph_pb2.SignatureDef(inputs={"frame": info, "wind": info}, outputs={"video": info})
+        response = official.GetModelMetadataResponse()
+        named = {"predict": signature, "none": meta_graph_pb2.SignatureDef()}
+        response.metadata["signature_def"].Pack(official.SignatureDefMap(signature_def=named))
+        expected = {"predict": {"frame", "wind"}, "none": set()}
+        self.assertEqual(messages.read_metadata(response.SerializeToString()), expected)
+        for wrong in (b"\xff", official.GetModelMetadataResponse().SerializeToString()):
+            with self.assertRaisesRegex(ValueError, "no GetModelMetadataResponse"):
+                messages.read_metadata(wrong)
+
     def test_responses_are_read_in_all_their_forms(self):
         from tensorflow_serving.apis import predict_pb2
 

@@ -96,6 +96,16 @@ class RemoteModelTest(tf.test.TestCase, parameterized.TestCase):
             self.assertNotIn("\n", str(caught.exception))
 
     @parameterized.parameters(*PROTOCOLS)
+    def test_a_server_tells_the_inputs_of_its_signatures_or_has_no_metadata(self, protocol):
+        told = self.remote(protocol).signatures()
+        for signature, inputs in (("generate", {"seed"}), ("generate_jpeg", {"seed"}), ("streams", {"latents"})):
+            self.assertEqual(told[signature], inputs)
+        self.assertEqual(self.remote(protocol, "drift").signatures()["predict_jpeg"], {"image_bytes", "wind"})
+        self.assertIsNone(self.remote(protocol, "none such").signatures())
+        with mock.patch.object(self.server, "has_metadata", False):
+            self.assertIsNone(self.remote(protocol).signatures())
+
+    @parameterized.parameters(*PROTOCOLS)
     def test_only_an_unavailable_server_is_asked_again(self, protocol):
         model = self.remote(protocol, retries=3)
         self.server.faults += ["UNAVAILABLE"] * 3

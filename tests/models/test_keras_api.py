@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.helpers import tiny
 from tests.models.steps import compiled, state, weights
+from tfvideogan.models import registry
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.training import runtime
 
@@ -144,6 +145,15 @@ class SavingTest(tf.test.TestCase):
             self.assertFalse(loaded.compiled)
             self.assertEqual({option: getattr(loaded, option) for option in options}, options)
             self.assertAllEqual(weights(loaded), weights(model))
+
+    def test_copies_and_files_have_the_names_of_all_layers(self):
+        """A model's own layers tell by their names what it is (`MDGAN.is_residual`, `drifting_share`)."""
+        options = tiny.config("mdgan", residual=True, drift="fused").model
+        model = registry.build_model(options, ema=0.9)
+        loaded = self.saved(model)
+        self.assertTrue(loaded.is_residual)
+        for copy in (model.ema_generator, loaded.generator, loaded.ema_generator):
+            self.assertContainsSubset(["still", "mask", "generated"], [layer.name for layer in copy.layers])
 
     def test_float16_and_its_loss_scales_are_kept_under_another_policy(self):
         keras.mixed_precision.set_global_policy("mixed_float16")

@@ -17,6 +17,7 @@ MISSING = (
     "no Playwright: make test-web installs it" if sync_playwright is None
     else "no Chromium: apt-get install chromium" if CHROMIUM is None else ""
 )  # fmt: skip
+PATIENCE = 60  # seconds that a page may take for anything, on a machine that does much else
 needed = unittest.skipIf(MISSING, MISSING)
 
 # The contrast of each text with the nearest opaque ground below it, by WCAG 2; those under 4.5 (3 for large text).

@@ -9,7 +9,7 @@ import tensorflow as tf
 from export import operators, to_web
 from tests.helpers import folders, tiny
 from tests.web import browser
-from tests.web.test_site import NODE_MODULES, RUNTIME_MISSING, hosted
+from tests.web.case import NODE_MODULES, RUNTIME_MISSING, hosted
 
 PAGE = """<!doctype html>
 <script type="importmap">{"imports": {"@litertjs/wasm-utils": "./wasm-utils/dist/index.js"}}</script>

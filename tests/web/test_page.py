@@ -19,6 +19,17 @@ DRAWN = """(canvas) => {
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   return data.some((value, i) => i % 4 < 3 && value > 0);
 }"""
+# Keeps the bitmaps that a page makes. One that is closed has no width.
+BITMAPS = """
+  const decode = createImageBitmap;
+  window.bitmaps = [];
+  window.createImageBitmap = async (...values) => {
+    const bitmap = await decode(...values);
+    bitmaps.push(bitmap);
+    return bitmap;
+  };
+"""
+OPEN_BITMAPS = "bitmaps.filter(({ width }) => width).length"
 PIXELS = """(canvas) => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].join()"""
 
 
@@ -49,7 +60,8 @@ class PageCase(tf.test.TestCase):
         context = self.browser.new_context(viewport={"width": width, "height": 844}, **options)
         self.addCleanup(context.close)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * browser.PATIENCE)
+        page.add_init_script(BITMAPS)
         page.on("pageerror", lambda error: self.fail(f"{error}"))
         page.on("request", lambda request: self.assertStartsWith(request.url, (self.address, "blob:", "data:")))
         page.on("console", lambda message: self.assertNotIn("Content Security Policy", message.text))
@@ -59,14 +71,14 @@ class PageCase(tf.test.TestCase):
 
     def until(self, page, condition: str) -> None:
         """Waits for a condition; Playwright's own `wait_for_function` wants an eval that the page's policy forbids."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + browser.PATIENCE
         while not page.evaluate(condition):
             self.assertLess(time.monotonic(), end, condition[:200])
             page.wait_for_timeout(50)
 
     def drawn(self, page, selector: str) -> None:
         """Waits until the canvases show something."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + browser.PATIENCE
         while not all(canvas.evaluate(DRAWN) for canvas in page.query_selector_all(selector)):
             self.assertLess(time.monotonic(), end, selector)
             page.wait_for_timeout(50)
@@ -110,6 +122,15 @@ class SeedsPageTest(PageCase):
         self.assertEqual(page.get_by_label("to seed", exact=True).input_value(), "9")
         page.get_by_role("button", name="More").click()
         page.get_by_role("button", name="Show seed 12").wait_for()
+
+    def test_films_that_nobody_sees_any_more_are_let_go(self):
+        page = self.open()
+        page.get_by_role("button", name="More").click()
+        page.get_by_role("button", name="Show seed 23").wait_for()
+        page.get_by_role("slider").focus()
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        self.until(page, f"bitmaps.length > 26 && {OPEN_BITMAPS} === 12 + 1")
 
     def test_clips_are_saved(self):
         page = self.open()
@@ -161,6 +182,8 @@ class PhotoPageTest(PageCase):
         with page.expect_request(lambda request: "v=0.0" in request.url):
             page.keyboard.press("ArrowRight")
         self.assertIn(b"ftyp", self.saved(page, "MP4")[:16])
+        self.assertGreater(page.evaluate("bitmaps.length"), 5)
+        self.until(page, f"{OPEN_BITMAPS} === 2")  # those of the clip at the photo's own size, and of both stages
 
     def test_photos_are_chosen_dropped_and_pasted_and_refusals_are_told(self):
         page = self.open()
@@ -200,6 +223,19 @@ class PhotoPageTest(PageCase):
         page.get_by_role("button", name="Take the picture").click()
         self.until(page, "document.querySelector('.hero canvas').style.aspectRatio.startsWith('640')")
         self.assertEqual(page.locator("dialog").count(), 0)
+
+    def test_a_camera_that_shows_nothing_yet_takes_no_picture(self):
+        page = self.open(permissions=["camera"])
+        page.evaluate("void (navigator.mediaDevices.getUserMedia = async () => new MediaStream())")
+        page.get_by_role("button", name="Camera").click()
+        self.assertTrue(page.get_by_role("button", name="Take the picture").is_disabled())
+        page.get_by_role("button", name="Cancel").click()
+
+    def test_an_example_that_cannot_be_loaded_is_told(self):
+        page = self.open()
+        page.route("**/sky-2.jpg", lambda route: route.abort())
+        page.get_by_role("button", name="Built-in sky 2").click()
+        page.get_by_text("Sorry: the picture cannot be loaded.").wait_for()
 
     def test_it_can_be_read_on_a_phone_and_in_the_dark(self):
         for width in (390, 1280):

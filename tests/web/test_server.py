@@ -1,21 +1,22 @@
 """The page's server: what it answers, what it refuses and how it says so."""
 
+import contextlib
 import http.client
 import io
 import json
+import socket
 import threading
 import time
 import zlib
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pillow_heif
 import tensorflow as tf
 from PIL import Image
 
 from export import to_web
 from tests.helpers import converted, folders, tiny
-from tests.helpers.commands import Command, run
 from tfvideogan import load_exported
 from tfvideogan.web import answers, server
 from tfvideogan.web.players import FilePlayer, RunPlayer
@@ -24,6 +25,12 @@ from tfvideogan.web.players import FilePlayer, RunPlayer
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def heic(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer)
     return buffer.getvalue()
 
 
@@ -137,6 +144,36 @@ class SeedsTest(ServerCase):
         self.assertEqual(connection.getresponse().status, 411)
         connection.close()
 
+    def test_whatever_is_answered_has_the_policy_and_errors_are_json(self):
+        port = self.server.server_port
+        long = b"POST /api/photo HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000
+        for status, request in (
+            (400, b"GARBAGE"),
+            (400, b"GET / HTTP/x"),
+            (404, b"GET /nope HTTP/1.1\r\nHost: localhost"),
+            (413, long),
+            (501, b"PUT /api/photo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0"),
+            (501, b"HEAD / HTTP/1.1\r\nHost: localhost"),
+        ):
+            with socket.create_connection(("localhost", port), timeout=60) as connection:
+                connection.sendall(request + b"\r\n\r\n")
+                content = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))
+            head, _, body = content.decode().partition("\r\n\r\n")
+            if status == 400:  # It is taken for the first version of HTTP, which had no headers.
+                body = head
+            else:
+                self.assertEqual(int(head.split()[1]), status, head)
+                self.assertIn("Content-Security-Policy: default-src 'none'", head)
+            self.assertEqual(list(json.loads(body or '{"error": 0}')), ["error"], request)
+            self.assertEqual(not body, request.startswith(b"HEAD"))
+
+    def test_as_many_connections_wait_as_may_be_open(self):
+        """Those that nobody has accepted yet would be forgotten, and their requests wait until they are sent again."""
+        with contextlib.ExitStack() as opened:
+            busy = opened.enter_context(server.Server("localhost", 0, lambda: self.server.player))
+            for _ in range(server.MOST_CONNECTIONS):
+                opened.enter_context(socket.create_connection(("127.0.0.1", busy.server_port), timeout=5))
+
     def test_requests_in_flight_are_limited(self):
         with self.server.work:  # The model is busy, and nobody's turn comes.
             waiting = [
@@ -175,6 +212,8 @@ class PhotosTest(ServerCase):
             ("exif", encoded(picture, "JPEG", exif=exif), (30, 40)),
             ("one pixel", encoded(picture.resize((1, 1)), "PNG"), (1, 1)),
             ("large", encoded(picture.resize((4000, 3000)), "JPEG"), (720, 540)),
+            ("20 MB", encoded(picture.resize((2800, 2500)), "PNG", compress_level=0), (720, 643)),
+            ("HEIC", heic(picture), (40, 30)),
             ("gif", encoded(picture, "GIF", save_all=True, append_images=[picture.rotate(90)]), (40, 30)),
         ):
             status, shown, headers = self.ask("/api/photo", content)
@@ -227,28 +266,6 @@ class PhotosTest(ServerCase):
         content[16:24] = (10_000).to_bytes(4, "big") * 2
         content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
         return bytes(content)
-
-
-class DemoTest(tf.test.TestCase):
-    def test_it_answers_at_once_and_ends_with_the_reason_if_the_model_cannot_be_loaded(self):
-        folder = Path(self.create_tempdir().full_path)
-        (folder / "broken.tflite").write_bytes(b"nothing")
-        command = Command("demo", f"--model={folder / 'broken.tflite'}", "--port=0")
-        self.assertEqual(command.wait(), 2)
-        self.assertStartsWith(command.out, "http://localhost:")
-        self.assertIn("broken.tflite: not a TFLite model", command.err)
-        self.assertEqual(command.err.count("\n"), 1)
-
-    def test_wrong_flags_end_in_one_line(self):
-        for flags, told in (
-            (["--model=nowhere.onnx"], "--model: no such file"),
-            (["--model=a.onnx", "--weights=mdgan-skies-64"], "--model stands in place of"),
-            (["--weights=none"], "--weights must be one of"),
-            (["--run_dir=nowhere"], "--run_dir must be the folder of a trained run"),
-        ):
-            done = run("demo", *flags)
-            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
-            self.assertIn(told, done.stderr)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,31 @@
 """The page without a server, in a real Chromium: its clips are those of Python."""
 
-import contextlib
-import functools
-import http.server
 import io
-import tempfile
-import threading
-import unittest
+import re
 from pathlib import Path
 
-import av
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from export import conversion, operators, to_web
-from tests.helpers import tiny
+from tests.helpers import ROOT, tiny
 from tests.helpers.commands import run
-from tests.web import browser
+from tests.web.case import NODE_MODULES, SiteCase
 from tfvideogan.config import UsageError
 from tfvideogan.data import clips
-from tfvideogan.files import encoders
-from tfvideogan.inference import animation, latents, visuals
-
-NODE_MODULES = Path(__file__).parents[2] / "node_modules"
-RUNTIME_MISSING = "" if (NODE_MODULES / "@litertjs").is_dir() else "no LiteRT.js: make test-web installs it by npm"
-CARD = {"name": "tiny", "description": "a model", "limits": []}
+from tfvideogan.inference import animation, latents
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *message):
-        """Nothing is written for a request."""
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def png(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(picture), "PNG")
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -47,58 +35,7 @@ def photo(height: int, width: int) -> np.ndarray:
     return np.uint8(soft + 12 * ((x + y) % 2)[..., None])
 
 
-def frames_of(file: Path) -> np.ndarray:
-    """The frames of a video or moving picture, as integers that can be subtracted."""
-    if file.suffix == ".mp4":
-        with av.open(str(file)) as video:
-            return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]).astype(int)
-    with Image.open(file) as moving:
-        return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(moving)]).astype(int)
-
-
-@contextlib.contextmanager
-def hosted(folder: Path):
-    """The address of a folder on a plain server of files."""
-    with http.server.ThreadingHTTPServer(("localhost", 0), functools.partial(Handler, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}/"
-        server.shutdown()
-
-
-@browser.needed
-@unittest.skipIf(RUNTIME_MISSING, RUNTIME_MISSING)
-class SiteTest(tf.test.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.browser = cls.enterClassContext(browser.chromium())
-        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="tfvideogan-site-")))
-
-    def open(self, model, others: tuple[str, ...] = (), runtime: bool = True, answer=None, script: str = "", **options):
-        """The page of a model, which asks for nothing but its own files and those at `others`, which `answer` gives."""
-        output = Path(tempfile.mkdtemp(dir=self.folder)) / "site"
-        options = {
-            "precision": "float32",
-            "runtime": to_web._read_runtime(str(NODE_MODULES)) if runtime else {},
-        } | options
-        to_web.write(model, output, CARD, **options)
-        self.site = output
-        address = self.enterContext(hosted(output))
-        context = self.browser.new_context()
-        self.addCleanup(context.close)
-        for other in others:
-            context.route(f"{other}**", answer)
-        page = context.new_page()
-        page.add_init_script(script)
-        page.set_default_timeout(20_000)
-        known = (address, f"blob:{address}", "data:", *others)
-        page.on("pageerror", lambda error: self.fail(f"{error}"))
-        page.on("request", lambda request: self.assertStartsWith(request.url, known))
-        page.on("console", lambda message: self.assertNotIn("Content Security Policy", message.text))
-        page.goto(address)
-        page.wait_for_selector("#play > *, #alert:not([hidden])")
-        return page
-
+class SiteTest(SiteCase):
     def test_the_runtime_of_the_pinned_address_is_checked_by_its_hashes(self):
         for damage, told in ((b"", ""), (b"\n", "is not the file that this page was made with")):
 
@@ -132,74 +69,6 @@ class SiteTest(tf.test.TestCase):
             self.assertAllClose(background[:1], made["background"][0], rtol=0, atol=1e-4)
             self.assertGreater(np.std(clip), 0.01)
 
-    def test_clips_are_saved_as_videos(self):
-        model = tiny.shaken("vgan")
-        page = self.open(model)
-        page.get_by_label("From seed").fill("7")
-        page.get_by_label("From seed").press("Enter")
-        expected = clips.to_uint8(model(latents.normal(7, 100)[None], training=False)["clip"][0].numpy())
-        expected = visuals.enlarge(expected, 256 // expected.shape[1])
-        for name in ("MP4", "WEBP", "GIF"):
-            with page.expect_download() as download:
-                page.get_by_role("button", name=f"Save as {name}").click()
-            self.assertEqual(download.value.suggested_filename, f"seed-7.{name.lower()}")
-            file = self.folder / download.value.suggested_filename
-            download.value.save_as(file)
-            made = frames_of(file)
-            self.assertEqual(made.shape, expected.shape, name)
-            encoders.write_clip(file, expected)  # Noise is what codecs are worst at; these of Python are the measure.
-            pythons = np.abs(frames_of(file) - expected).mean()
-            self.assertLess(np.abs(made - expected).mean(), 1.5 * pythons + 2, name)
-
-    def test_an_odd_side_of_an_mp4_has_its_last_line_twice(self):
-        page = self.open(tiny.shaken("vgan_one_stream"))
-        made = page.evaluate("""async () => {
-          const [{ Film }, { encode }] = await Promise.all([import("./film.js"), import("./saving.js")]);
-          const picture = new OffscreenCanvas(301, 2 * 257);
-          const context = picture.getContext("2d");
-          for (let y = 0; y < 257; y += 4) for (let x = 0; x < 301; x += 4) {
-            context.fillStyle = (x + y) % 8 ? "white" : "black";
-            for (const top of [0, 257]) context.fillRect(x, top + y, 4, Math.min(4, 257 - y));
-          }
-          const blob = await encode("mp4", new Film(picture, ["clip"], 2));
-          return Array.from(new Uint8Array(await blob.arrayBuffer()));
-        }""")
-        file = self.folder / "odd.mp4"
-        file.write_bytes(bytes(made))
-        y, x = np.mgrid[:257, :301] // 4
-        squares = np.repeat(255 * ((x + y) % 2)[None, ..., None], 3, axis=-1)
-        expected = np.pad(squares, [(0, 0), (0, 1), (0, 1), (0, 0)], mode="edge")
-        self.assertLess(np.abs(frames_of(file) - expected).mean(), 10)
-
-    def test_the_page_lives_while_a_gif_is_made(self):
-        page = self.open(tiny.shaken("vgan_one_stream"))
-        took, longest = page.evaluate("""async () => {
-          const [{ Film }, { encode }] = await Promise.all([import("./film.js"), import("./saving.js")]);
-          const noise = new ImageData(480, 4 * 360);
-          for (let i = 0; i < noise.data.length; i++) noise.data[i] = i % 4 < 3 ? Math.random() * 256 : 255;
-          const picture = new OffscreenCanvas(noise.width, noise.height);
-          picture.getContext("2d").putImageData(noise, 0, 0);
-          const start = performance.now();
-          let [last, longest] = [start, 0];
-          const beat = setInterval(() => {
-            longest = Math.max(longest, performance.now() - last);
-            last = performance.now();
-          }, 5);
-          await encode("gif", new Film(picture, ["clip"], 4));
-          const end = performance.now();
-          clearInterval(beat);
-          return [end - start, Math.max(longest, end - last)];
-        }""")
-        self.assertLess(longest, took / 2)
-
-    def test_what_a_browser_cannot_write_is_not_offered_and_told(self):
-        page = self.open(tiny.shaken("vgan_one_stream"), script="delete window.VideoEncoder")
-        self.assertEqual(page.locator(".save button").all_inner_texts(), ["WEBP", "GIF"])
-        self.assertEqual(
-            page.locator("#limits li").all_inner_texts(),
-            ["Clips cannot be saved as MP4: this browser does not make it."],
-        )
-
     def test_clips_of_the_photos_own_size_are_pythons(self):
         picture, wind = photo(50, 71), np.float32([0.11, -0.06])
         for model in (tiny.changing(2, drift="fused"), tiny.changing(1), tiny.shaken("vgan_conditional")):
@@ -219,7 +88,39 @@ class SiteTest(tf.test.TestCase):
             self.assertLess(difference.mean(), 0.1)
             self.assertLessEqual(difference.max(), 3)
 
-    def test_a_photo_is_decoded_once_and_let_go(self):
+    def test_photos_of_every_kind_are_taken_or_the_reason_is_told(self):
+        page, exif = self.open(tiny.shaken("vgan_conditional")), Image.Exif()
+        exif[0x0112] = 6  # It is to be turned by 90 degrees.
+        picture = Image.fromarray(photo(30, 40))
+        clear = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
+        for name, content, expected in (
+            ("grey", encoded(picture.convert("L"), "JPEG"), [40, 30]),
+            ("alpha", encoded(clear, "PNG"), [40, 30]),
+            ("exif", encoded(picture, "JPEG", exif=exif), [30, 40]),
+            ("one pixel", encoded(picture.resize((1, 1)), "PNG"), [1, 1]),
+            ("20 MB", encoded(picture.resize((2800, 2500)), "PNG", compress_level=0), [720, 643]),
+            ("gif", encoded(picture, "GIF", save_all=True, append_images=[picture.rotate(90)]), [40, 30]),
+            ("text", b"a text that was renamed to .jpg", "Sorry: this is not a picture that the browser can read."),
+        ):
+            page.unroute("**/photo")
+            page.route("**/photo", lambda route, _, content=content: route.fulfill(body=content))
+            made = page.evaluate("""async () => {
+              const engine = await import("./engine.js");
+              try {
+                const file = await (await fetch("photo")).blob();
+                const shown = await createImageBitmap((await engine.photo(file)).picture);
+                const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+                canvas.drawImage(shown, 0, 0);
+                return [[shown.width, shown.height], canvas.getImageData(0, 0, 1, 1).data[0]];
+              } catch (error) {
+                return [error.message, 0];
+              }
+            }""")
+            self.assertEqual(made[0], expected, name)
+            if name == "alpha":
+                self.assertEqual(made[1], 255)
+
+    def test_a_photo_is_decoded_once_each_time_and_let_go(self):
         model = tiny.shaken("vgan_conditional")
         page = self.open(model)
         page.route("**/photo.png", lambda route: route.fulfill(body=png(photo(20, 30)), content_type="image/png"))
@@ -231,10 +132,11 @@ class SiteTest(tf.test.TestCase):
             if (file === picture) made.push(bitmap);
             return bitmap;
           };
+          await engine.photo(picture);
           await engine.predict(picture, [0, 0]);
           return made.map(({ width }) => width);
         }""")
-        self.assertEqual(widths, [0])  # A bitmap that is closed has no width.
+        self.assertEqual(widths, [0, 0])  # A bitmap that is closed has no width.
 
     def test_float16_is_near_keras(self):
         model = tiny.shaken("vgan")
@@ -298,6 +200,11 @@ class CommandTest(tf.test.TestCase):
 
 
 class RuntimeTest(tf.test.TestCase):
+    def test_its_version_is_written_down_once_and_the_documents_have_it(self):
+        named = re.findall(r"@litertjs/core@([0-9.]+[0-9])", (ROOT / "docs" / "page.md").read_text())
+        self.assertEqual(named, [to_web.VERSION])
+        self.assertNotIn(to_web.VERSION, (ROOT / "Makefile").read_text())
+
     def test_a_folder_without_the_runtime_or_with_another_version_is_refused(self):
         folder = Path(self.create_tempdir().full_path)
         with self.assertRaisesRegex(UsageError, "there is no "):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from export import to_web
 from tests.helpers import folders
 from tests.web import browser
-from tests.web.test_site import CARD, NODE_MODULES, RUNTIME_MISSING, hosted
+from tests.web.case import CARD, NODE_MODULES, RUNTIME_MISSING, hosted
 from tfvideogan.config import Config
 from tfvideogan.models import registry
 from tfvideogan.runs import loading

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -105,8 +107,31 @@ class TargetTest(tf.test.TestCase):
                 self.assertEqual(ask(address, "api/clip?seed=7&save=webp")[1][:4], b"RIFF")
             self.assertEqual(written, ["loaded:\n"])
 
+    def test_what_a_model_is_its_server_tells_and_is_asked_for_one_clip(self):
+        for name, predicts, wind in (("vgan", False, False), ("mdgan", True, False), ("drift", True, True)):
+            for target in self.targets.values():
+                self.server.count = 0
+                about = RemotePlayer(remote.RemoteModel(target, name), name, target).about
+                self.assertEqual((about.predicts, about.wind, self.server.count), (predicts, wind, 1))
+
+    def test_a_refusal_of_a_model_that_is_told_of_is_no_sign_of_another_kind(self):
+        """A request without wind would be refused, too, and one with it told as the answer to a request for seeds."""
+        for target in self.targets.values():
+            self.server.faults += ["INVALID_ARGUMENT"]
+            with self.assertRaisesRegex(UsageError, "this was to be so"):
+                RemotePlayer(remote.RemoteModel(target, "drift"), "drift", target)
+            self.assertEmpty(self.server.faults)
+
+    def test_a_model_that_no_page_can_play_is_told_with_its_signatures(self):
+        module = tf.Module()
+        module.double = tf.function(lambda x: {"y": 2 * x}, input_signature=[tf.TensorSpec([None], name="x")])
+        for model in self.serve_beside(module, {"double": module.double}):
+            with self.assertRaisesRegex(UsageError, "model it: a page cannot play it; its signatures are .*double"):
+                RemotePlayer(model, "it", "here")
+
     def test_photos_move_with_a_wind_only_where_the_model_takes_one(self):
-        for name, wind in (("mdgan", False), ("drift", True)):
+        for has_metadata, (name, wind) in itertools.product((True, False), (("mdgan", False), ("drift", True))):
+            self.enter_context(mock.patch.object(self.server, "has_metadata", has_metadata))
             for target in self.targets.values():
                 player = RemotePlayer(remote.RemoteModel(target, name), name, target)
                 self.assertEqual((player.about.predicts, player.about.wind), (True, wind))
@@ -117,11 +142,11 @@ class TargetTest(tf.test.TestCase):
                 clip = player.predict(photo, blowing)["clip"]
                 self.assertLess(np.abs(clip.astype(int) - to_uint8(made.numpy())).mean(), 10)
 
-    def serve_beside(self, saved: signatures.ServedModel) -> list[remote.RemoteModel]:
-        """A model on servers of its own, one a protocol."""
+    def serve_beside(self, module: tf.Module, endpoints: dict, **options: bool) -> list[remote.RemoteModel]:
+        """A model on servers of its own, one a protocol, with options of the server."""
         path = str(self.folder / self._testMethodName)
-        tf.saved_model.save(saved, path, signatures=saved.signatures())
-        server, protocols = model_server.Server({"it": path}), [model_server.rest]
+        tf.saved_model.save(module, path, signatures=endpoints)
+        server, protocols = model_server.Server({"it": path}, **options), [model_server.rest]
         if model_server.HAS_STUBS:
             protocols.append(model_server.grpc)
         return [remote.RemoteModel(self.enterContext(protocol(server)), "it") for protocol in protocols]
@@ -130,14 +155,16 @@ class TargetTest(tf.test.TestCase):
         saved = signatures.ServedModel(self.models["vgan"])
         saved._num_frames = 4096
         expected = self.models["vgan"](latents.normal(7, vgan.LATENT_DIM)[None])["clip"][0]
-        for model in self.serve_beside(saved):
+        served = (self.serve_beside(saved, saved.signatures(), has_metadata=has) for has in (True, False))
+        for model in itertools.chain(*served):
             player = RemotePlayer(model, "it", "here")
             self.assertEqual((player.about.predicts, player.about.frames), (False, tiny.FRAMES))
             clip = player.generate(7, 7, 0)["clip"]
             self.assertAllClose(clip.astype(int), to_uint8(expected.numpy()).astype(int), rtol=0, atol=1)
 
     def test_a_model_that_refuses_every_request_is_told_by_its_own_reason(self):
-        for model in self.serve_beside(signatures.ServedModel(self.models["mdgan"], max_batch=0)):
+        saved = signatures.ServedModel(self.models["mdgan"], max_batch=0)
+        for model in self.serve_beside(saved, saved.signatures()):
             with self.assertRaisesRegex(UsageError, "a request has 1 to 0 rows"):
                 RemotePlayer(model, "it", "here")
 

@@ -3,7 +3,8 @@
 The official stubs (PyPI: tensorflow-serving-api) import all of TensorFlow. These are made from a table, by protobuf
 alone and in a pool of their own, so that the official ones may be loaded beside them. Other fields are skipped.
 
-Source: tensorflow_serving/apis/{predict,model,prediction_log}.proto, tensorflow/core/framework/{tensor,types}.proto.
+Source: tensorflow_serving/apis/{predict,model,prediction_log,get_model_metadata}.proto,
+tensorflow/core/framework/{tensor,types}.proto, tensorflow/core/protobuf/meta_graph.proto.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 Value = np.ndarray | list[bytes]  # A list of bytes is a tensor of strings [N].
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 _PACKAGE = "tfvideogan.messages"
 _STRING = 7  # DT_STRING
 _DTYPES = {1: np.float32, 4: np.uint8, 9: np.int64}
@@ -41,6 +43,14 @@ _MESSAGES = {
     "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
     "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "*NamedTensor")},
     "PredictResponse": {"outputs": (1, "*NamedTensor")},
+    "MetadataRequest": {"model_spec": (1, "ModelSpec"), "metadata_field": (2, "*string")},
+    "MetadataResponse": {"metadata": (2, "*NamedAny")},
+    "NamedAny": {"key": (1, "string"), "value": (2, "Any")},
+    "Any": {"value": (2, "bytes")},
+    "SignatureDefMap": {"signature_def": (1, "*NamedSignature")},
+    "NamedSignature": {"key": (1, "string"), "value": (2, "SignatureDef")},
+    "SignatureDef": {"inputs": (1, "*NamedInfo")},
+    "NamedInfo": {"key": (1, "string")},
     "PredictLog": {"request": (1, "PredictRequest")},
     "PredictionLog": {"predict_log": (6, "PredictLog")},
 }
@@ -65,6 +75,24 @@ def read_response(content: bytes) -> dict[str, Value]:
     except Exception as error:  # protobuf's DecodeError lies in another module for each of its implementations.
         raise ValueError("the response is no PredictResponse") from error
     return {output.key: _value(output.value) for output in response.outputs}
+
+
+def metadata_request(model: str) -> bytes:
+    """A serialized GetModelMetadataRequest for the signatures of a model."""
+    request = _classes()["MetadataRequest"](metadata_field=["signature_def"])
+    request.model_spec.name = model
+    return request.SerializeToString()
+
+
+def read_metadata(content: bytes) -> dict[str, set[str]]:
+    """The inputs' names by signature of a serialized GetModelMetadataResponse. Raises ValueError for what is none."""
+    try:
+        response = _classes()["MetadataResponse"].FromString(content)
+        packed = {entry.key: entry.value.value for entry in response.metadata}
+        signatures = _classes()["SignatureDefMap"].FromString(packed["signature_def"]).signature_def
+    except Exception as error:
+        raise ValueError("the response is no GetModelMetadataResponse") from error
+    return {entry.key: {info.key for info in entry.value.inputs} for entry in signatures}
 
 
 def _request(model: str, signature: str, inputs: Mapping[str, Value]) -> Any:

@@ -16,7 +16,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,6 +37,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 _OF_THE_REQUEST = {
     *("INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "FAILED_PRECONDITION", "UNAUTHENTICATED", "PERMISSION_DENIED"),
 }
+_HAS_NO_METADATA = {"NOT_FOUND", "UNIMPLEMENTED", "INVALID_ARGUMENT"}
 
 
 class ServerError(UsageError):
@@ -133,6 +135,20 @@ class RemoteModel:
             inputs["wind"] = np.asarray(wind, np.float32)[None]
         return self._strips("predict_jpeg", inputs)
 
+    def signatures(self) -> dict[str, set[str]] | None:
+        """The names of each signature's inputs, or None where the server does not tell them, as KServe's own does not.
+
+        Raises:
+            UsageError: the server refuses the request.
+            ServerError: the server cannot be reached, has no time, or fails.
+        """
+        try:
+            return self._until_available(self._transport.signatures)
+        except UsageError as error:
+            if isinstance(error.__cause__, transports.RequestError) and error.__cause__.code in _HAS_NO_METADATA:
+                return None
+            raise
+
     def _strips(self, signature: str, inputs: Mapping[str, Value]) -> np.ndarray:
         strips = self._call(signature, inputs, "filmstrip_bytes")
         if not (isinstance(strips, list) and strips and all(isinstance(strip, bytes) for strip in strips)):
@@ -152,11 +168,15 @@ class RemoteModel:
         return frames
 
     def _call(self, signature: str, inputs: Mapping[str, Value], output: str) -> Value:
-        """One output of a request, which is tried again while the server is unavailable."""
+        """One output of a request."""
+        return self._until_available(lambda seconds: self._transport.call(signature, inputs, output, seconds))
+
+    def _until_available(self, ask: Callable[[float], Any]) -> Any:
+        """The answer to a request that may take so many seconds, which is tried again while there is no server."""
         end, attempt = time.monotonic() + self._deadline, 0
         while True:
             try:
-                return self._transport.call(signature, inputs, output, max(0.001, end - time.monotonic()))
+                return ask(max(0.001, end - time.monotonic()))
             except transports.RequestError as error:
                 pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt))
                 is_last = attempt == self._retries or time.monotonic() + pause >= end

@@ -9,7 +9,7 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,15 +21,18 @@ from tfvideogan.inference.messages import Value
 
 MAX_ANSWER = 2**28  # bytes. The limit that gRPC itself has, 4 MiB, is less than a batch of clips.
 UNAVAILABLE = "UNAVAILABLE"
+_STRANGE = "the answer is not that of a model server"
 _CODES = {  # The code of gRPC stands beside each status of REST.
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
     412: "FAILED_PRECONDITION",
     413: "INVALID_ARGUMENT",
     422: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
     503: UNAVAILABLE,
     504: "DEADLINE_EXCEEDED",
 }
@@ -61,6 +64,12 @@ class Transport(Protocol):
             RequestError: with status DEADLINE_EXCEEDED when the time is over.
         """
 
+    def signatures(self, seconds: float) -> dict[str, set[str]]:
+        """The inputs' names by signature, as the server's metadata have them. Arguments and errors are those of `call`.
+
+        TF Serving has metadata; of other servers of REST V1, such as KServe's own, they are NOT_FOUND.
+        """
+
 
 def open_transport(target: str, model: str) -> Transport:
     """The transport of `rest://HOST:PORT` or `grpc://HOST:PORT`; nothing is sent yet. Raises UsageError for others."""
@@ -89,11 +98,28 @@ def cause(message: str) -> str:
 class _Rest:
     def __init__(self, host: str, port: int, model: str):
         self._address = host, port
-        self._path = f"/v1/models/{urllib.parse.quote(model, safe='')}:predict"
+        self._path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
 
     def call(self, signature: str, inputs: Mapping[str, Value], output: str, seconds: float) -> Any:
         request = {"signature_name": signature, "inputs": {name: _to_json(value) for name, value in inputs.items()}}
-        status, content = self._post(json.dumps(request).encode(), time.monotonic() + seconds)
+        answer = self._ask("POST", ":predict", json.dumps(request).encode(), seconds)
+        if "outputs" not in answer:
+            raise RequestError("INTERNAL", _STRANGE)
+        values = answer["outputs"]
+        values = values.get(output) if isinstance(values, dict) else values  # The name of an only output is left out.
+        return _from_json(values)
+
+    def signatures(self, seconds: float) -> dict[str, set[str]]:
+        answer = self._ask("GET", "/metadata", None, seconds)
+        try:
+            described = answer["metadata"]["signature_def"]["signature_def"]
+            return {name: set(signature.get("inputs", {})) for name, signature in described.items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RequestError("INTERNAL", _STRANGE) from error
+
+    def _ask(self, method: str, what: str, body: bytes | None, seconds: float) -> dict[str, Any]:
+        """The object that the server answers with."""
+        status, content = self._exchange(method, self._path + what, body, time.monotonic() + seconds)
         try:
             answer = paths.parse_json(content.decode("utf-8", "replace"))
         except ValueError:
@@ -101,18 +127,16 @@ class _Rest:
         if status != http.HTTPStatus.OK:
             message = answer.get("error") if isinstance(answer, dict) else content.decode("utf-8", "replace")
             raise RequestError(_CODES.get(status, "INTERNAL"), str(message or f"HTTP status {status}"))
-        if not isinstance(answer, dict) or "outputs" not in answer:
-            raise RequestError("INTERNAL", "the answer is not that of a model server")
-        values = answer["outputs"]
-        values = values.get(output) if isinstance(values, dict) else values  # The name of an only output is left out.
-        return _from_json(values)
+        if not isinstance(answer, dict):
+            raise RequestError("INTERNAL", _STRANGE)
+        return answer
 
-    def _post(self, body: bytes, end: float) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, body: bytes | None, end: float) -> tuple[int, bytes]:
         """The status and the content of an answer, read until the clock shows `end` at most."""
         connection = http.client.HTTPConnection(*self._address, timeout=_left(end))
         with contextlib.closing(connection):
             try:
-                connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+                connection.request(method, path, body, {"Content-Type": "application/json"})
                 socket = connection.sock  # The connection forgets it once an answer of unknown length has begun.
                 socket.settimeout(_left(end))
                 response, blocks, length = connection.getresponse(), [], 0
@@ -137,12 +161,20 @@ class _Grpc:
         # What to try again is decided in one place, which is `remote.py`.
         self._channel = self._grpc.insecure_channel(address, [*limits.items(), ("grpc.enable_retries", 0)])
         self._predict = self._channel.unary_unary(messages.PREDICT)
+        self._describe = self._channel.unary_unary(messages.METADATA)
         self._model = model
 
     def call(self, signature: str, inputs: Mapping[str, Value], output: str, seconds: float) -> Any:
         request = messages.predict_request(self._model, signature, inputs)
+        return self._ask(lambda: messages.read_response(self._predict(request, timeout=seconds)).get(output))
+
+    def signatures(self, seconds: float) -> dict[str, set[str]]:
+        request = messages.metadata_request(self._model)
+        return self._ask(lambda: messages.read_metadata(self._describe(request, timeout=seconds)))
+
+    def _ask(self, exchange: Callable[[], Any]) -> Any:
         try:
-            return messages.read_response(self._predict(request, timeout=seconds)).get(output)
+            return exchange()
         except self._grpc.RpcError as error:
             raise RequestError(error.code().name, error.details() or "") from error
         except (ValueError, OverflowError, MemoryError) as error:
@@ -169,4 +201,4 @@ def _from_json(values: Any) -> Any:
     try:
         return [base64.b64decode(value["b64"], validate=True) for value in values]
     except (KeyError, TypeError, ValueError) as error:
-        raise RequestError("INTERNAL", "the answer is not that of a model server") from error
+        raise RequestError("INTERNAL", _STRANGE) from error

@@ -119,8 +119,8 @@ class Residual(keras.layers.Layer):
         u = 0 it is x. A clip of one frame stands for all.
     """
 
-    def __init__(self, **options: Any):
-        super().__init__(**options | {"dtype": "float32"})
+    def __init__(self, **kwargs: Any):  # Keras puts the name into copies and files only if this is called `kwargs`.
+        super().__init__(**kwargs | {"dtype": "float32"})
 
     def call(self, clip: Any, change: Any) -> Any:
         limit = 1.0 - RESIDUAL_MARGIN
@@ -132,8 +132,8 @@ class Residual(keras.layers.Layer):
 class FirstFrame(keras.layers.Layer):
     """The first frame of clips [N, T, H, W, C], repeated T times, in float32 under every precision policy."""
 
-    def __init__(self, **options: Any):
-        super().__init__(**options | {"dtype": "float32"})
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs | {"dtype": "float32"})
 
     def call(self, clip: Any) -> Any:
         return keras.ops.repeat(clip[:, :1], clip.shape[1], axis=1)

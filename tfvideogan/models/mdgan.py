@@ -251,13 +251,18 @@ class MDGAN(AdversarialModel):
     def is_residual(self) -> bool:
         return isinstance(self.base_generator.get_layer("generated"), blocks.Residual)
 
+    @property
+    def sampling_base(self) -> keras.Model:
+        """The Base-Net that a sample passes: of a model that trains it, its moving average when there is one."""
+        return self.sampling_generator if self.stage == 1 else self.base_generator
+
     def drifting_share(self) -> keras.Model:
         """X [N, T, H, W, 3] -> the share [N, T, H, W, 1] of it that drifts, of which the rest is its first frame.
 
         It is the Base-Net's mask, or 1 for one that has none.
         """
-        network, layers = self.base_generator, {layer.name for layer in self.base_generator.layers}
-        if "mask" in layers:
+        network = self.sampling_base
+        if "mask" in {layer.name for layer in network.layers}:
             return keras.Model(network.input, network.get_layer("mask").output)
         return keras.Model(network.input, keras.ops.ones_like(network.input[..., :1]))
 

@@ -16,6 +16,7 @@ export class Film {
     this.names = names;
     this.frames = frames;
     this.fold = fold;
+    this.screens = 0;
     this.width = picture.width / (names.length * fold);
     this.height = picture.height / Math.ceil(frames / fold);
   }
@@ -29,6 +30,11 @@ export class Film {
     const x = (this.names.indexOf(name) * this.fold + (index % this.fold)) * this.width;
     const y = Math.floor(index / this.fold) * this.height;
     canvas.getContext("2d").drawImage(this.picture, x, y, this.width, this.height, 0, 0, this.width, this.height);
+  }
+
+  /** Lets go of a picture that is a bitmap, whose memory the browser would otherwise free when it gets round to it. */
+  close() {
+    this.picture.close?.();
   }
 
   /** The name of what a viewer wants to see: the clip, or that of the last stage. */
@@ -58,7 +64,7 @@ function pixels(film, name) {
   return context.getImageData(0, 0, film.width, height);
 }
 
-/** A canvas that shows one film of a clip, as long as it is in the page. */
+/** A canvas that shows one film of a clip, as long as it is in the page. A film that no screen shows any more is closed. */
 export class Screen {
   constructor(canvas) {
     this.canvas = canvas;
@@ -68,6 +74,8 @@ export class Screen {
   }
 
   show(film, name = film.main) {
+    film.screens += 1;
+    this.release();
     [this.film, this.name, this.shown] = [film, name, -1];
     if (paused) this.draw();
   }
@@ -81,6 +89,14 @@ export class Screen {
 
   remove() {
     screens.delete(this);
+    this.release();
+  }
+
+  release() {
+    if (!this.film) return;
+    this.film.screens -= 1;
+    if (!this.film.screens) this.film.close();
+    this.film = null;
   }
 }
 

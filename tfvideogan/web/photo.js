@@ -18,6 +18,7 @@ export function photoPlay(engine, about) {
     try {
       const film = await engine.enlarge(picture, wind);
       if (picture === state.picture && wind === state.wind) hero.show(film);
+      else film.close();
     } finally {
       note.textContent = state.note ?? "";
     }
@@ -42,7 +43,9 @@ export function photoPlay(engine, about) {
     note.textContent = "Reading the photo";
     try {
       const prepared = await engine.photo(file);
-      const { width, height } = await createImageBitmap(prepared.picture);
+      const bitmap = await createImageBitmap(prepared.picture);
+      const { width, height } = bitmap;
+      bitmap.close();
       for (const screen of [hero, ...panels.map(([, panel]) => panel.screen)]) {
         screen.canvas.style.aspectRatio = `${width} / ${height}`;
       }
@@ -89,7 +92,11 @@ function panelsOf(about) {
 }
 
 async function takeExample(name, take) {
-  take(await (await fetch(name)).blob());
+  try {
+    take(await (await fetch(name)).blob());
+  } catch {
+    tell(new Error("Sorry: the picture cannot be loaded."));
+  }
 }
 
 /** Photos that are dropped on the page or pasted into it. */
@@ -137,7 +144,9 @@ async function camera(take) {
   } catch (error) {
     throw new Error(`There is no camera to use: ${error.message}.`);
   }
-  const video = element("video", { srcObject: stream, autoplay: true, muted: true, playsInline: true });
+  const shutter = element("button", { type: "button", className: "button", disabled: true, onclick: () => snap() }, "Take the picture");
+  const video = element("video", { srcObject: stream, autoplay: true, muted: true, playsInline: true,
+    onloadeddata: () => (shutter.disabled = false) });
   const dialog = element("dialog", { "aria-label": "Camera", onclose: () => {
     stream.getTracks().forEach((track) => track.stop());
     dialog.remove();
@@ -148,8 +157,7 @@ async function camera(take) {
     take(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.95 }));
     dialog.close();
   };
-  dialog.append(video, element("div", { className: "bar" },
-    element("button", { type: "button", className: "button", onclick: snap }, "Take the picture"),
+  dialog.append(video, element("div", { className: "bar" }, shutter,
     element("button", { type: "button", className: "quiet", onclick: () => dialog.close() }, "Cancel")));
   document.body.append(dialog);
   dialog.showModal();

@@ -151,27 +151,44 @@ class FilePlayer:
         raise UsageError("an exported model has no clips of the photo's own size")
 
 
+# What a served model may be, by a signature and its inputs: whether it takes photos, whether they come with a wind, and
+# whether clips of seeds come without loss, as those do whose strips no JPEG can hold.
+_KINDS = {
+    ("generate_jpeg", "seed"): (False, False, False),
+    ("predict_jpeg", "image_bytes"): (True, False, False),
+    ("predict_jpeg", "image_bytes wind"): (True, True, False),
+    ("generate", "seed"): (False, False, True),
+}
+
+
 class RemotePlayer:
-    """A model that a server runs, which gives the clip alone. What the model is, it is asked by trying.
+    """A model that a server runs, which gives the clip alone.
+
+    What the model is, the server's metadata tell. Of a server that has none it is learned by trying.
 
     Args:
         served: the model; what it raises when it is first called is raised here.
         name: what it is called.
         target: the server.
+
+    Raises:
+        UsageError: the model has no signature that the page could play.
     """
 
     def __init__(self, served: remote.RemoteModel, name: str, target: str):
         self._served = served
-        still, no_wind = np.zeros([2, 2, 3], np.uint8), np.zeros(2, np.float32)
-        # REST V1 does not tell what a model takes, and a model refuses what is not for it.
-        kinds = {
-            (False, False, False): lambda: served.generate(0),
-            (True, False, False): lambda: served.predict(still),
-            (True, True, False): lambda: served.predict(still, no_wind),
-            (False, False, True): lambda: served.generate(0, lossless=True),  # Its strips no JPEG can hold.
-        }
-        (predicts, wind, self._lossless), clip = _first_that_works(kinds)
+        told = served.signatures()
+        kinds = list(_KINDS.values()) if told is None else _told_kinds(told)
+        if not kinds:
+            raise UsageError(f"{target}, model {name}: a page cannot play it; its signatures are {', '.join(told)}")
+        (predicts, wind, self._lossless), clip = _first_that_works(kinds, self._try)
         self.about = About(name, f"a model served by {target}", [], predicts, wind, False, ["clip"], *clip.shape[1:3])
+
+    def _try(self, predicts: bool, wind: bool, lossless: bool) -> np.ndarray:
+        """A clip [1, T, H, W, 3] of a model of this kind, whatever it shows."""
+        if predicts:
+            return self._served.predict(np.zeros([2, 2, 3], np.uint8), np.zeros(2, np.float32) if wind else None)
+        return self._served.generate(0, lossless)
 
     def generate(self, seed: int, to: int, share: float) -> Films:
         if share == 0 or seed == to:
@@ -185,15 +202,21 @@ class RemotePlayer:
         raise UsageError("a served model has no clips of the photo's own size")
 
 
-def _first_that_works(kinds: dict[Any, Callable[[], np.ndarray]]) -> tuple[Any, np.ndarray]:
-    """The first kind whose call is not refused, and what it gave.
+def _told_kinds(told: dict[str, set[str]]) -> list[tuple[bool, bool, bool]]:
+    """The first of `_KINDS` that has its signature, with these inputs, among those that a server tells of."""
+    inputs = {name: " ".join(sorted(names)) for name, names in told.items()}
+    return [kind for (name, wanted), kind in _KINDS.items() if inputs.get(name) == wanted][:1]
+
+
+def _first_that_works(kinds: list[Any], attempt: Callable[..., np.ndarray]) -> tuple[Any, np.ndarray]:
+    """The first kind that is not refused when it is tried, and what it gave.
 
     Raises the first refusal if all are refused, but not that of a signature that the model lacks if there is another.
     """
     refused: list[UsageError] = []
-    for kind, call in kinds.items():
+    for kind in kinds:
         try:
-            return kind, call()
+            return kind, attempt(*kind)
         except remote.ServerError:
             raise
         except UsageError as error:

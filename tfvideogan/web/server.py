@@ -82,6 +82,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS  # Linux forgets what comes beyond it, and its sender waits for a minute.
 
     def __init__(self, host: str, port: int, load: Callable[[], Player], patient: bool = False):
         super().__init__((host, port), Handler)
@@ -156,6 +157,11 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         logger.debug(format, *args)
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Says what is no request, or one of a method that is not served, as all other refusals are said."""
+        status = HTTPStatus(code)
+        self._send_json({"error": (message or status.phrase)[:200]}, status)
+
     def _answer(self, routes: dict[str, Callable[[answers.Query], None]]) -> None:
         where = urllib.parse.urlsplit(self.path)
         try:
@@ -224,7 +230,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "an upload must tell its length")
-        if int(length) > MOST_BYTES:
+        if len(length) > 20 or int(length) > MOST_BYTES:  # Python makes no integer of thousands of digits.
             self.close_connection = True  # What would follow is not read.
             most = f"{MOST_BYTES // 2**20} MB"
             raise RefusedError(
@@ -247,4 +253,5 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
