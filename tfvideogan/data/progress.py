@@ -15,7 +15,6 @@ from tfvideogan.config import UsageError
 from tfvideogan.data.plan import Job, Shard
 from tfvideogan.files import atomic, paths
 
-
 LOG = "beam.log"
 
 

@@ -254,6 +254,17 @@ def encode_strip(frames: np.ndarray, encoding: StripEncoding) -> bytes:
     return buffer.getvalue()
 
 
+def strip_size(content: bytes) -> tuple[int, int]:
+    """Width and height by the header of a JPEG or PNG. Raises ValueError if it is none, or declares too much."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as image:
+            return image.size
+    except UnidentifiedImageError as error:
+        raise ValueError("strips must be JPEGs or PNGs") from error
+    except Exception as error:  # Pillow's readers raise anything on evil files.
+        raise ValueError(f"a strip whose header cannot be read ({error})") from error
+
+
 def decode_strip(content: bytes) -> np.ndarray:
     """The frames of a JPEG film-strip of square frames, uint8 [T, H, H, 3]. Raises ValueError for what is none."""
     try:
