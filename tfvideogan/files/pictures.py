@@ -192,12 +192,7 @@ def _telling(path: str | Path) -> Iterator[None]:
 
 def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
     """An upright picture on paper where it is transparent, in 8 bits a colour, and scaled."""
-    image = flatten.flattened(image)
-    return np.asarray(image if fit is None else _resized(image, *fit(*image.size)))
-
-
-def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image if image.size == (width, height) else image.resize([width, height], Image.Resampling.BILINEAR)
+    return np.asarray(flatten.flattened(image, *(fit(*image.size) if fit else image.size)))
 
 
 def _decode_webp(content: bytes) -> np.ndarray:
@@ -222,7 +217,9 @@ def check_pixels(path: str | Path, width: int, height: int) -> None:
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scales uint8 [H, W, 3] to [height, width, 3], antialiased and without a crop."""
-    return frame if frame.shape[:2] == (height, width) else np.asarray(_resized(Image.fromarray(frame), width, height))
+    if frame.shape[:2] == (height, width):
+        return frame
+    return np.asarray(flatten.resized(Image.fromarray(frame), width, height))
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
