@@ -49,6 +49,7 @@ export async function photo(file) {
   }
   const scale = Math.min(1, LONGEST_SIDE / Math.max(picture.width, picture.height));
   const canvas = drawn(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale))));
+  picture.close();
   return { picture: await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 }), note: "" };
 }
 

@@ -42,7 +42,9 @@ export function photoPlay(engine, about) {
     note.textContent = "Reading the photo";
     try {
       const prepared = await engine.photo(file);
-      const { width, height } = await createImageBitmap(prepared.picture);
+      const bitmap = await createImageBitmap(prepared.picture);
+      const { width, height } = bitmap;
+      bitmap.close();
       for (const screen of [hero, ...panels.map(([, panel]) => panel.screen)]) {
         screen.canvas.style.aspectRatio = `${width} / ${height}`;
       }
