@@ -55,8 +55,8 @@ def probe_inputs(
         source = open_source(clips or SKIES, size, num_frames, max_clips=skip + count, form=form)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", flag, 1)) from error
-    batches = pipeline.evaluation_batches(source, num_frames, 1, skip + count).as_numpy_iterator()
-    rows = [sampling.first_frames(model, clip) for clip in batches]
+    batches = pipeline.evaluation_batches(source, num_frames, 1, skip + count)
+    rows = [sampling.first_frames(model, clip) for clip in pipeline.arrays(batches, source)]
     if len(rows) < FEWEST:
         raise UsageError(f"{flag} must have {FEWEST} clips at least. Received: {clips!r}, which has {len(rows)}")
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *rows[-count:])

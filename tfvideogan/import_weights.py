@@ -155,7 +155,8 @@ def _recalibrate(model: AdversarialModel, config: Config, data: str, count: int)
         raise UsageError(str(error).replace("--data", "--recalibrate_bn", 1)) from error
     batch_size = config.data.batch_size
     batches = pipeline.evaluation_batches(source, config.model.num_frames, batch_size, count)
-    estimation.recalibrate(model, batches)
+    with pipeline.naming_unreadable([source]):
+        estimation.recalibrate(model, batches)
 
 
 def _write_state_dicts(args: Any, final: Path) -> str:

@@ -40,7 +40,7 @@ def main() -> None:
     if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
     chosen = pipeline.clips_in_order(source, args.num_frames).skip(args.first_clip).take(args.num_clips)
-    clips = np.stack(list(chosen.as_numpy_iterator()))
+    clips = np.stack(list(pipeline.arrays(chosen, source)))
     shown = visuals.grid(clips, width=800) if len(clips) > 1 else clips[0]
     if args.output.lower().endswith(".png"):
         pictures.write_image(args.output, shown[0])

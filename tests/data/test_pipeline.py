@@ -6,9 +6,11 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from tests.data.case import Frames
-from tfvideogan.data import clips, pipeline
-from tfvideogan.data.sources import Indexed, Weighted
+from tests.data.case import FolderTest, Frames, noise
+from tfvideogan.config import UsageError
+from tfvideogan.data import clips, pipeline, records
+from tfvideogan.data.sources import Indexed, Weighted, open_source
+from tfvideogan.files import pictures
 
 
 class Numbered:
@@ -123,6 +125,34 @@ class MixTest(tf.test.TestCase):
         self.assertNotEqual([i // 100 for i in mixtures[0]], [i // 100 for i in mixtures[1]])
         again = self.drawn((1, 1), 60, first=40, worker=1, workers=2)
         self.assertEqual(again, mixtures[1][40:])
+
+
+class UnreadableTest(FolderTest):
+    def test_the_record_that_cannot_be_decoded_is_named(self):
+        """Its fields and the header of its strip are good, so that only decoding finds out."""
+        whole = pictures.encode_strip(noise(), pictures.StripEncoding("png"))
+        shard = self.root / "a.tfrecord"
+        with tf.io.TFRecordWriter(str(shard)) as writer:
+            for strip in (whole, whole[:-400], whole):
+                writer.write(records.example(strip, 4, "a.mp4", 0))
+        source = open_source(str(shard), 16, 4)
+        fault = rf"{shard}: record 1: no clip of schema 1: Invalid PNG data, size \d+"
+        said = rf"^the clips cannot be read on \({fault}\); tfvideogan.verify_data names all such records$"
+        for batches in (
+            pipeline.spread_batches(source, 4, 1, 2),
+            pipeline.evaluation_batches(source, 4, 1, 3),
+            pipeline.clips_in_order(source, 4),
+        ):
+            with self.assertRaisesRegex(UsageError, said):
+                list(pipeline.arrays(batches, source))
+        (first,) = pipeline.arrays(pipeline.evaluation_batches(source, 4, 1, 1), source)
+        self.assertAllEqual(clips.to_uint8(first[0]), noise())
+
+    def test_errors_of_who_uses_the_clips_are_left_alone(self):
+        source = Indexed(Numbered(2))
+        with self.assertRaises(tf.errors.InvalidArgumentError):
+            for _ in pipeline.arrays(pipeline.clips_in_order(source, 2), source):
+                tf.reshape(tf.zeros([2]), [3])
 
 
 class EvaluationBatchesTest(tf.test.TestCase):

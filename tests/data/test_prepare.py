@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from unittest import mock
@@ -16,7 +17,7 @@ from tests.data.case import SMALL, PrepareTest, files, prepared, tiny_inputs
 from tests.helpers import ROOT, evil_makers, made_files
 from tests.helpers.made_files import numbered, write_pictures, write_strip, write_video
 from tfvideogan.config import UsageError
-from tfvideogan.data import description, plan, prepare, records
+from tfvideogan.data import description, plan, prepare, progress, records
 from tfvideogan.data.inputs import find_inputs
 
 
@@ -49,9 +50,11 @@ class KilledTest(PrepareTest):
     def kill_two_workers(self, folder: Path, output: Path) -> list[Path]:
         """Kills the command and its workers when two shards are done; returns all shards that are done."""
         arguments = [f"--input={folder}", f"--output={output}", "--split=train:0.5,test:0.5", "--workers=2", *SMALL]
+        temporary = self.root / "tmp"
+        temporary.mkdir()
         process = subprocess.Popen(
             [sys.executable, "-m", "tfvideogan.prepare_data", *arguments], cwd=ROOT, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"TMPDIR": str(temporary)},
         )  # fmt: skip
         unfinished = output / records.UNFINISHED
         deadline = time.monotonic() + 120
@@ -60,6 +63,7 @@ class KilledTest(PrepareTest):
             time.sleep(0.002)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        self.assertEqual(files(temporary), {})
         return [path.with_suffix(".tfrecord") for path in unfinished.glob("t*.json")]
 
     def test_killed_while_the_final_names_are_given(self):
@@ -191,10 +195,27 @@ class FoldersTest(PrepareTest):
         self.assertLen(dataset["rejected"], len(first.inputs))
 
     def test_a_worker_that_fails_ends_the_job_in_one_line_and_it_goes_on(self):
-        folder = tiny_inputs(self.root / "in", 3)
-        message = "^the pipeline ended .*disk full.*the same command goes on"
+        folder, log = tiny_inputs(self.root / "in", 3), self.output / records.UNFINISHED / progress.LOG
+        message = f"^the pipeline ended .*disk full.*; the same command goes on; see {log}$"
         full = mock.patch.object(records, "example", side_effect=OSError("disk full"))
         with full, self.assertRaisesRegex(UsageError, message):
             prepared(self.output, folder)
+        self.assertIn("disk full", log.read_text())
         self.assertEqual([path.name for path in self.output.iterdir()], [records.UNFINISHED])
         self.assertEqual(prepared(self.output, folder)["used"], 3)
+        self.assertFalse(log.exists())
+
+    def test_a_full_disk_takes_no_log_either(self):
+        full = OSError("disk full")
+        no_log = mock.patch.object(progress.atomic, "write_bytes", side_effect=full)
+        with no_log, self.assertRaisesRegex(UsageError, "the same command goes on$"), progress.quiet(self.output):
+            raise full
+
+    def test_nothing_is_left_outside_of_the_output_folder(self):
+        temporary = self.root / "tmp"
+        temporary.mkdir()
+        with mock.patch.object(tempfile, "tempdir", str(temporary)):
+            prepared(self.output, tiny_inputs(self.root / "in", 3))
+            with self.assertRaises(KeyboardInterrupt), progress.quiet(self.root):
+                raise KeyboardInterrupt
+        self.assertEqual(files(temporary), {})

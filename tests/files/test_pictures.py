@@ -2,10 +2,12 @@
 
 import base64
 import importlib.util
+import itertools
 import struct
 import time
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +16,7 @@ from PIL import Image
 from tests.helpers import made_files
 from tfvideogan.config import UsageError
 from tfvideogan.data.synthetic import Sprites
-from tfvideogan.files import pictures
+from tfvideogan.files import flatten, pictures
 from tfvideogan.inference.decoding import decode_images
 
 HEIC = (
@@ -80,6 +82,25 @@ class PicturesTest(tf.test.TestCase):
         palette.save(self.folder / "p.gif", transparency=1)
         for name in ("la.png", "p.png", "p.gif"):
             self.assertAllEqual(pictures.read_image(self.folder / name), np.full([2, 2, 3], 255), name)
+
+    def test_large_pictures_are_the_same_by_strips(self):
+        """Strips of three rows and of one, of every mode, scaled down and up."""
+        rng = np.random.default_rng(0)
+        rgba = Image.fromarray(rng.integers(0, 256, [23, 31, 4], np.uint8))
+        images = [rgba.convert(mode) for mode in ("RGBA", "LA", "L", "CMYK", "YCbCr", "1")]
+        images += [rgba.convert("RGB").quantize(16), rgba.convert("RGB")]
+        images[-2].info["transparency"] = 3
+        images[-1].info["transparency"] = images[-1].getpixel((0, 0))
+        for image, (width, height) in itertools.product(images, ((31, 23), (7, 5), (31, 5), (40, 50))):
+            with self.subTest(image.mode, width=width):
+                expected = flatten.flattened(image, width, height)
+                for pixels in (100, 1):
+                    with mock.patch.object(flatten, "_PIXELS_AT_ONCE", pixels):
+                        self.assertAllEqual(flatten.flattened(image, width, height), expected)
+                whole = Image.new("RGB", image.size, flatten.PAPER)
+                opaque = image.convert("RGBA")
+                whole.paste(opaque, mask=opaque)
+                self.assertAllEqual(whole.resize((width, height), Image.Resampling.BILINEAR), expected)
 
     def test_pages_are_counted_by_content_and_read_in_order(self):
         pages = [Image.new("RGB", (8, 6), (40 * number, 90, 200)) for number in range(5)]

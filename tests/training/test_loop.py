@@ -179,12 +179,12 @@ class LoopTest(TrainingTest):
     def test_a_record_that_does_not_decode_is_told_in_one_line(self):
         shard = self.folder / "train-00000-of-00001.tfrecord"
         with tf.io.TFRecordWriter(str(shard)) as writer:
-            for strip in (
-                pictures.encode_strip(np.zeros([4, 16, 16, 3], np.uint8), pictures.StripEncoding()),
-                b"no picture",
-            ):
+            noise = np.random.default_rng(0).integers(0, 256, [4, 16, 16, 3], np.uint8)
+            whole = pictures.encode_strip(noise, pictures.StripEncoding("png"))
+            for strip in (whole, whole[:-400]):
                 writer.write(records.example(strip, 4, "made", 0))
-        with self.assertRaisesRegex(UsageError, "--data.*cannot be read on.*verify_data"):
+        said = rf"^--data {shard} cannot be read on \({shard}: record 1: .* Invalid PNG.*\); .*verify_data"
+        with self.assertRaisesRegex(UsageError, said):
             self.train("damaged", data=str(shard))
 
     def test_a_shard_that_vanishes_after_the_start_is_told_in_one_line(self):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfvideogan.config import UsageError
 from tfvideogan.data import clips, wind
+from tfvideogan.data.record_source import Records
 from tfvideogan.data.sources import ClipSource, Weighted
 from tfvideogan.data.variation import UNVARIED, Variation
 
@@ -86,6 +89,34 @@ def spread_batches(source: ClipSource, num_frames: int, batch_size: int, num_cli
     """As `evaluation_batches`, of clips that stand for all of the source's: see its `spread`."""
     chosen = _decoded(source, source.spread(num_clips)).map(lambda clip: clip[:num_frames])
     return chosen.batch(batch_size).map(clips.to_float).prefetch(1)
+
+
+def arrays(batches: tf.data.Dataset, source: ClipSource) -> Iterator[np.ndarray]:
+    """What is read from a source, as NumPy's arrays. Raises UsageError for a record that cannot be decoded."""
+    with naming_unreadable([source]):
+        yield from batches.as_numpy_iterator()
+
+
+@contextlib.contextmanager
+def naming_unreadable(
+    sources: Iterable[ClipSource], what: str = "the clips", besides: str = "names all such records"
+) -> Iterator[None]:
+    """Raises UsageError, which names the first bad record, in place of what tf.data raises where clips are read.
+
+    Args:
+        what: is read, for the message.
+        besides: what the message says behind the name of `verify_data`.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+        if "IteratorGetNext" not in str(error):
+            raise
+        _, said, reason = error.message.splitlines()[0].rpartition("ValueError: ")  # A source has said why.
+        if not said:
+            faults = (source.first_fault() for source in sources if isinstance(source, Records))
+            reason = next(filter(None, faults), reason)
+        raise UsageError(f"{what} cannot be read on ({reason}); tfvideogan.verify_data {besides}") from error
 
 
 def clips_in_order(source: ClipSource, num_frames: int) -> tf.data.Dataset:

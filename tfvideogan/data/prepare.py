@@ -108,7 +108,7 @@ def _run(job: Job, shards: list[Shard], beam_options: Sequence[str]) -> None:
     unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
     for name in unknown:
         logger.warning("--beam_options: Beam knows no option %s here", name)
-    with quiet() as terminal, Progress(job, shards, terminal), beam.Pipeline(options=options) as pipeline:
+    with quiet(job.unfinished) as terminal, Progress(job, shards, terminal), beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(missing)

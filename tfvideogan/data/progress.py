@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,30 +13,40 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data.plan import Job, Shard
+from tfvideogan.files import atomic, paths
+
+LOG = "beam.log"
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[TextIO]:
-    """Sends standard error to a log file, as Beam's processes print much there, and yields the terminal for a bar.
+def quiet(folder: paths.Path) -> Iterator[TextIO]:
+    """Sends standard error to an unlinked file, as Beam's processes print much there; yields the terminal for a bar.
 
     Raises:
-        UsageError: the pipeline ended with an error; the message gives its last line and names the log file.
+        UsageError: the pipeline ended with an error; the message gives its last line and names the log in `folder`.
     """
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with tempfile.NamedTemporaryFile("a", prefix="tfvideogan-beam-", suffix=".log", delete=False) as log:
-        os.dup2(log.fileno(), 2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            yield terminal
+        except Exception as error:  # Beam raises a RuntimeError of many lines, the last of which is the cause.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            printed.seek(0)
+            see = _written(folder / LOG, printed.read() + f"{error}\n".encode())
+            raise UsageError(f"the pipeline ended ({lines[-1]}); the same command goes on{see}") from error
+        finally:
+            os.dup2(terminal.fileno(), 2)
+            terminal.close()
+
+
+def _written(log: paths.Path, content: bytes) -> str:
+    """Where to look, or nothing if the disk is so full that it does not take the log either."""
     try:
-        yield terminal
-    except Exception as error:  # Beam raises a RuntimeError of many lines, the last of which is the cause.
-        with pathlib.Path(log.name).open("a") as file:
-            file.write(str(error))
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UsageError(f"the pipeline ended ({lines[-1]}); the same command goes on; see {log.name}") from error
-    else:
-        pathlib.Path(log.name).unlink()
-    finally:
-        os.dup2(terminal.fileno(), 2)
-        terminal.close()
+        atomic.write_bytes(log, content)
+    except OSError:
+        return ""
+    return f"; see {log}"
 
 
 class Progress:

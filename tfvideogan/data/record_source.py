@@ -11,10 +11,12 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
-from tfvideogan.data.indexed import evenly
+from tfvideogan.data.clips import evenly
 from tfvideogan.data.wording import counted
 
 logger = logging.getLogger(__name__)
+
+Shape = tuple[int, int]  # frames, and pixels a side
 
 _READ_TOGETHER = 16  # So many records are read in one call, since a call of Python takes longer than to read one.
 
@@ -22,9 +24,10 @@ _READ_TOGETHER = 16  # So many records are read in one call, since a call of Pyt
 class Records:
     """A `ClipSource` whose keys are the serialised records of TFRecord shards.
 
-    Every record is read once when the source is opened, and its checksums are checked, so that a run knows what it
-    trains on before its first step. The source then remembers where each record begins (8 bytes a clip), so that any
-    record can be read by itself and an epoch is a true permutation, whatever the order within shards and among them.
+    Every record is read once when the source is opened, and its checksums, its fields and the size that its strip
+    declares are checked, so that a run knows what it trains on before its first step. The source then remembers where
+    each record begins (8 bytes a clip), so that any record can be read by itself and an epoch is a true permutation,
+    whatever the order within shards and among them.
 
     Args:
         name: what `--data` names, for messages.
@@ -72,6 +75,17 @@ class Records:
     def in_order(self) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(self._shards)
 
+    def first_fault(self) -> str | None:
+        """The first record that cannot be decoded, and why, or None; each record is tried, which takes a while."""
+        for shard in self._shards:
+            for number, record in enumerate(records.scan(shard)):
+                try:
+                    _shape(record, (self._stored_frames, self._stored_size))
+                    records.describe(record)
+                except ValueError as error:
+                    return f"{shard}: record {number}: {error}"
+        return None
+
     @property
     def shards(self) -> list[str]:
         """The files that the records are read from."""
@@ -115,13 +129,15 @@ class Records:
 def _good_shards(shards: Sequence[str], max_bad_shards: int) -> dict[str, np.ndarray]:
     """Where each record of each undamaged shard begins. Raises UsageError if too many are damaged."""
     described = records.expected(shards)
-    starts, faults = {}, {}
+    starts, faults, first_shape = {}, {}, None
     for shard in tqdm(shards, "checking shards", unit="", leave=False, disable=len(shards) < 2):
-        of_shard, fault = _check(shard, described.get(shard, {}).get("records"))
+        entry = described.get(shard, {})
+        expected = (entry["frames"], entry["size"]) if entry else first_shape
+        of_shard, shape, fault = _check(shard, entry.get("records"), expected)
         if fault:
             faults[shard] = fault
         else:
-            starts[shard] = of_shard
+            starts[shard], first_shape = of_shard, first_shape or shape
     if len(faults) > max_bad_shards:
         reasons = "; ".join(f"{shard}: {fault}" for shard, fault in faults.items())
         bad = counted(len(faults), "bad shard")
@@ -131,25 +147,42 @@ def _good_shards(shards: Sequence[str], max_bad_shards: int) -> dict[str, np.nda
     return starts
 
 
-def _check(shard: str, expected: int | None) -> tuple[np.ndarray, str | None]:
-    """The byte at which each record of a shard begins, int64, and what is wrong with the shard, if anything is."""
+def _check(shard: str, count: int | None, shape: Shape | None) -> tuple[np.ndarray, Shape | None, str | None]:
+    """The byte at which each record of a shard begins, int64, the shape of its clips, and what is wrong with the shard.
+
+    Args:
+        count: of its records, if it is known.
+        shape: of its clips, if it is known; otherwise that of the first one.
+    """
     starts, position, fault = [], 0, None
     try:
         for record in records.scan(shard):
-            if isinstance(record, records.BadRecord):
-                fault = f"record {len(starts)}: {record.reason}"
+            try:
+                shape = _shape(record, shape)
+            except ValueError as error:
+                fault = f"record {len(starts)}: {error}"
                 break
             starts.append(position)
             position += records.size_on_disk(record)
     except (OSError, tf.errors.OpError) as error:
         fault = f"cannot be read: {error}"
-    if not fault and len(starts) != (expected or len(starts) or 1):
-        fault = f"{counted(len(starts), 'record')}, {expected or 'some'} expected"
-    return np.array(starts, np.int64), fault
+    if not fault and len(starts) != (count or len(starts) or 1):
+        fault = f"{counted(len(starts), 'record')}, {count or 'some'} expected"
+    return np.array(starts, np.int64), shape, fault
 
 
-def _stored_shape(shard: str) -> tuple[int, int]:
-    """Frames, and pixels a side, of the first clip. Raises UsageError if it is no clip."""
+def _shape(record: bytes | records.BadRecord, expected: Shape | None) -> Shape:
+    """The shape that a record declares. Raises ValueError if it is another one, or the record is damaged or no clip."""
+    if isinstance(record, records.BadRecord):
+        raise ValueError(record.reason)
+    frames, size = records.declared_shape(record)
+    if expected not in (None, (frames, size)):
+        raise ValueError(f"{frames} frames of {size} pixels, and not {expected[0]} of {expected[1]}")
+    return frames, size
+
+
+def _stored_shape(shard: str) -> Shape:
+    """That of the first clip, which is decoded. Raises UsageError if it is no clip."""
     try:
         clip = records.describe(next(iter(records.scan(shard))))
     except ValueError as error:

@@ -72,25 +72,52 @@ def describe(serialized: bytes) -> dict[str, Any]:
     Raises:
         ValueError: this is no record of the schema, or its strip is damaged, too large or has another shape.
     """
+    fields, strip = _fields(serialized)
     try:
-        features = tf.train.Example.FromString(serialized).features.feature
-        fields = {name: features[name].int64_list.value[0] for name in ("frames", "start")}
-        fields["source"] = features["source"].bytes_list.value[0].decode("utf-8", "surrogateescape")
-        strip = features["strip"].bytes_list.value[0]
         height, width = _declared_shape(strip).numpy().tolist()
         if height == width * fields["frames"] and width * height <= pictures.MAX_PIXELS:
             tf.io.decode_image(strip, 3, expand_animations=False)
-    except (tf.errors.InvalidArgumentError, IndexError) as error:
-        # Of what a graph raises, the reason stands behind a list of its calls and before the name of its node.
-        reason = str(error).partition("\n\t [[")[0].splitlines()[-1]
+    except tf.errors.InvalidArgumentError as error:
+        # Of what TensorFlow raises, the reason stands behind a list of calls, and among names of nodes.
+        last = str(error).partition("\n\t [[")[0].splitlines()[-1]
+        reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", last)
         raise ValueError(f"no clip of schema {SCHEMA}: {reason}") from error
-    except Exception as error:  # The versions of protobuf share no public base class of DecodeError.
-        raise ValueError(f"no clip of schema {SCHEMA}: {type(error).__name__}") from error
     if height != width * fields["frames"]:
         raise ValueError(f"a strip of {width} x {height} pixels for {fields['frames']} frames")
     if width * height > pictures.MAX_PIXELS:
         raise ValueError(f"a strip of {width} x {height} pixels, which are more than {pictures.MAX_PIXELS:,}")
     return fields | {"size": width}
+
+
+def declared_shape(serialized: bytes) -> tuple[int, int]:
+    """Frames and pixels a side that the fields of a record and the header of its strip declare; nothing is decoded.
+
+    Raises:
+        ValueError: this is no record of the schema, or its strip is no JPEG or PNG, or one of another shape.
+    """
+    fields, strip = _fields(serialized)
+    width, height = pictures.strip_size(strip)
+    if height != width * fields["frames"]:
+        raise ValueError(f"a strip of {width} x {height} pixels for {fields['frames']} frames")
+    return fields["frames"], width
+
+
+def _fields(serialized: bytes) -> tuple[dict[str, Any], bytes]:
+    """The `frames`, `start` and `source` of a record, and its strip. Raises ValueError for a record of no clip."""
+    try:
+        features = tf.train.Example.FromString(serialized).features.feature
+    except Exception as error:  # The versions of protobuf share no public base class of DecodeError.
+        raise ValueError(f"no clip of schema {SCHEMA}: {type(error).__name__}") from error
+    numbers = {name: _only(name, features[name].int64_list.value) for name in ("frames", "start")}
+    source, strip = (_only(name, features[name].bytes_list.value) for name in ("source", "strip"))
+    return numbers | {"source": source.decode("utf-8", "surrogateescape")}, strip
+
+
+def _only(name: str, values: Sequence[Any]) -> Any:
+    """The one value of a field. Raises ValueError if it has none of its type, or several."""
+    if len(values) != 1:
+        raise ValueError(f"no clip of schema {SCHEMA}: {len(values)} values in place of one as its {name}")
+    return values[0]
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])

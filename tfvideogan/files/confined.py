@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
 import os
 import pickle
 import resource
@@ -22,7 +21,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,15 +41,14 @@ class Limits:
     """What one request may take: wall time, and memory beyond that of the idle process.
 
     Attributes:
-        cpu_seconds: of all of its threads, up to one second more; None for no limit. A busy machine takes
-            nothing of it.
+        cpu_seconds: of all of its threads; None for no limit. A busy machine takes nothing of it.
         by_flags: whether --time_limit and --memory_limit have set them, for messages.
     """
 
     seconds: float
     megabytes: int
     by_flags: bool = False
-    cpu_seconds: int | None = None
+    cpu_seconds: float | None = None
 
     def of_time(self) -> str:
         return f"the {self.seconds:g} s of --time_limit" if self.by_flags else f"{self.seconds:g} s"
@@ -132,8 +129,8 @@ class Confined(contextlib.AbstractContextManager):
             finished = True
             if overdue.is_set():
                 yield UsageError(f"{name}: took longer than {self._limits.of_time()}")
-            elif process.returncode == -signal.SIGXCPU:
-                yield UsageError(f"{name}: took longer than {self._limits.cpu_seconds} s of processor time")
+            elif process.returncode == -signal.SIGPROF:
+                yield UsageError(f"{name}: took longer than {self._limits.cpu_seconds:g} s of processor time")
             else:
                 yield UsageError(f"{name}: crashed the decoder ({_ending(process.returncode)})")
         finally:
@@ -184,8 +181,8 @@ def serve(prepare: Callable[[Any], Work]) -> None:
     with contextlib.suppress(EOFError):
         while True:
             request, name = pickle.load(requests)
-            _limit_processor_time(limits.cpu_seconds)
-            _answer(request, name, work, send)
+            with _processor_time(limits.cpu_seconds):
+                _answer(request, name, work, send)
 
 
 def _answer(request: Any, name: str, work: Work, send: Callable[..., None]) -> None:
@@ -218,11 +215,12 @@ def _outcome(error: Exception, name: str) -> tuple[bytes, bytes]:
     return framed.ERROR, text.encode(errors="replace")
 
 
-def _limit_processor_time(seconds: int | None) -> None:
-    """Limits the processor time of this process to what it has had and so much more, in the whole seconds of Linux."""
-    if seconds is not None:
-        had, most = math.ceil(time.process_time()), resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (had + seconds, most))
+@contextlib.contextmanager
+def _processor_time(seconds: float | None) -> Iterator[None]:
+    """Ends this process by SIGPROF once it has had so much processor time; RLIMIT_CPU knows whole seconds only."""
+    signal.setitimer(signal.ITIMER_PROF, seconds or 0)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _limit_memory(megabytes: int) -> None:

@@ -10,9 +10,24 @@ from PIL import Image
 PAPER = (255, 255, 255)  # What is transparent shows this colour.
 
 
-def flattened(image: Image.Image) -> Image.Image:
-    """The picture in RGB of 8 bits, on paper."""
-    return _on_paper(_eight_bits(image))
+_PIXELS_AT_ONCE = 2**20  # Opacity and paper of a large picture would take twice its memory.
+
+
+def flattened(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The picture in RGB of 8 bits, on paper, scaled to so many pixels."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return resized(image, width, height)
+    image, narrow = _eight_bits(image), Image.new("RGB", (width, image.height))
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):  # Pillow, too, scales the width first.
+        part = _on_paper(image.crop((0, top, image.width, min(top + rows, image.height))))
+        narrow.paste(resized(part, width, part.height), (0, top))
+    return resized(narrow, width, height)
+
+
+def resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The picture scaled, antialiased."""
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

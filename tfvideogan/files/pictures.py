@@ -192,12 +192,7 @@ def _telling(path: str | Path) -> Iterator[None]:
 
 def _fitted(image: Image.Image, fit: Fit | None) -> np.ndarray:
     """An upright picture on paper where it is transparent, in 8 bits a colour, and scaled."""
-    image = flatten.flattened(image)
-    return np.asarray(image if fit is None else _resized(image, *fit(*image.size)))
-
-
-def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image if image.size == (width, height) else image.resize([width, height], Image.Resampling.BILINEAR)
+    return np.asarray(flatten.flattened(image, *(fit(*image.size) if fit else image.size)))
 
 
 def _decode_webp(content: bytes) -> np.ndarray:
@@ -222,7 +217,9 @@ def check_pixels(path: str | Path, width: int, height: int) -> None:
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scales uint8 [H, W, 3] to [height, width, 3], antialiased and without a crop."""
-    return frame if frame.shape[:2] == (height, width) else np.asarray(_resized(Image.fromarray(frame), width, height))
+    if frame.shape[:2] == (height, width):
+        return frame
+    return np.asarray(flatten.resized(Image.fromarray(frame), width, height))
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -252,6 +249,17 @@ def encode_strip(frames: np.ndarray, encoding: StripEncoding) -> bytes:
     else:
         image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def strip_size(content: bytes) -> tuple[int, int]:
+    """Width and height by the header of a JPEG or PNG. Raises ValueError if it is none, or declares too much."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as image:
+            return image.size
+    except UnidentifiedImageError as error:
+        raise ValueError("strips must be JPEGs or PNGs") from error
+    except Exception as error:  # Pillow's readers raise anything on evil files.
+        raise ValueError(f"a strip whose header cannot be read ({error})") from error
 
 
 def decode_strip(content: bytes) -> np.ndarray:

@@ -121,15 +121,15 @@ def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int, for
 
 def _clips(source: ClipSource, distance: Distance) -> Iterator[np.ndarray]:
     batches = pipeline.spread_batches(source, distance.num_frames, sampling.BATCH_SIZE, distance.num_clips)
-    return batches.as_numpy_iterator()
+    return pipeline.arrays(batches, source)
 
 
 def _motion(sources: dict[str, ClipSource], num_frames: int, count: int, metrics: Sequence[str]) -> measures.Scores:
     """What moves and flickers in `count` clips of each source, `generated` and `real`."""
     parts: list[dict[str, Any]] = []
     for name, source in sources.items():
-        batches = pipeline.spread_batches(source, num_frames, sampling.BATCH_SIZE, count).as_numpy_iterator()
-        parts += [{name: measures.of_clips(clips, metrics)} for clips in batches]
+        batches = pipeline.spread_batches(source, num_frames, sampling.BATCH_SIZE, count)
+        parts += [{name: measures.of_clips(clips, metrics)} for clips in pipeline.arrays(batches, source)]
     scores = measures.mean(parts)
     if "motion" in metrics:
         moving = [scores[name]["mean_frame_difference"] for name in ("generated", "real")]

@@ -198,7 +198,7 @@ def real_batches(
     model: AdversarialModel, source: ClipSource, count: int, batch_size: int = sampling.BATCH_SIZE
 ) -> Iterable[Real]:
     """`count` clips of a source (see its `spread`) in batches, each with what truly moves in it if the source knows."""
-    batches = pipeline.spread_batches(source, model.num_frames, batch_size, count).as_numpy_iterator()
-    for index, clips in enumerate(batches):
+    batches = pipeline.spread_batches(source, model.num_frames, batch_size, count)
+    for index, clips in enumerate(pipeline.arrays(batches, source)):
         known = _knows_masks(source)
         yield clips, _true_masks(source, index * batch_size, len(clips)) if known else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -47,19 +47,11 @@ def open_data(config: Config) -> list[Weighted]:
     return opened
 
 
-@contextlib.contextmanager
-def naming_unreadable_data(data: str) -> Iterator[None]:
+def naming_unreadable_data(config: Config, sources: Sequence[Weighted]) -> contextlib.AbstractContextManager:
     """Raises UsageError in place of what tf.data raises in the middle of a run."""
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-        if "IteratorGetNext" not in str(error):
-            raise
-        reason = error.message.splitlines()[0].rpartition("ValueError: ")[2]  # What a source says stands behind this.
-        raise UsageError(
-            f"--data {data} cannot be read on ({reason}); "
-            "tfvideogan.verify_data tells where, and the last checkpoint is good"
-        ) from error
+    opened = [weighted.source for weighted in sources]
+    besides = "names all such records, and the last checkpoint is good"
+    return pipeline.naming_unreadable(opened, f"--data {config.data.data}", besides)
 
 
 def batches(

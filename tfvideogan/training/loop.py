@@ -59,7 +59,7 @@ def train(config: Config, run_dir: str | Path, profile: range = range(0)) -> int
             steps = config.train.steps_of(number)
             if _is_finished(number, steps, latest):
                 continue
-            with assembly.naming_unreadable_data(config.data.data):
+            with assembly.naming_unreadable_data(config, sources):
                 status = StageLoop(Stage(config, folder, runtime, sources, number, steps), stop).run(profile)
             if runtime.sum_over_hosts(int(bool(stop.signal_number))) and not status:
                 status = 128 + (stop.signal_number or signal.SIGTERM)
