@@ -108,8 +108,8 @@ def load_model(
 
 
 def _check_finite(checkpoint: Checkpoint, variables: State) -> None:
-    values = {f"{part}/{name}": v.numpy() for part, named in variables.items() for name, v in named.items()}
-    bad = {name for name, array in values.items() if not np.isfinite(array).all()}
+    named = {f"{part}/{name}": variable for part, of_part in variables.items() for name, variable in of_part.items()}
+    bad = {name for name, variable in named.items() if not np.isfinite(variable.numpy()).all()}
     if bad:
         raise UsageError(f"{checkpoint.path} holds weights that are no finite numbers: {_first_of(bad)}")
 
