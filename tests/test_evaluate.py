@@ -14,7 +14,7 @@ from tests.helpers.made_files import numbered, write_dataset, write_pictures
 from tfvideogan.config import UsageError
 from tfvideogan.data import sources
 from tfvideogan.inference import real_clips
-from tfvideogan.runs import journal
+from tfvideogan.runs import journal, run_folder, state
 
 
 class DataTest(tf.test.TestCase):
@@ -181,12 +181,36 @@ class CommandTest(tf.test.TestCase):
         self.refuse("--i3d is for FVD", weights, "--i3d=/no/such.npz")
         self.refuse("--generated and --real go together", "--generated=a", "--frame_size=8")
         self.refuse("exclude each other", "--generated=a", "--real=b", weights)
-        self.refuse("takes no --metrics", "--selfcheck", "--i3d=x", "--metrics=psnr")
-        self.refuse("takes no --num_clips", "--selfcheck", "--i3d=x", "--num_clips=9")
+        for flag in ("metrics=psnr", "num_clips=2", "feature_cache=", "array_layout=TCHW", "array_range=0:1"):
+            self.refuse(f"takes no --{flag.partition('=')[0]}", "--selfcheck", "--i3d=x", f"--{flag}")
         self.refuse("--seed is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--seed=0")
+        self.refuse("--trust is for --run_dir", "--generated=a", "--real=b", "--frame_size=8", "--trust")
+        self.refuse("--data is for --run_dir", "--selfcheck", "--i3d=x", "--data=synthetic:sky")
         self.refuse("--frame_size is for --generated", weights, "--frame_size=8")
+        self.refuse("--feature_cache keeps I3D's features", weights, "--metrics=psnr", "--feature_cache=a")
+        self.refuse("--num_clips is of other metrics: fvd8_16f says how many", weights, "--metrics=fvd8_16f", "--i3d=x",
+                    "--num_clips=8")  # fmt: skip
+        self.refuse("takes no --batch_statistics", weights, "--rollout_frames=40", "--batch_statistics")
+        self.refuse("this run's model has no mask. Received: 'mask'", weights, "--metrics=psnr,mask")
         self.refuse("--curves must end in .png", weights, "--curves=a.gif")
         self.refuse("--metrics of predictors are mse, psnr", weights, "--metrics=moving")
+
+    def test_clips_that_are_no_numbers_are_refused_and_not_left_out(self):
+        """The weights are finite, and what they make is not: one weight is so large that products overflow."""
+        run_dir = Path(self.create_tempdir().full_path) / "run"
+        config = tiny.config("vgan_one_stream")
+        folder = run_folder.RunFolder.for_training(run_dir, config)
+        folder.write_config(config)
+        model = tiny.shaken("vgan_one_stream")
+        model.generator.get_layer("f_head").bias.assign([np.nan, 0, 0])
+        folder.save(1, 4, state.for_sampling(model), keep=1)
+        self.refuse("holds weights that are no finite numbers: generator/f_head/bias", f"--run_dir={run_dir}")
+        model.generator.get_layer("f_head").bias.assign([0, 0, 0])
+        kernel = model.generator.get_layer("f_conv1").kernel
+        kernel.assign(tf.fill(kernel.shape, 3e38))
+        folder.save(1, 5, state.for_sampling(model), keep=1)
+        self.refuse("--run_dir: 2 of 2 clips of generated hold values that are no finite numbers",
+                    f"--run_dir={run_dir}", "--num_clips=2", "--data=synthetic:sprites:test")  # fmt: skip
 
     def line(self, *arguments: str) -> dict:
         result = run("evaluate", *arguments)

@@ -14,7 +14,7 @@ import functools
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
@@ -22,11 +22,16 @@ from tfvideogan.config import UsageError
 from tfvideogan.metrics.fvd import Distance
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tfvideogan.data.sources import ClipSource
     from tfvideogan.inference.video_features import Extractor, Known
     from tfvideogan.models.adversarial import AdversarialModel
 
 logger = logging.getLogger("tfvideogan")
+
+_OF_A_RUN = ("data", "seed", "curves", "batch_statistics", "rollout_frames", "trust")
+_OF_CLIPS = ("metrics", "num_clips", "feature_cache", "array_layout", "array_range")
 
 
 def define_flags() -> None:
@@ -63,6 +68,7 @@ def define_flags() -> None:
 def main() -> None:
     args = cli.flags.FLAGS
     wanted = _check_flags(args)
+    weights = _read_i3d(args.i3d) if args.i3d else None
     cli.load_tensorflow(gpus=True)
     import tensorflow as tf
 
@@ -71,8 +77,7 @@ def main() -> None:
     from tfvideogan.inference import comparison, video_features
     from tfvideogan.runs import journal
 
-    with cli.naming("i3d"):
-        extractor = video_features.Extractor.read(args.i3d) if args.i3d else None
+    extractor = video_features.Extractor.of(weights) if weights else None
     if args.selfcheck:
         line = video_features.selfcheck(extractor)
     elif args.generated:
@@ -91,6 +96,16 @@ def main() -> None:
     print(json.dumps(journal.without_nan(line | {"versions": versions()})))
 
 
+def _read_i3d(path: str) -> dict[str, np.ndarray]:
+    """I3D's tensors. TensorFlow is not there yet, so that a bad file is refused at once, and takes little memory."""
+    from tfvideogan.weights import i3d_files
+
+    with cli.naming("i3d"):
+        if i3d_files.is_checkpoint(path):
+            cli.load_tensorflow(gpus=True)  # Its own reader is the only one of these.
+        return i3d_files.read(path)
+
+
 def _check_flags(args: Any) -> list[Distance]:
     """The distances among `--metrics`. Raises UsageError for flags that exclude or need each other."""
     _check_subject(args)
@@ -100,6 +115,7 @@ def _check_flags(args: Any) -> list[Distance]:
         raise UsageError(f"{which} needs --i3d, a file of I3D's weights; docs/evaluation.md tells which")
     if args.i3d and not (wanted or args.selfcheck):
         raise UsageError("--i3d is for FVD, KVD and --selfcheck: name one of them in --metrics")
+    _check_of_metrics(args, len(wanted))
     if args.curves:
         from tfvideogan.files import atomic
 
@@ -120,12 +136,24 @@ def _check_subject(args: Any) -> None:
     if not (args.generated or args.selfcheck):
         cli.require_run()
         return
-    for name in ("data", "seed", "curves", "batch_statistics", "rollout_frames"):
-        if args[name].present:
-            raise UsageError(f"--{name} is for --run_dir and --weights")
-    for name in ("metrics", "num_clips", "feature_cache", "array_layout", "array_range") if args.selfcheck else ():
-        if args[name].present:
-            raise UsageError(f"--selfcheck computes one FVD, of clips of its own, and takes no --{name}")
+    only_of_run = [name for name in _OF_A_RUN if args[name].present]
+    if only_of_run:
+        raise UsageError(f"--{only_of_run[0]} is for --run_dir and --weights")
+    of_clips = [name for name in _OF_CLIPS if args[name].present]
+    if args.selfcheck and of_clips:
+        raise UsageError(f"--selfcheck computes the FVD of black and white clips, and takes no --{of_clips[0]}")
+
+
+def _check_of_metrics(args: Any, distances: int) -> None:
+    """Raises UsageError for flags that none of the metrics has a use for."""
+    if args["feature_cache"].present and not distances:
+        raise UsageError("--feature_cache keeps I3D's features: name FVD or KVD in --metrics")
+    only_distances = distances and distances == len(args.metrics)
+    if args["num_clips"].present and only_distances and not args.rollout_frames:
+        raise UsageError(f"--num_clips is of other metrics: {args.metrics[0]} says how many clips it takes. "
+                         f"Received: {args.num_clips}")  # fmt: skip
+    if args.batch_statistics and args.rollout_frames:
+        raise UsageError("--rollout_frames makes clips one at a time, and takes no --batch_statistics")
 
 
 def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | None) -> dict[str, Any]:
@@ -179,6 +207,7 @@ def _score_clips(
                                            of_frames=of_frames)  # fmt: skip
     elif names:
         result = scoring.score_generation(model, source, count, seed, names)
+    _check_finite(result["scores"], count)
     if args.rollout_frames:
         result["rollout"] = rollout.score(model, source, count, args.rollout_frames)
     if args.curves:
@@ -217,12 +246,22 @@ def _check_model(args: Any, model: Any, wanted: Sequence[Distance]) -> list[str]
         known, which = measures.OF_PREDICTIONS, "predictors"
     names = [name for name in args.metrics if not Distance.parse(name)] if args.metrics else measures.default(known)
     measures.check(names, known, which)
+    if "mask" in args.metrics and not model.has_mask:
+        raise UsageError("--metrics: this run's model has no mask. Received: 'mask'")
     if args.curves and not names:
         raise UsageError("--curves needs a metric in --metrics that is no distance, as psnr")
     for distance in wanted:
         if distance.num_frames > model.num_frames:
             raise UsageError(f"--metrics: this run makes clips of {model.num_frames} frames. Received: {distance.name}")
     return list(names)
+
+
+def _check_finite(scores: Mapping[str, Mapping[str, float]], count: int) -> None:
+    from tfvideogan.inference import measures
+
+    for name, of_one in scores.items():
+        if bad := of_one.get(measures.NOT_FINITE):
+            raise UsageError(f"--run_dir: {bad} of {count} clips of {name} hold values that are no finite numbers")
 
 
 def versions() -> dict[str, Any]:

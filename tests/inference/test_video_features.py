@@ -80,11 +80,8 @@ class ExtractorTest(tf.test.TestCase):
             for variable in layer.variables:
                 name = f"{layer.name.replace('.', '/')}/{names.get(variable.name, variable.name)}"
                 arrays[name] = np.full(variable.shape, number, np.float32)
-        with (
-            mock.patch.object(video_features.i3d_files, "read", return_value=arrays),
-            mock.patch.object(video_features.i3d, "build_i3d", return_value=network),
-        ):
-            self.assertLen(Extractor.read("a file").sha256, 64)
+        with mock.patch.object(video_features.i3d, "build_i3d", return_value=network):
+            self.assertLen(Extractor.of(arrays).sha256, 64)
         for number, layer in enumerate(network.layers):
             for variable in layer.variables:
                 self.assertAllEqual(np.unique(variable), [number])
@@ -101,6 +98,15 @@ class DistancesTest(tf.test.TestCase):
             UsageError, "wants 2048 clips of each set, and x has 196; of as many is fvd196_16f"
         ):
             video_features.check_counts([Distance("fvd", 2048, 16)], {"y": 3000, "x": 196})
+
+    def test_features_that_are_no_numbers_are_refused(self):
+        features = np.random.default_rng(0).normal(size=[6, 20])
+        bad = features.copy()
+        bad[[2, 4], 3] = np.nan, np.inf
+        for name, sets in (("generated", (bad, features)), ("real", (features, bad))):
+            for kind in ("fvd", "kvd"):
+                with self.assertRaisesRegex(UsageError, f"no finite numbers. Received: those of 2 of 6 {name} clips"):
+                    video_features.between([Distance(kind, 6, 16)], *sets)
 
 
 class CacheTest(tf.test.TestCase):

@@ -20,16 +20,17 @@ from tests.helpers.commands import run
 from tests.helpers.fuzzing import fuzz
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.weights import mapping, mdgan_files, torch7, torch_file
+from tfvideogan.models import mdgan
+from tfvideogan.weights import i3d_files, mapping, mdgan_files, torch7, torch_file
 
 TENSORS = {f"layer{i}.weight": np.full([2, 3], i, np.float32) for i in range(4)}
 LIMITED = """
 import json, sys, time
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.weights import mapping, mdgan_files, torch7, torch_file, vgan_files
+from tfvideogan.weights import mdgan_files, torch7, torch_file, vgan_files
 for name in sys.argv[1:]:
-    path, begin = paths.path(name), time.perf_counter()
+    path, begin = paths.path(name), time.process_time()
     try:
         if name.endswith(".t7"):
             vgan_files.networks(torch7.read(path))
@@ -40,7 +41,7 @@ for name in sys.argv[1:]:
         said = str(error)
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     mb = int(status["VmHWM"].split()[0]) / 1024
-    print(json.dumps([name, said, time.perf_counter() - begin, mb]))
+    print(json.dumps([name, said, time.process_time() - begin, mb]))
 """
 
 
@@ -118,6 +119,18 @@ def hostile(canary: Path) -> dict[str, bytes]:
     }
 
 
+def limited(module: str, *arguments: str) -> tuple[str, float, float]:
+    """What a command that is to end with status 2 says, its processor time in seconds, and its largest memory in MB."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as run:
+        said = run.stderr.read()
+        _, status, usage = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+    assert run.returncode == 2, said
+    return said, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
 class HostileFilesTest(FolderTest, parameterized.TestCase):
     def test_each_is_refused_in_time_and_memory(self):
         canary = self.root / "canary"
@@ -141,6 +154,38 @@ class HostileFilesTest(FolderTest, parameterized.TestCase):
         self.assertIn("lies outside of its storage", said["outside.zip.pth"])
         self.assertIn("another network than MD-GAN's: layer0.weight, layer1.weight", said["other.zip.pth"])
         self.assertIn("compressed", said["bomb.pth"])
+
+    def test_the_command_refuses_weights_of_i3d_in_time_and_memory(self):
+        """Each in a process of its own, before TensorFlow is loaded, which takes more memory than that."""
+        canary, shapes = self.root / "canary", i3d_files.listed()["rgb_scratch"]
+        code = pickle.dumps({"a": Canary(canary)}, 2)
+        whole = {name: np.zeros(tensor["shape"], np.float32) for name, tensor in shapes.items()}
+        np.savez(self.root / "zeros.npz", **whole)
+        np.savez(
+            self.root / "kinetics-600.npz", **{"RGB/inception_i3d/Logits/Conv3d_0c_1x1/conv_3d/w": np.zeros([1, 600])}
+        )
+        np.savez(self.root / "pickled.npz", **dict.fromkeys(shapes, np.array([Canary(canary)], object)))
+        content = (self.root / "zeros.npz").read_bytes()
+        (self.root / "cut.npz").write_bytes(content[: len(content) // 2])
+        (self.root / "code.pth").write_bytes(files.zipped(TENSORS, code))
+        (self.root / "other.pt").write_bytes(files.zipped(TENSORS))
+        for name, expected in (
+            ("zeros.npz", "an I3D of unknown weights; FVD is defined on rgb_scratch"),
+            ("kinetics-600.npz", "this is an I3D of Kinetics-600; FVD is defined on rgb_scratch"),
+            ("pickled.npz", "an array of object"),
+            ("cut.npz", "not a whole zip file"),
+            ("code.pth", "names posix.mkdir, which is not loaded"),
+            ("other.pt", "no weights of I3D: "),
+        ):
+            with self.subTest(name):
+                arguments = "--weights=mdgan-skies-64", "--metrics=fvd2_16f", f"--i3d={self.root / name}"
+                said, seconds, megabytes = limited("tfvideogan.evaluate", *arguments)
+                self.assertLen(said.splitlines(), 1)
+                self.assertIn(f"evaluate: error: --i3d: {self.root / name}", said)
+                self.assertIn(expected, said)
+                self.assertLess(seconds, 5)
+                self.assertLess(megabytes, 512)
+        self.assertFalse(canary.exists())
 
     def test_the_canary_sings(self):
         pickle.loads(pickle.dumps(Canary(self.root / "canary")))
@@ -177,6 +222,18 @@ class HostileFilesTest(FolderTest, parameterized.TestCase):
         arrays = {"a/kernel": np.float32([1, np.nan]), "b/moving_variance": np.float32([-1])}
         published = mapping.Published("generator", {}, arrays, {"a/kernel": "x.weight", "b/moving_variance": "y.var"})
         with self.assertRaisesRegex(UsageError, "x.weight has values that are not finite; y.var has variances below"):
+            published.check()
+
+    def test_values_that_a_flipped_bit_has_made_huge_are_named(self):
+        """Legacy and Torch7 files have no checksum, and a flipped exponent is what would ruin a network."""
+        network = mdgan.base_generator(2, 32, 4)
+        content = bytearray(files.legacy(files.state_dict(network)))
+        values = network.get_layer("up_conv4").kernel.numpy()
+        first = content.index(files.torch_layout(values).tobytes())
+        content[first + 3] ^= 0x40
+        (self.root / "net.pth").write_bytes(content)
+        published = mdgan_files.network(torch_file.read(paths.path(self.root / "net.pth")))
+        with self.assertRaisesRegex(UsageError, r"^upConv4.weight has values up to \de\+3\d, as damage makes them$"):
             published.check()
 
     def test_a_width_that_the_file_does_not_bear_out_is_refused(self):

@@ -14,7 +14,9 @@ from tfvideogan.metrics import flow, motion, reconstruction, separation, ssim
 OF_PREDICTIONS = ("mse", "psnr", "ssim", "motion", "mask", "flow", "flicker")
 OF_GENERATION = ("moving", "flicker", "motion", "mask", "flow")
 PER_FRAME = {"mse": "mse", "psnr": "psnr_db", "ssim": "ssim"}  # Each frame has such a score, and a clip their mean.
-CAPPED = "psnr_capped_frames"  # This one is a number of frames, and no mean.
+CAPPED = "psnr_capped_frames"  # This one and the next are numbers of frames and of clips, and no means.
+NOT_FINITE = "clips_not_finite"  # Means are over the clips that have a score, so that such clips would go unseen.
+_COUNTS = (CAPPED, NOT_FINITE)
 
 # By the name of a score, its value [n] for each clip of a batch; a clip that has none has NaN.
 OfClips = dict[str, np.ndarray]
@@ -64,9 +66,8 @@ def of_predictions(
     real_motion = of_each(motion.mean_frame_difference, real) if "motion" in names else None
     by_name = {}
     for name, predicted in predictions.items():
-        scores = {
-            score: frames[name][score].mean(axis=1) for per_frame, score in PER_FRAME.items() if per_frame in names
-        }
+        scores = {NOT_FINITE: _not_finite(predicted)}
+        scores |= {score: frames[name][score].mean(axis=1) for of, score in PER_FRAME.items() if of in names}
         if "psnr" in names:
             scores[CAPPED] = reconstruction.capped_frames(frames[name]["psnr_db"])
         if "motion" in names:
@@ -82,7 +83,7 @@ def of_predictions(
 
 def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
     """The scores of clips [n, T, H, W, 3] by themselves."""
-    scores: OfClips = {}
+    scores: OfClips = {NOT_FINITE: _not_finite(clips)}
     if "moving" in names:
         scores["moving_share"] = separation.moving_region(clips).mean(axis=(1, 2, 3))
     if "flicker" in names:
@@ -94,18 +95,25 @@ def of_clips(clips: np.ndarray, names: Sequence[str]) -> OfClips:
     return scores
 
 
+def _not_finite(clips: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(clips).all(axis=(1, 2, 3, 4))
+
+
 def of_each(metric: Callable[..., float], *batches: np.ndarray) -> np.ndarray:
     """A metric of each clip of a batch by itself, [n]; arrays [n, ...] of one length are its arguments."""
     return np.array([metric(*(batch[i : i + 1] for batch in batches)) for i in range(len(batches[0]))])
 
 
 def mean(parts: Iterable[dict[str, OfClips]]) -> Scores:
-    """The scores of the clips of each batch -> the mean of each score over the clips that have one."""
+    """The scores of the clips of each batch -> the mean of each score over the clips that have one.
+
+    Counts, CAPPED and NOT_FINITE, are summed, and left out where they are 0.
+    """
     means = {
         name: {score: _mean(score, values) for score, values in scores.items()}
         for name, scores in _joined(parts).items()
     }
-    return {name: {m: v for m, v in scores.items() if m != CAPPED or v} for name, scores in means.items()}
+    return {name: {m: v for m, v in scores.items() if m not in _COUNTS or v} for name, scores in means.items()}
 
 
 def frame_curves(parts: Iterable[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
@@ -128,7 +136,7 @@ def _joined(parts: Iterable[dict[str, dict[str, np.ndarray]]]) -> dict[str, dict
 
 
 def _mean(score: str, values: np.ndarray) -> float:
-    if score == CAPPED:
+    if score in _COUNTS:
         return int(values.sum())
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

@@ -57,9 +57,8 @@ class Extractor:
         self._forward = tf.function(lambda clips: network(i3d.resized(clips), training=False), reduce_retracing=True)
 
     @classmethod
-    def read(cls, path: str) -> Extractor:
-        """I3D with the weights of a user's file. Raises UsageError if they are not those that FVD is defined on."""
-        arrays = i3d_files.read(path)
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Extractor:
+        """I3D with the tensors that `i3d_files.read` gives."""
         network = i3d.build_i3d()
         i3d.set_weights(network, arrays)
         digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays)))
@@ -93,8 +92,12 @@ def between(wanted: Sequence[Distance], generated: np.ndarray, real: np.ndarray)
     """The distances of two sets of features by their names.
 
     Raises:
-        UsageError: the sets have not as many clips as the names say.
+        UsageError: the sets have not as many clips as the names say, or features are no finite numbers.
     """
+    for name, features in (("generated", generated), ("real", real)):
+        if bad := int((~np.isfinite(features).all(axis=1)).sum()):
+            raise UsageError(f"--metrics: no distance is defined where features are no finite numbers. Received: those "
+                             f"of {bad} of {len(features)} {name} clips")  # fmt: skip
     for distance in wanted:
         if not len(generated) == len(real) == distance.num_clips:
             raise UsageError(f"--metrics: {distance.name} is of {distance.num_clips} clips of each. Received: "

@@ -84,7 +84,8 @@ def load_model(
         trust: whether its options may ask for more memory than there is.
 
     Raises:
-        UsageError: no run folder, no checkpoint (of that stage), a damaged one, or too large a network.
+        UsageError: no run folder, no checkpoint (of that stage), a damaged one, weights that are no finite numbers, or
+            too large a network.
     """
     run = RunFolder.open(run_dir)
     config = run.config()
@@ -100,8 +101,17 @@ def load_model(
     if not trust:
         memory.check(config.model)
     model = build_model(config.model, stage or checkpoint.stage)
-    restore(checkpoint, {parts.get(part, part): named for part, named in state.for_sampling(model).items()})
+    variables = {parts.get(part, part): named for part, named in state.for_sampling(model).items()}
+    restore(checkpoint, variables)
+    _check_finite(checkpoint, variables)
     return model, checkpoint
+
+
+def _check_finite(checkpoint: Checkpoint, variables: State) -> None:
+    named = {f"{part}/{name}": variable for part, of_part in variables.items() for name, variable in of_part.items()}
+    bad = {name for name, variable in named.items() if not np.isfinite(variable.numpy()).all()}
+    if bad:
+        raise UsageError(f"{checkpoint.path} holds weights that are no finite numbers: {_first_of(bad)}")
 
 
 def load_discriminator(run_dir: str | paths.Path, trust: bool = False) -> tuple[keras.Model, Checkpoint]:

@@ -43,17 +43,23 @@ def read(path: str) -> dict[str, np.ndarray]:
         UsageError: the file is damaged, or holds other weights, which are named if they are known.
     """
     where = paths.path(path)
-    if not where.exists() and not _with_suffix(where, ".index").is_file():
+    if is_checkpoint(path):
+        arrays = _of_checkpoint(_checkpoint(where))
+    elif not where.exists():
         raise UsageError(f"{path}: no such file")
-    if not where.is_dir() and where.suffix in (".pt", ".pth"):
-        _check_no_program(where)
-        arrays = _of_pytorch(torch_file.read(where))
-    elif not where.is_dir() and where.suffix == ".npz":
+    elif where.suffix == ".npz":
         arrays = _of_npz(where)
     else:
-        arrays = _of_checkpoint(_checkpoint(where))
+        _check_no_program(where)
+        arrays = _of_pytorch(torch_file.read(where), path)
     check(arrays, path)
     return {name.removeprefix(SCOPE): values for name, values in arrays.items()}
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether a path names a TF checkpoint, which TensorFlow alone reads, rather than a file of the other kinds."""
+    where = paths.path(path)
+    return where.is_dir() or where.suffix not in (".npz", ".pt", ".pth")
 
 
 def check(arrays: Mapping[str, np.ndarray], path: str) -> None:
@@ -109,7 +115,11 @@ def _with_suffix(where: paths.Path, suffix: str) -> paths.Path:
 def _checkpoint(where: paths.Path) -> paths.Path:
     """The checkpoint that a path names: its prefix, a file of it, or a folder that holds one."""
     if not where.is_dir():
-        return where.with_name(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", where.name))
+        prefix = where.with_name(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", where.name))
+        if _with_suffix(prefix, ".index").is_file():
+            return prefix
+        what = "no TF checkpoint (its .index is missing), .npz, .pt or .pth file" if where.exists() else "no such file"
+        raise UsageError(f"{where}: {what}")
     folder = where / "variables" if (where / "saved_model.pb").is_file() else where
     indices = sorted(file for file in folder.iterdir() if file.suffix == ".index") if folder.is_dir() else []
     if len(indices) != 1:
@@ -120,8 +130,6 @@ def _checkpoint(where: paths.Path) -> paths.Path:
 def _of_checkpoint(prefix: paths.Path) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
-    if not _with_suffix(prefix, ".index").is_file():
-        raise UsageError(f"{prefix}: no TF checkpoint (its .index is missing), .npz, .pt or .pth file")
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         _check_shapes({name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}, prefix)
@@ -179,16 +187,17 @@ def _check_no_program(where: paths.Path) -> None:
         raise UsageError(f"{where}: a TorchScript program, and nothing in a file is run; a state dict is taken")
 
 
-def _of_pytorch(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _of_pytorch(state_dict: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
     """The tensors of a state dict in TensorFlow's names and layouts."""
     named = {key.removeprefix("module."): values for key, values in state_dict.items()}
     naming = piergiaj if any(key.startswith("Conv3d_1a_7x7.") for key in named) else hassony
     scaled = [key for key in named if re.search(r"\.(bn|batch3d)\.weight$", key) and not (named[key] == 1).all()]
     if scaled:
-        raise UsageError(f"{mapping.listed(scaled)}: batch normalisation with scales, which FVD's I3D does not have")
+        raise UsageError(f"{path}: {mapping.listed(scaled)}: batch normalisation with scales, which FVD's I3D does not "
+                         "have")  # fmt: skip
     keys = {name: torch_key(name, naming) for name in _shapes()}
     arrays = {name: mapping.in_our_layout(named[key]) for name, key in keys.items() if key in named}
-    _check_shapes({name: values.shape for name, values in arrays.items()}, "a state dict")
+    _check_shapes({name: values.shape for name, values in arrays.items()}, path)
     return {name: _as_listed(arrays[name], shape) for name, shape in _shapes().items()}
 
 

@@ -16,6 +16,7 @@ from tfvideogan.config import UsageError
 
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LEVELS = range(2, 8)  # Frames of 16 to 512 pixels.
+LARGEST = 1e9  # Flipped bits of an exponent make more. Torch7's files and PyTorch's legacy ones have no checksum.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,17 @@ class Published:
     keys: dict[str, str]
 
     def check(self) -> None:
-        """Raises UsageError naming each tensor that is no number throughout, or a variance below zero."""
+        """Raises UsageError naming each tensor whose values can be no weights, or a variance below zero."""
         bad = []
         for name, values in self.arrays.items():
+            lowest, highest = (float(of(initial=0)) for of in (values.min, values.max))  # Each is NaN if a value is.
             if values.dtype.kind != "f":
                 bad.append(f"{self.keys[name]} is of {values.dtype}")
-            elif not np.isfinite(values).all():
+            elif not np.isfinite(lowest + highest):
                 bad.append(f"{self.keys[name]} has values that are not finite")
-            elif name.endswith("moving_variance") and (values < 0).any():
+            elif max(-lowest, highest) > LARGEST:
+                bad.append(f"{self.keys[name]} has values up to {max(-lowest, highest):.0e}, as damage makes them")
+            elif name.endswith("moving_variance") and lowest < 0:
                 bad.append(f"{self.keys[name]} has variances below zero")
         if bad:
             raise UsageError("; ".join(bad))

@@ -136,6 +136,8 @@ def _read_legacy(content: memoryview) -> tuple[Any, Storages]:
     sizes = {t.storage.key: t.storage.count * t.storage.dtype.itemsize for t in _named_tensors(found).values()}
     starts, place = {}, head.tell()
     for key in keys:
+        if key not in sizes:
+            raise MalformedError(f"storage {key[:80]} is of no tensor")
         (count,) = struct.unpack_from("<q", content, place)
         starts[key] = place + 8, count
         place += 8 + sizes[key]

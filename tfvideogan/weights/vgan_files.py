@@ -82,7 +82,8 @@ def _described(
     """The network that these convolutions are of."""
     video, judge = convolutions["f_conv"], convolutions["conv"]
     if bool(video) == bool(judge) or (video and "f_head/kernel" not in arrays):
-        raise UsageError(f"neither a generator nor a discriminator of Video-GAN: {mapping.listed(keys.values())}")
+        found = mapping.listed(keys.values()) or "no convolution"
+        raise UsageError(f"neither a generator nor a discriminator of Video-GAN. Received: {found}")
     # The heads stand on one trunk, so that only one of them doubles the frames.
     trunk = video[: -2 if convolutions["b_conv"] else -1]
     ladder = judge or [*trunk[1:], *trunk[:1]]
