@@ -2,9 +2,11 @@
 
 import math
 
+import keras
 import tensorflow as tf
 
 from tests.helpers import tiny
+from tests.models import steps
 from tfvideogan.models import vgan
 
 
@@ -57,6 +59,31 @@ class ObjectiveTest(tf.test.TestCase):
         latents = vgan.latents(1, 3)
         self.assertAllClose(model(latents)["clip"][:1], model(latents[:1])["clip"], atol=1e-6)
         self.assertAllClose(model(latents)["clip"], model.generator(latents, training=False)["clip"])
+
+
+class Plain(vgan.VGAN):
+    """Video-GAN whose generator is called as it is, each head by itself."""
+
+    def generate(self, inputs, generator, training):
+        return generator(inputs, training=training)
+
+
+class JoinedHeadsTest(tf.test.TestCase):
+    def test_a_step_leaves_the_weights_of_separate_heads(self):
+        for name in ("vgan", "vgan_conditional"):
+            with self.subTest(name):
+                joined = tiny.shaken(name)
+                heads = {head: joined.generator.get_layer(head).get_weights() for head in ("f_head", "m_head")}
+                separate = Plain.from_config(joined.get_config())
+                for part in ("generator", "discriminator"):
+                    getattr(separate, part).set_weights(getattr(joined, part).get_weights())
+                for model in (joined, separate):
+                    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+                    steps.train(model, name, steps=1)
+                self.assertAllClose(tiny.weights(joined), tiny.weights(separate), rtol=0, atol=1e-5)
+                for head in ("f_head", "m_head"):
+                    for now, then in zip(joined.generator.get_layer(head).get_weights(), heads[head], strict=True):
+                        self.assertNotAllClose(now, then, atol=1e-4)
 
 
 class LatentsTest(tf.test.TestCase):

@@ -171,12 +171,32 @@ def _frame_encoder(x: Any, widths: Sequence[int], stddev: float) -> Any:
 
 
 def _fuse(trunk: Any, background: Any, stddev: float) -> dict[str, Any]:
-    """Both heads on the trunk, and eq. 2, in which the mask is repeated over colour and the background over time."""
+    """Both heads on the trunk, and what they compose with the background."""
     f = blocks.deconv(trunk, 3, 4, strides=2, stddev=stddev, name="f_head")
     m = blocks.deconv(trunk, 1, 4, strides=2, stddev=stddev, name="m_head")
-    foreground, mask = blocks.head(f, "tanh", "foreground"), blocks.head(m, "sigmoid", "mask")
+    return _composed(blocks.head(f, "tanh", "foreground"), blocks.head(m, "sigmoid", "mask"), background)
+
+
+def _composed(foreground: Any, mask: Any, background: Any) -> dict[str, Any]:
+    """Eq. 2, in which the mask is repeated over colour and the background over time."""
     clip = mask * foreground + (1.0 - mask) * background
     return {"clip": clip, "foreground": foreground, "mask": mask, "background": background}
+
+
+def _with_joined_heads(generator: keras.Model, inputs: tf.Tensor) -> Tensors:
+    """A generator's outputs in training mode, both heads computed by one convolution.
+
+    It takes as long as that of a single head, since so few channels do not fill a processor (docs/performance.md). The
+    variables are those of the generator's own layers.
+    """
+    heads = [generator.get_layer(name) for name in ("f_head", "m_head")]
+    streams = keras.Model(generator.input, [heads[0].input, generator.output["background"]])
+    trunk, background = streams(inputs, training=True)
+    kernel = tf.concat([tf.cast(head.kernel, trunk.dtype) for head in heads], axis=-2)
+    x = keras.ops.conv_transpose(trunk, kernel, heads[0].strides, heads[0].padding)
+    x += tf.concat([tf.cast(head.bias, x.dtype) for head in heads], axis=0)
+    f, m = tf.split(x, [head.filters for head in heads], axis=-1)
+    return _composed(generator.get_layer("foreground")(f), generator.get_layer("mask")(m), background)
 
 
 def latents(seed: int, count: int) -> tf.Tensor:
@@ -243,6 +263,8 @@ class VGAN(AdversarialModel):
         return clips[:, 0] if self.predicts else self.draw_latents(tf.shape(clips)[0], LATENT_DIM, step)
 
     def generate(self, inputs: tf.Tensor, generator: keras.Model, training: bool) -> Tensors:
+        if training and self.has_mask:
+            return _with_joined_heads(generator, inputs)
         return generator(inputs, training=training)
 
     def content_losses(self, clips: tf.Tensor, generated: Tensors) -> Tensors:
