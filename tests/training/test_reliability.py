@@ -1,6 +1,7 @@
 """The promises of docs/reliability.md on real processes; SOAK=1 (`make soak`) takes the long form of each."""
 
 import contextlib
+import itertools
 import json
 import random
 import shutil
@@ -13,6 +14,7 @@ import unittest
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tests.helpers import ROOT
@@ -122,12 +124,13 @@ class ReliabilityTest(tf.test.TestCase):
             steps.append(steps_logged(run_dir))
             time.sleep(WATCHED_SECONDS / 30)
         self.assertIsNone(training.poll())
-        tenth = len(memory) // 10
-        self.assertGreater(steps[-1], steps[-tenth - 1])  # it still trains
-        first, last = statistics.median(memory[:tenth]), statistics.median(memory[-tenth:])
-        told = f"{first:.0f} kB at first, {last:.0f} kB after {WATCHED_SECONDS} s ({last / first - 1:+.2%})"
+        self.assertGreater(steps[-1], steps[-len(steps) // 10])  # it still trains
+        thirds = [statistics.median(part) for part in np.array_split(memory, 3)]
+        told = f"{' kB, '.join(f'{kilobytes:.0f}' for kilobytes in thirds)} kB in the thirds of {WATCHED_SECONDS} s"
         print(f"{told}, {threads[0]} threads at first and at most {max(threads)}, {steps[-1]} steps")
-        self.assertLess(last / first, 1.02, told)
+        # What leaks grows in every third; a pool that is filled late grows once, and more of them on a busy machine.
+        self.assertLess(min(later / earlier for earlier, later in itertools.pairwise(thirds)), 1.01, told)
+        self.assertLess(thirds[2] / thirds[0], 1.05, told)
         # TensorFlow's pools start a thread when one is first wanted; a thread a save or a sample would be dozens.
         self.assertLessEqual(max(threads), threads[0] + 2)
 
