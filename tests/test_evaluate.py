@@ -209,7 +209,7 @@ class CommandTest(tf.test.TestCase):
         kernel = model.generator.get_layer("f_conv1").kernel
         kernel.assign(tf.fill(kernel.shape, 3e38))
         folder.save(1, 5, state.for_sampling(model), keep=1)
-        self.refuse("--run_dir: 2 of 2 clips of generated hold values that are no finite numbers",
+        self.refuse("of 2 clips of generated hold values that are no finite numbers",
                     f"--run_dir={run_dir}", "--num_clips=2", "--data=synthetic:sprites:test")  # fmt: skip
 
     def line(self, *arguments: str) -> dict:
