@@ -163,6 +163,8 @@ class ImportTest(FolderTest, parameterized.TestCase):
         bad |= {"fc.weight": np.zeros([2, 2], np.float32)}
         with self.assertRaisesRegex(UsageError, "downConv|upBN2.bias is missing; .*fc.weight has no place"):
             mdgan_files.network(bad)
+        with self.assertRaisesRegex(UsageError, r"5 axes: downConv2.weight has .*\[2\]; downConv4.weight has .*\[\]"):
+            mdgan_files.network(good | {"downConv2.weight": np.zeros(2), "downConv4.weight": np.zeros([])})
         wrong = {"downConv1.weight": (5, 3, 3, 4, 4), "upBN1.bias": (3,), "upConv2.weight": (4, 2, 4, 4, 4)}
         for key, shape in wrong.items():
             expected = f"4: {key} has shape {list(shape)} and should have {list(good[key].shape)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from tfvideogan.weights import mapping
 logger = logging.getLogger(__name__)
 
 _COUNT = "num_batches_tracked"  # PyTorch counts batches beside the statistics, and no network needs that.
-
 _DOUBLINGS = 4  # The coarsest maps have up to 16 times as many channels as the finest.
 
 
@@ -72,8 +71,10 @@ def network(tensors_by_key: Mapping[str, np.ndarray]) -> mapping.Published:
     keys = keys_of(levels, role)
     unknown = [key for key in tensors if key not in keys.values() and not key.endswith(f".{_COUNT}")]
     _check_keys([key for key in keys.values() if key not in tensors], unknown)
-    convolutions = [tensors[key] for name, key in keys.items() if re.fullmatch(r"(down_|logits_)?conv\d*/kernel", name)]
-    _check_ranks((keys[name], tensors[keys[name]], 5 if name.endswith("kernel") else 1) for name in keys)
+    kernels = {key: tensors[key] for name, key in keys.items() if re.fullmatch(r"(down_|logits_)?conv\d*/kernel", name)}
+    if flat := [f"{key} has shape {list(kernel.shape)}" for key, kernel in kernels.items() if kernel.ndim != 5]:
+        raise UsageError(f"not MD-GAN's network, whose kernels have 5 axes: {'; '.join(flat)}")
+    convolutions = list(kernels.values())
     sizes = {
         "base_width": mapping.base_width((kernel.shape[0] for kernel in convolutions[:-1]), _DOUBLINGS),
         "frame_size": 4 * 2**levels,
@@ -109,13 +110,3 @@ def _check_keys(missing: list[str], unknown: list[str]) -> None:
     if missing or unknown:
         bad = [f"{key} is missing" for key in missing] + [f"{key} has no place" for key in unknown]
         raise UsageError(f"not MD-GAN's network: {'; '.join(bad)}")
-
-
-def _check_ranks(expected: Iterable[tuple[str, np.ndarray, int]]) -> None:
-    bad = [
-        f"{key} has shape {list(values.shape)}, not {rank} axes"
-        for key, values, rank in expected
-        if values.ndim != rank
-    ]
-    if bad:
-        raise UsageError(f"not this network: {'; '.join(bad)}")
