@@ -122,7 +122,7 @@ class ImportTest(FolderTest, parameterized.TestCase):
                         told = mdgan_files.shapes_of(role, **sizes)
                         self.assertCountEqual(told, mdgan_files.keys_of(len(bin(size)) - 5, role))
                     has = {key: tuple(variable.shape) for key, variable in state.of_network(network).items()}
-                    self.assertEqual(told, has, (model, name, sizes))
+                    self.assertEqual(told, has, f"{model} {name} {sizes}")
 
     def test_the_run_generates_evaluates_and_goes_back(self):
         network = random(mdgan.base_generator, frame_size=32, num_frames=4)
