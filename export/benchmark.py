@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from export import measure, processes
-from export.report import FIGURES, FILE, Row, from_json, markdown_table, processor, versions
+from export.report import FIGURES, FILE, PACKAGES, Row, from_json, markdown_table, processor
 from tfvideogan import cli
 from tfvideogan.config import UsageError
-from tfvideogan.files import checksums
+from tfvideogan.files import checksums, optional
 from tfvideogan.metrics import speed
 from tfvideogan.models import drift
 
@@ -96,7 +96,7 @@ def main() -> int:
 
 def conditions(rates: Sequence[float], threads: int) -> str:
     """On what the figures were measured, and which of them were not."""
-    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    packages = ", ".join(f"{name} {version}" for name, version in optional.versions(PACKAGES).items())
     return (
         f"{processor()}, {threads} threads; {packages}\n"
         f"matrix product: {rates[0]:.0f} GFLOP/s in float32 before, {rates[1]:.0f} after; share: of their mean\n"

@@ -93,7 +93,7 @@ def model_card(report: dict[str, Any]) -> str:
         "frames": report["clip"][0],
         "size": report["clip"][1],
         "paper": PAPERS[report["model"].partition("_")[0]],
-        "version": report["versions"].get("tfvideogan", "from its sources"),
+        "version": report["versions"]["tfvideogan"],
         "table": table_of_rows(report["artefacts"]),
     }
     return CARD.format(**report | report["machine"] | fields, snippets=_snippets(report))

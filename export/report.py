@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tfvideogan.files import optional
 
 if TYPE_CHECKING:
     from tfvideogan.models.adversarial import AdversarialModel
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 FILE = "export_report.json"
 RUNTIMES = {"saved_model": "tensorflow", "tflite": "ai-edge-litert", "onnx": "onnxruntime"}
+# These make artefacts and run them.
 PACKAGES = (
-    "tfvideogan", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "torch", "numpy",
+    "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "torch", "numpy",
 )  # fmt: skip
 FPS = 12  # This package plays clips at so many frames a second.
 FIGURES = ("size MB", "p50 ms", "p95 ms", "clips/s", "memory MB")  # All tables have these columns.
@@ -125,7 +127,7 @@ def describe(
         "fps": FPS,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {"processor": processor(), "cores": openers.cores(), "threads": threads},
-        "versions": versions(),
+        "versions": optional.versions(PACKAGES),
         "artefacts": list(rows),
     }
 
@@ -141,17 +143,6 @@ def from_json(text: str) -> dict[str, Any]:
     return report | {"artefacts": [Row.of(values) for values in report["artefacts"]]}
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that make and run artefacts, as far as they are installed."""
-    installed = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            installed[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return installed
-
-
 def processor() -> str:
     """The name of the processor, or of its architecture where the system does not tell more."""
     information = Path("/proc/cpuinfo")
@@ -162,7 +153,7 @@ def processor() -> str:
 
 def table_of_rows(rows: Iterable[Row]) -> str:
     """A table with a line for each artefact; one that failed has its reason in place of figures."""
-    installed = versions()
+    installed = optional.versions(PACKAGES)
     lines = []
     for row in rows:
         runtime = RUNTIMES[row.format]

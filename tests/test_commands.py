@@ -13,6 +13,7 @@ from tests.helpers import ROOT
 from tests.helpers.command_case import TINY, CommandCase
 from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_video
+from tfvideogan import __version__
 
 SIZE = {"vgan": 16, "vgan_conditional": 16, "mdgan": 32}
 
@@ -126,7 +127,8 @@ class CommandsTest(CommandCase):
             self.assertEndsWith(line["data"], ":test")
             self.assertLen(line["weights_sha256"], 64)
             self.assertEqual(line["protocol"]["data_range"], 2.0)
-            self.assertEqual(line["versions"]["tensorflow"], tf.__version__)
+            versions = {"tfvideogan": __version__, "tensorflow": tf.__version__}
+            self.assertEqual(line["versions"], line["versions"] | versions)
             if model == "vgan":
                 self.assertIn("mask_iou_truth", line["scores"]["real"])
         out = self.succeed(

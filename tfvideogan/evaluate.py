@@ -13,12 +13,12 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import platform
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfvideogan import cli
 from tfvideogan.config import UsageError
+from tfvideogan.files import optional
 from tfvideogan.metrics.fvd import Distance
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def main() -> None:
         line["warnings"] = warnings
     for warning in warnings:
         logger.warning("%s", warning)
-    print(json.dumps(journal.without_nan(line | {"versions": versions()})))
+    print(json.dumps(journal.without_nan(line | {"versions": optional.versions(["tensorflow", "keras"])})))
 
 
 def _read_i3d(path: str) -> dict[str, np.ndarray]:
@@ -262,21 +262,6 @@ def _check_finite(scores: Mapping[str, Mapping[str, float]], count: int) -> None
     for name, of_one in scores.items():
         if bad := of_one.get(measures.NOT_FINITE):
             raise UsageError(f"--run_dir: {bad} of {count} clips of {name} hold values that are no finite numbers")
-
-
-def versions() -> dict[str, Any]:
-    """The versions of what computed a result."""
-    import keras
-    import tensorflow as tf
-
-    import tfvideogan
-
-    return {
-        "tfvideogan": tfvideogan.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

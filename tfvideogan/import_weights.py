@@ -69,7 +69,7 @@ def _import(args: Any, final: Path) -> str:
 
     stage = 2 if "source2" in networks else 1
     model = registry.build_model(config.model, stage)
-    fill(model, networks)
+    _fill(model, networks)
     if args.recalibrate_bn:
         _recalibrate(model, config, args.recalibrate_bn, args.num_clips)
     if "discriminator" not in networks:
@@ -125,21 +125,17 @@ def _config(networks: dict[str, Published]) -> Config:
         return Config.create(**options)
 
 
-def fill(model: AdversarialModel, networks: dict[str, Published]) -> None:
+def _fill(model: AdversarialModel, networks: dict[str, Published]) -> None:
     """Gives a model the weights of published networks, by the flags that named them.
 
-    Raises:
-        UsageError: tensors are missing, have no place, or have other shapes, each of which is named.
+    Their readers have held them to the shapes of a model of their options.
     """
     from tfvideogan.runs import state
 
     parts = {"source": "base" if model.stage == 2 else "generator", "source2": "generator"}
     variables = {name: state.of_network(network) for name, network in model.networks.items()}
     for flag, network in networks.items():
-        named = variables[parts.get(flag, flag)]
-        with cli.naming(flag):
-            network.check_shapes({name: tuple(variable.shape) for name, variable in named.items()})
-        for name, variable in named.items():
+        for name, variable in variables[parts.get(flag, flag)].items():
             variable.assign(network.arrays[name])
 
 

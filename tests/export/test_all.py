@@ -263,8 +263,8 @@ class ExportAllTest(tf.test.TestCase):
     def test_a_card_without_an_accepted_artefact_has_no_snippet(self):
         row = Row("a.onnx", "onnx", "int8", lowered=True, status="failed", reason="a | b")
         report = {"model": "mdgan", "stage": 2, "step": 3, "weights_sha256": "0", "data": "synthetic:sky", "fps": 12,
-                  "predicts": True, "takes_wind": False, "clip": [4, 32, 32, 3], "created": "now", "versions": {},
-                  "artefacts": [row],
+                  "predicts": True, "takes_wind": False, "clip": [4, 32, 32, 3], "created": "now",
+                  "versions": {"tfvideogan": "1"}, "artefacts": [row],
                   "machine": {"processor": "p", "threads": 2}, "checked_on": "b"}  # fmt: skip
         card = model_card.model_card(report)
         self.assertNotIn("```", card)

@@ -20,7 +20,7 @@ from tests.helpers.commands import run
 from tests.helpers.fuzzing import fuzz
 from tfvideogan.config import UsageError
 from tfvideogan.files import paths
-from tfvideogan.models import mdgan
+from tfvideogan.models import mdgan, vgan
 from tfvideogan.weights import i3d_files, mapping, mdgan_files, torch7, torch_file
 
 TENSORS = {f"layer{i}.weight": np.full([2, 3], i, np.float32) for i in range(4)}
@@ -256,8 +256,31 @@ class HostileFilesTest(FolderTest, parameterized.TestCase):
         thin |= {key: np.zeros([1] * (5 if "Conv" in key else 1), np.float32)
                  for key in mdgan_files.keys_of(3, "generator").values() if key not in thin}  # fmt: skip
         thin["downConv4.weight"] = np.zeros([1, 4096, 1, 1, 1], np.float32)
-        with self.assertRaisesRegex(UsageError, "not this network"):
+        with self.assertRaisesRegex(UsageError, "no generator of .*: downConv1.weight has shape"):
             mdgan_files.network(thin)
+
+    def test_the_command_refuses_a_wrong_shape_in_time_and_memory(self):
+        """At the papers' sizes, and before TensorFlow is loaded, which takes more memory than that."""
+        tensors = files.state_dict(mdgan.base_generator())
+        tensors["upConv2.weight"] = tensors["upConv3.weight"]
+        modules = files.Torch7Network(vgan.two_stream_generator()).generator()
+        second = modules["modules"][1]["modules"][1]["modules"][5]
+        second["weight"] = np.ascontiguousarray(second["weight"][:, :255])
+        for name, content, expected in (
+            ("G1.pth", files.legacy(tensors), "no generator of model mdgan, base_width 32, frame_size 128, num_frames "
+             "32: upConv2.weight has shape [256, 128, 4, 4, 4] and should have [512, 256, 4, 4, 4]"),
+            ("net.t7", files.torch7(modules), "no generator of model vgan, base_width 64, frame_size 64, num_frames "
+             "32: module 1.1.5 (cudnn.VolumetricFullConvolution).weight has shape [512, 255, 4, 4, 4] and should have "
+             "[512, 256, 4, 4, 4]"),
+        ):  # fmt: skip
+            with self.subTest(name):
+                (self.root / name).write_bytes(content)
+                arguments = f"--source={self.root / name}", f"--output={self.root / 'run'}"
+                said, seconds, megabytes = limited("tfvideogan.import_weights", *arguments)
+                self.assertEqual(said, f"import_weights: error: --source: {expected}\n")
+                self.assertLess(seconds, 5)
+                self.assertLess(megabytes, 512)
+        self.assertFalse((self.root / "run").exists())
 
     @parameterized.parameters("zip.pth", "legacy.pth", "t7")
     def test_fuzzed_files_are_read_or_refused(self, kind):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+import tfvideogan
 from tfvideogan.config import UsageError
 
 _TENSORFLOW_OF_IO = "2.16."
@@ -31,6 +35,15 @@ def how_to_install(extra: str) -> str:
     if (_ROOT / constraints).exists():
         return f"pip install -c {constraints} -e '.[{extra}]'"
     return f"pip install 'tfvideogan[{extra}]'"
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of Python, of this package, and of others by pip's names as far as they are installed."""
+    found = {"python": platform.python_version(), "tfvideogan": tfvideogan.__version__}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @functools.cache

@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan import __version__
 from tfvideogan.config import SMALLEST_FRAME, Config
 from tfvideogan.data import clips, pipeline, sources
+from tfvideogan.files import optional
 from tfvideogan.metrics.speed import matrix_product_rate, peak_memory_mb, time_steps
 from tfvideogan.models import blocks, registry
 from tfvideogan.models.adversarial import AdversarialModel
@@ -33,7 +33,8 @@ _BATCH, _FRAMES, _WIDTH = 4, 4, 2  # These are the sizes of the small steps.
 
 def description() -> Iterator[str]:
     """The lines that say what was checked: versions, devices, and how fast they multiply."""
-    yield f"tfvideogan {__version__}, tensorflow {tf.__version__}, keras {keras.__version__}, {platform.platform()}"
+    found = optional.versions(["tensorflow", "keras"])
+    yield ", ".join([*(f"{name} {version}" for name, version in found.items()), platform.platform()])
     for device in tf.config.list_physical_devices("GPU"):
         details = tf.config.experimental.get_device_details(device)
         capability = ".".join(map(str, details.get("compute_capability", ("?",))))

@@ -7,12 +7,15 @@ makes them Keras': [(T,) H, W, in, out] and [(T,) H, W, out, in].
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfvideogan.config import UsageError
+
+Shapes = dict[str, tuple[int, ...]]  # Those of our variables, by name.
 
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LEVELS = range(2, 8)  # Frames of 16 to 512 pixels.
@@ -58,14 +61,20 @@ class Published:
         for name, values in self.arrays.items():
             if name not in shapes:
                 bad.append(f"{self.keys[name]} has no place")
-            elif values.shape != tuple(shapes[name]):
-                bad.append(f"{self.keys[name]} is {name} of {list(values.shape)} and should be {list(shapes[name])}")
+            elif values.shape != shapes[name]:
+                received, expected = _in_their_layout(values.shape), _in_their_layout(shapes[name])
+                bad.append(f"{self.keys[name]} has shape {received} and should have {expected}")
         if bad:
-            raise UsageError(f"not this network: {'; '.join(bad)}")
+            sizes = ", ".join(f"{name} {value}" for name, value in self.options.items())
+            raise UsageError(f"no {self.role} of {sizes}: {'; '.join(bad)}")
 
 
 def in_our_layout(values: np.ndarray) -> np.ndarray:
     return np.transpose(values, (*range(2, values.ndim), 1, 0)) if values.ndim > 1 else values
+
+
+def _in_their_layout(shape: Sequence[int]) -> list[int]:
+    return [*shape[:-3:-1], *shape[:-2]]
 
 
 def frames(convolutions: list[np.ndarray]) -> int:
@@ -74,17 +83,53 @@ def frames(convolutions: list[np.ndarray]) -> int:
     return last.shape[2] * 2 ** sum(kernel.shape[2] == 4 for kernel in levels)
 
 
-def check_width(keys: Mapping[str, str], tensors: Mapping[str, np.ndarray], coarsest: int, expected: int) -> None:
-    """Raises UsageError for a width that the file's own tensors do not bear out.
+def base_width(widths: Iterable[int], doublings: int) -> int:
+    """The width that most levels' channels, finest first, bear out, so that a wrong one among them is named."""
+    return statistics.mode(width // 2 ** min(level, doublings) for level, width in enumerate(widths))
 
-    The network that is then built can be no more than ten times as large as what the file holds.
+
+def channels(base_width: int, frame_size: int, doublings: int) -> list[int]:
+    """Channels of a clip, and of the feature maps of each level of its ladder down to 4x4 pixels."""
+    levels = (frame_size // 4).bit_length() - 1
+    return [3] + [base_width * 2 ** min(level, doublings) for level in range(levels)]
+
+
+def kernel_frames(levels: int, num_frames: int, still: int = 0) -> list[int]:
+    """Frames that the kernel of each level spans, and last those that are left at 4x4 pixels: the inverse of `frames`.
+
+    Args:
+        still: how many of the finest levels leave the number of frames as it is.
     """
-    if coarsest != expected or sum(values.size for values in tensors.values()) < 16 * coarsest**2:
-        first = next(iter(keys.values()))
-        raise UsageError(
-            f"not this network: by {first} the coarsest maps have {expected} channels. Received: {coarsest}, and "
-            f"{sum(values.size for values in tensors.values())} values in all"
-        )
+    halvings = min(levels - still, max(num_frames, 1).bit_length() - 1)
+    return [3] * still + [4] * halvings + [3] * (levels - still - halvings) + [num_frames >> halvings]
+
+
+def convolution(
+    name: str, window: Sequence[int], inputs: int, outputs: int, transposed: bool = False, bias: bool = False,
+    norm: bool = True,
+) -> Shapes:  # fmt: skip
+    """The shapes of a convolution's variables, and of those of the batch normalisation behind it."""
+    shapes: Shapes = {f"{name}/kernel": (*window, *((outputs, inputs) if transposed else (inputs, outputs)))}
+    shapes |= {f"{name}/bias": (outputs,)} if bias else {}
+    return shapes | {f"{name.replace('conv', 'bn')}/{variable}": (outputs,) for variable in NORM if norm}
+
+
+def down(stem: str, windows: Sequence[Sequence[int]], widths: Sequence[int], bias: bool = False) -> Shapes:
+    """The shapes of a ladder of convolutions, finest first, of which the first has no batch normalisation."""
+    shapes: Shapes = {}
+    for level, window in enumerate(windows):
+        name = f"{stem}{level + 1}"
+        shapes |= convolution(name, window, widths[level], widths[level + 1], bias=bias, norm=level > 0)
+    return shapes
+
+
+def up(stem: str, windows: Sequence[Sequence[int]], widths: Sequence[int], bias: bool = False) -> Shapes:
+    """The shapes of the transposed convolutions from 4x4 pixels, whose number is 2, to half the frame's size."""
+    shapes: Shapes = {}
+    for level in range(1, len(windows)):
+        name, size = f"{stem}{len(windows) + 1 - level}", (widths[level + 1], widths[level])
+        shapes |= convolution(name, windows[level], *size, transposed=True, bias=bias)
+    return shapes
 
 
 def listed(keys: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tfvideogan.weights import mapping
 logger = logging.getLogger(__name__)
 
 _COUNT = "num_batches_tracked"  # PyTorch counts batches beside the statistics, and no network needs that.
+_DOUBLINGS = 4  # The coarsest maps have up to 16 times as many channels as the finest.
 
 
 def keys_of(levels: int, role: str) -> dict[str, str]:
@@ -41,6 +42,23 @@ def keys_of(levels: int, role: str) -> dict[str, str]:
     return keys
 
 
+def shapes_of(role: str, base_width: int, frame_size: int, num_frames: int) -> mapping.Shapes:
+    """The shapes of our variables of MD-GAN's networks, so that a file can be checked before any network is built."""
+    widths = mapping.channels(base_width, frame_size, _DOUBLINGS)
+    levels, coarsest = len(widths) - 1, widths[-1]
+    *windows, seed = [(count, 4, 4) for count in mapping.kernel_frames(levels, num_frames, still=1)]
+    if role == "discriminator":
+        last = mapping.convolution("logits_conv", seed, coarsest, 1, norm=False)
+        return mapping.down("conv", windows, widths) | last
+    return {
+        **mapping.down("down_conv", windows, widths),
+        **mapping.convolution(f"down_conv{levels + 1}", seed, coarsest, coarsest, norm=False),
+        **mapping.convolution("up_conv1", seed, coarsest, coarsest, transposed=True),
+        **mapping.up("up_conv", windows, widths),
+        **mapping.convolution(f"up_conv{levels + 1}", windows[0], base_width, 3, transposed=True, norm=False),
+    }
+
+
 def network(tensors_by_key: Mapping[str, np.ndarray]) -> mapping.Published:
     """G1, G2 or D2 of MD-GAN's authors. Raises UsageError naming each key that does not fit."""
     tensors = _without_prefix(tensors_by_key)
@@ -53,17 +71,19 @@ def network(tensors_by_key: Mapping[str, np.ndarray]) -> mapping.Published:
     keys = keys_of(levels, role)
     unknown = [key for key in tensors if key not in keys.values() and not key.endswith(f".{_COUNT}")]
     _check_keys([key for key in keys.values() if key not in tensors], unknown)
-    convolutions = [tensors[key] for name, key in keys.items() if re.fullmatch(r"(down_|logits_)?conv\d*/kernel", name)]
-    _check_ranks((keys[name], tensors[keys[name]], 5 if name.endswith("kernel") else 1) for name in keys)
-    width = convolutions[0].shape[0]
-    mapping.check_width(keys, tensors, convolutions[-1].shape[1], width * 2 ** min(levels - 1, 4))
-    options = {
-        "model": "mdgan",
-        "base_width": width,
+    kernels = {key: tensors[key] for name, key in keys.items() if re.fullmatch(r"(down_|logits_)?conv\d*/kernel", name)}
+    if flat := [f"{key} has shape {list(kernel.shape)}" for key, kernel in kernels.items() if kernel.ndim != 5]:
+        raise UsageError(f"not MD-GAN's network, whose kernels have 5 axes: {'; '.join(flat)}")
+    convolutions = list(kernels.values())
+    sizes = {
+        "base_width": mapping.base_width((kernel.shape[0] for kernel in convolutions[:-1]), _DOUBLINGS),
         "frame_size": 4 * 2**levels,
         "num_frames": mapping.frames(convolutions),
     }
-    return mapping.Published(role, options, {n: mapping.in_our_layout(tensors[k]) for n, k in keys.items()}, keys)
+    arrays = {name: mapping.in_our_layout(tensors[key]) for name, key in keys.items()}
+    published = mapping.Published(role, {"model": "mdgan", **sizes}, arrays, keys)
+    published.check_shapes(shapes_of(role, **sizes))
+    return published
 
 
 def state_dict(arrays: Mapping[str, np.ndarray], role: str) -> dict[str, np.ndarray]:
@@ -90,13 +110,3 @@ def _check_keys(missing: list[str], unknown: list[str]) -> None:
     if missing or unknown:
         bad = [f"{key} is missing" for key in missing] + [f"{key} has no place" for key in unknown]
         raise UsageError(f"not MD-GAN's network: {'; '.join(bad)}")
-
-
-def _check_ranks(expected: Iterable[tuple[str, np.ndarray, int]]) -> None:
-    bad = [
-        f"{key} has shape {list(values.shape)}, not {rank} axes"
-        for key, values, rank in expected
-        if values.ndim != rank
-    ]
-    if bad:
-        raise UsageError(f"not this network: {'; '.join(bad)}")

@@ -6,6 +6,7 @@ Modules are told by their classes and their order, so it does not matter how the
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,9 @@ def networks(content: Any) -> list[mapping.Published]:
         raise UsageError("no network: a Torch7 file must hold an nn.Sequential, or a table of them")
     return [_network(module) for module in with_modules]
 
+
+_LATENTS = 100  # Video-GAN's generators take so many.
+_DOUBLINGS = 3  # The coarsest maps have up to 8 times as many channels as the finest.
 
 # What our networks call the convolutions of each class: two streams, an encoder, and the discriminator.
 _STREAMS = {
@@ -90,15 +94,41 @@ def _described(
     levels = len(trunk) or len(judge) - 1
     if levels not in mapping.LEVELS:
         raise UsageError(f"a network of {levels} levels: {mapping.listed(keys.values())}")
-    width = judge[0].shape[0] if judge else trunk[-1].shape[1]
-    coarsest = judge[-1].shape[1] if judge else trunk[0].shape[1]
-    mapping.check_width(keys, arrays, coarsest, width * 2 ** min(levels - 1, 3))
+    widths = [kernel.shape[0] for kernel in judge[:-1]] or [kernel.shape[1] for kernel in reversed(trunk)]
     frames = mapping.frames(ladder) * (1 if judge else 2)
-    options = {"base_width": width, "frame_size": 4 * 2**levels, "num_frames": frames}
+    sizes = {"base_width": mapping.base_width(widths, _DOUBLINGS), "frame_size": 4 * 2**levels, "num_frames": frames}
+    model = None
     if video:
         streams = "vgan" if convolutions["b_conv"] else "vgan_one_stream"
-        options["model"] = "vgan_conditional" if convolutions["e_conv"] else streams
-    return mapping.Published("generator" if video else "discriminator", options, arrays, keys)
+        model = "vgan_conditional" if convolutions["e_conv"] else streams
+    options = {"model": model, **sizes} if model else sizes
+    published = mapping.Published("generator" if model else "discriminator", options, arrays, keys)
+    published.check_shapes(shapes_of(model, **sizes))
+    return published
+
+
+def shapes_of(model: str | None, base_width: int, frame_size: int, num_frames: int) -> mapping.Shapes:
+    """The shapes of our variables of a model's generator, or without a model of the discriminator."""
+    widths = mapping.channels(base_width, frame_size, _DOUBLINGS)
+    levels, coarsest = len(widths) - 1, widths[-1]
+    *windows, seed = [(count, 4, 4) for count in mapping.kernel_frames(levels, num_frames)]
+    if model is None:
+        last = mapping.convolution("logits_conv", seed, coarsest, 2, bias=True, norm=False)
+        return mapping.down("conv", windows, widths, bias=True) | last
+    deconv = functools.partial(mapping.convolution, transposed=True, bias=True)
+    square = [(4, 4)] * levels
+    shapes = mapping.up("f_conv", windows, widths, bias=True) | deconv("f_head", (4, 4, 4), base_width, 3, norm=False)
+    if model == "vgan_conditional":
+        shapes |= mapping.down("e_conv", square, widths, bias=True)
+        shapes |= deconv("f_conv1", (seed[0], 1, 1), coarsest, coarsest)
+    else:
+        shapes |= deconv("f_conv1", seed, _LATENTS, coarsest)
+    if model == "vgan":
+        shapes |= deconv("b_conv1", (4, 4), _LATENTS, coarsest)
+    if model != "vgan_one_stream":
+        shapes |= deconv("m_head", (4, 4, 4), base_width, 1, norm=False)
+        shapes |= mapping.up("b_conv", square, widths, bias=True) | deconv("b_head", (4, 4), base_width, 3, norm=False)
+    return shapes
 
 
 def _leaves(module: Module) -> Iterator[tuple[str, Module]]:
