@@ -141,7 +141,9 @@ class SeedsPageTest(PageCase):
     def test_it_can_be_read_on_a_phone_and_in_the_dark(self):
         for width in (390, 1280):
             for scheme in ("light", "dark"):
-                self.look(self.open(width, color_scheme=scheme))
+                page = self.open(width, color_scheme=scheme)
+                self.look(page)
+                self.assertLen(set(page.eval_on_selector_all(".walk label", "all => all.map(n => n.offsetTop)")), 1)
 
     def test_nothing_moves_for_those_who_ask_for_less_motion(self):
         page = self.open(reduced_motion="reduce")
@@ -240,7 +242,9 @@ class PhotoPageTest(PageCase):
     def test_it_can_be_read_on_a_phone_and_in_the_dark(self):
         for width in (390, 1280):
             for scheme in ("light", "dark"):
-                self.look(self.open(width, color_scheme=scheme))
+                page = self.open(width, color_scheme=scheme)
+                self.look(page)
+                self.assertLen(set(page.eval_on_selector_all(".wind input", "all => all.map(n => n.offsetWidth)")), 1)
 
 
 if __name__ == "__main__":
