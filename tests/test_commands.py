@@ -198,7 +198,9 @@ class CommandsTest(CommandCase):
             ["evaluate", f"--run_dir={run_dir}", f"--data={listed}"],
         ):
             with self.subTest(command[0]):
-                self.refuse("outside of the folder of its list; --allow_outside reads it", *command)
+                refused = run(*command)
+                self.assertEqual(refused.returncode, 2, refused.stderr)
+                self.assertIn("outside of the folder of its list; --allow_outside reads it", refused.stderr)
                 self.succeed(*command, "--allow_outside")
         self.assertAllEqual(np.load(shown), np.full((4, 16, 16, 3), 50))
 
