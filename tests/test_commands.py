@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, tiny
 from tests.helpers.command_case import TINY, CommandCase
 from tests.helpers.commands import run
 from tests.helpers.made_files import numbered, write_video
@@ -186,6 +186,25 @@ class CommandsTest(CommandCase):
             self.assertEqual((picture.n_frames, picture.size), (4, (2 * 66, 2 * 66)))
         self.succeed("preview", "--num_clips=1", f"--output={self.runs / 'still.png'}", "--frame_size=32")
         self.assertEqual(Image.open(self.runs / "still.png").size, (32, 32))
+
+    def test_lists_leave_their_folder_for_preview_and_evaluate_if_allowed(self):
+        secret, listed = self.runs / "private" / "secret.png", self.runs / "lists" / "train.txt"
+        for path in (secret, listed):
+            path.parent.mkdir()
+        Image.fromarray(np.concatenate(np.full((4, 16, 16, 3), 50, np.uint8))).save(secret)
+        listed.write_text("../private/secret.png")
+        run_dir = tiny.run_folder(self.runs / "run", "vgan_conditional")
+        shown = self.runs / "shown.npy"
+        for command in (
+            ["preview", f"--data={listed}", "--num_frames=4", "--frame_size=16", f"--output={shown}"],
+            ["evaluate", f"--run_dir={run_dir}", f"--data={listed}"],
+        ):
+            with self.subTest(command[0]):
+                refused = run(*command)
+                self.assertEqual(refused.returncode, 2, refused.stderr)
+                self.assertIn("outside of the folder of its list; --allow_outside reads it", refused.stderr)
+                self.succeed(*command, "--allow_outside")
+        self.assertAllEqual(np.load(shown), np.full((4, 16, 16, 3), 50))
 
     def test_from_videos_to_records_to_a_scored_run(self):
         for index in range(12):

@@ -83,6 +83,11 @@ def define_arrays() -> None:
     define(field for field in dataclasses.fields(DataConfig) if field.name in ("array_layout", "array_range"))
 
 
+def define_allow_outside() -> None:
+    """`--allow_outside`, as a training has it."""
+    define(field for field in dataclasses.fields(DataConfig) if field.name == "allow_outside")
+
+
 def array_form(defaults: DataConfig = DataConfig()) -> tuple[str, str]:  # noqa: B008
     """The values of `--array_layout` and `--array_range`; a flag that was not given has the value in `defaults`."""
     args = flags.FLAGS

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tfvideogan")
 
 _OF_A_RUN = ("data", "seed", "curves", "batch_statistics", "rollout_frames", "trust")
-_OF_CLIPS = ("metrics", "num_clips", "feature_cache", "array_layout", "array_range")
+_OF_CLIPS = ("metrics", "num_clips", "feature_cache", "array_layout", "array_range", "allow_outside")
 
 
 def define_flags() -> None:
@@ -40,6 +40,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data", None, "real clips, named as for tfvideogan.train (default: the test split of the run's "
                         "own data, or all of them if they have none)")  # fmt: skip
     cli.define_arrays()
+    cli.define_allow_outside()
     flags.DEFINE_integer("num_clips", 64, "clips to score, or all of the data if they are fewer; the names of FVD and "
                          "KVD say how many they take", lower_bound=1)  # fmt: skip
     flags.DEFINE_list("metrics", [], "of predictors: mse,psnr,ssim,motion,mask (these by default), flow, flicker; of "
@@ -85,7 +86,8 @@ def main() -> None:
         folders = {"generated": args.generated, "real": args.real}
         form = Form(*cli.array_form())
         line = comparison.of_folders(
-            folders, args.frame_size, args.num_clips, names, wanted, extractor, args.feature_cache, form
+            *(folders, args.frame_size, args.num_clips, names, wanted, extractor, args.feature_cache, form),
+            allow_outside=bool(args.allow_outside),
         )
     else:
         line = _score_run(args, wanted, extractor)
@@ -170,13 +172,14 @@ def _score_run(args: Any, wanted: Sequence[Distance], extractor: Extractor | Non
         run.own_data("--data", args.trust)
     most = max([args.num_clips if names else 0, *(distance.num_clips for distance in wanted)])
     form = Form(*cli.array_form(config.data))
-    source, described = real_clips.open_for(config, args.data, most, form)
+    allow_outside = bool(args.allow_outside) or (args.data is None and config.data.allow_outside)
+    source, described = real_clips.open_for(config, args.data, most, form, allow_outside)
     video_features.check_counts(wanted, {described["data"]: len(source)})
     count, seed = min(args.num_clips, len(source)), args.seed or 0
     result = _score_clips(args, model, source, names, count, seed)
     if wanted:
         shape_and_seed = model.frame_size, model.num_frames, config.train.seed
-        known = video_features.Known(described["data"], source, *shape_and_seed, form)
+        known = video_features.Known(described["data"], source, *shape_and_seed, form, allow_outside)
         _add_distances(result, args, model, known, wanted, extractor)
     return {
         "run": str(args.run_dir),

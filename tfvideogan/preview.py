@@ -15,6 +15,7 @@ def define_flags() -> None:
     flags = cli.flags
     flags.DEFINE_string("data", "synthetic:sky", "clips to show, one source named as for tfvideogan.train")
     cli.define_arrays()
+    cli.define_allow_outside()
     flags.DEFINE_string("output", None, "required: file to write, .gif, .mp4, .webp or .npy for moving clips, .png for "
                         "their first frames")  # fmt: skip
     flags.DEFINE_integer("frame_size", 64, "height and width of a frame, pixels", lower_bound=1, upper_bound=1024)
@@ -36,7 +37,8 @@ def main() -> None:
 
     atomic.check_output("output", args.output, encoders.CLIP_SUFFIXES)
     form = layouts.Form(*cli.array_form())
-    source = open_source(args.data, args.frame_size, args.num_frames, args.seed, form=form)
+    how = {"form": form, "allow_outside": bool(args.allow_outside)}
+    source = open_source(args.data, args.frame_size, args.num_frames, args.seed, **how)
     if args.first_clip >= len(source):
         raise UsageError(f"--first_clip must be under {len(source)}, the number of clips. Received: {args.first_clip}")
     chosen = pipeline.clips_in_order(source, args.num_frames).skip(args.first_clip).take(args.num_clips)

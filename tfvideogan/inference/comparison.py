@@ -78,12 +78,14 @@ def of_folders(
     extractor: Extractor | None,
     cache: str | None,
     form: Form = BY_RULE,
+    allow_outside: bool = False,
 ) -> dict[str, Any]:
     """Scores and protocol of the clips of `generated` beside those of `real`, which may be any data.
 
     Args:
         num_clips: clips that `metrics`, names of MOTION, are means over, or all if they are fewer.
         form: how arrays are read.
+        allow_outside: whether a list may name files outside of its own folder.
 
     Raises:
         UsageError: one of them has no clips or, for a distance, too few.
@@ -91,7 +93,8 @@ def of_folders(
     measures.check(metrics, MOTION, "two folders")
     num_frames = max((distance.num_frames for distance in wanted), default=_FRAMES)
     most = max([num_clips, *(distance.num_clips for distance in wanted)])
-    sources = {flag: _open(flag, data, frame_size, num_frames, most, form) for flag, data in folders.items()}
+    how = {"form": form, "allow_outside": allow_outside}
+    sources = {flag: _open(flag, data, frame_size, num_frames, most, **how) for flag, data in folders.items()}
     counts = {f"--{flag}": len(source) for flag, source in sources.items()}
     video_features.check_counts(wanted, counts)
     count = min(num_clips, *counts.values())
@@ -99,7 +102,7 @@ def of_folders(
     for group in _grouped(wanted):
         features = []
         for flag, source in sources.items():
-            known = video_features.Known(folders[flag], source, frame_size, num_frames, form=form)
+            known = video_features.Known(folders[flag], source, frame_size, num_frames, **how)
             features.append(video_features.features_of(known, extractor, cache, group[0], _clips(source, group[0])))
         scores["generated"] |= video_features.between(group, *features)
     motion_protocol = {name: text for name, text in scoring.GENERATION_PROTOCOL.items() if name != "mask_iou"}
@@ -112,9 +115,9 @@ def of_folders(
     return {**folders, **which, **shape, **count_of_metrics, "protocol": protocol, "scores": scores}
 
 
-def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int, form: Form) -> ClipSource:
+def _open(flag: str, data: str, frame_size: int, num_frames: int, most: int, **how: Any) -> ClipSource:
     try:
-        return open_source(data, frame_size, num_frames, stand_in=most, form=form)
+        return open_source(data, frame_size, num_frames, stand_in=most, **how)
     except UsageError as error:
         raise UsageError(str(error).replace("--data", f"--{flag}", 1)) from error
 

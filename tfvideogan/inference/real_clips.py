@@ -17,7 +17,7 @@ logger = logging.getLogger("tfvideogan")
 
 
 def open_for(
-    config: Config, data: str | None, num_clips: int, form: Form | None = None
+    config: Config, data: str | None, num_clips: int, form: Form | None = None, allow_outside: bool = False
 ) -> tuple[ClipSource, dict[str, Any]]:
     """The clips to score a run on, and what the JSON line tells of them.
 
@@ -26,6 +26,7 @@ def open_for(
         data: the value of `--data`; None for the run's own data, as `sources.held_out` names them.
         num_clips: so many clips of a folder are to stand for all.
         form: how arrays are read, by default as in the training.
+        allow_outside: whether a list may name files outside of its own folder.
 
     Raises:
         UsageError: there is no such data, or nothing in it is usable.
@@ -36,7 +37,8 @@ def open_for(
     name = held_out(trained_on) if data is None else data
     try:
         form = form or Form.of(config.data)
-        source = open_source(name, frame_size, num_frames, config.train.seed, form=form, stand_in=num_clips)
+        how = {"allow_outside": allow_outside, "form": form, "stand_in": num_clips}
+        source = open_source(name, frame_size, num_frames, config.train.seed, **how)
     except UsageError as error:
         flag = "--data" if data else "--data (not given: the run's own clips)"
         raise UsageError(str(error).replace("--data", flag, 1)) from error

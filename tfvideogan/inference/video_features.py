@@ -159,6 +159,7 @@ class Known:
         num_frames: frames of its clips, by which videos are cut, also where a distance takes the first ones alone.
         seed: of clips that are made on the fly.
         form: how arrays are read.
+        allow_outside: whether a list may name files outside of its own folder.
     """
 
     data: str
@@ -167,6 +168,7 @@ class Known:
     num_frames: int
     seed: int = 0
     form: Form = BY_RULE
+    allow_outside: bool = False
 
 
 def features_of(
@@ -214,7 +216,9 @@ def _key(known: Known, distance: Distance, extractor: Extractor) -> dict[str, An
     if isinstance(known.source, Records):
         files = known.source.shards
     elif not known.data.startswith("synthetic:"):
-        files = [file for item in find_inputs(known.data, form=known.form).inputs for file in item.files]
+        files = [
+            file for item in find_inputs(known.data, known.allow_outside, known.form).inputs for file in item.files
+        ]
     stats = [(file, stat.st_size, stat.st_mtime_ns) for file in files if (stat := Path(paths.path(file)).stat())]
     return {
         "data": known.data,
