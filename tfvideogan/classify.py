@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from tfvideogan import cli
 from tfvideogan.config import Config, UsageError
 
@@ -75,9 +77,11 @@ def main() -> None:
     size = config.model.frame_size, config.model.num_frames
     data = open_labelled(args.data, *size, config.train.seed, lists, args.stride, args.clips == "first")
     lines: list[dict[str, Any]] = []
-    for line in _results(args, config, data, itertools.product(seeds, shares, args.methods)):
+    asked = list(itertools.product(seeds, shares, args.methods))
+    for line in tqdm(_results(args, config, data, asked), "classifiers", total=len(asked), unit=""):
         lines.append(line)
-        print(json.dumps(line), flush=True)
+        with tqdm.external_write_mode():
+            print(json.dumps(line), flush=True)
         atomic.write_bytes(output / "results.jsonl", "".join(json.dumps(one) + "\n" for one in lines).encode())
     _draw(output / "curve.png", lines)
 

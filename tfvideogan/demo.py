@@ -67,7 +67,8 @@ def _loader(args: Any) -> Any:
         args.weights = _DEFAULT
     cli.require_run()
     if not paths.is_remote(args.run_dir) and not paths.is_file(paths.path(args.run_dir) / "config.json"):
-        raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir}")
+        missing = "" if paths.path(args.run_dir).exists() else ", no such folder"
+        raise UsageError(f"--run_dir must be the folder of a trained run. Received: {args.run_dir!r}{missing}")
     card = shipped.card(args.weights) if args.weights else None
     return lambda: _load_run(args.run_dir, args.stage, args.trust, card)
 

@@ -53,7 +53,7 @@ def read(file: str | Path) -> list[str]:
     except UnicodeDecodeError:
         text = "\0"
     except OSError as error:
-        raise UsageError(f"--flagfile: {error}") from error
+        raise UsageError(f"--flagfile: {error.strerror or error}: {str(file)!r}") from error
     if "\0" in text:  # UTF-16 without its mark decodes as UTF-8 where all letters are English.
         raise UsageError(f"--flagfile must be a text file in UTF-8. Received: {str(file)!r}")
     lines = (line.strip() for line in text.splitlines())

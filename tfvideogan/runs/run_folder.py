@@ -118,7 +118,8 @@ class RunFolder:
         if different:
             was = ", ".join(f"--{name}={earlier[name]}" for name in different)
             got = ", ".join(f"--{name}={now[name]}" for name in different)
-            raise UsageError(f"--run_dir {self.path} holds a run with {was}. Received: {got}")
+            raise UsageError(f"--run_dir {self.path} holds a run with {was}. Received: {got}; give what it has, or "
+                             "another --run_dir")  # fmt: skip
         for name in earlier:
             if earlier[name] != now[name]:
                 logger.warning("this run had --%s=%s, now it has %s", name, earlier[name], now[name])
