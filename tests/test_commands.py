@@ -202,7 +202,7 @@ class CommandsTest(CommandCase):
             with self.subTest(command[0]):
                 refused = run(*command)
                 self.assertEqual(refused.returncode, 2, refused.stderr)
-                self.assertIn("outside of the folder of its list; --allow_outside reads it", refused.stderr)
+                self.assertIn("outside of the folder of its list; train, preview, evaluate", refused.stderr)
                 self.succeed(*command, "--allow_outside")
         self.assertAllEqual(np.load(shown), np.full((4, 16, 16, 3), 50))
 

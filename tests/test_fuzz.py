@@ -5,7 +5,6 @@ Published weights have the same test in `tests/weights/test_hostile_files.py`.
 
 import contextlib
 import itertools
-import tempfile
 import time
 from pathlib import Path
 from unittest import mock
@@ -185,9 +184,9 @@ class FuzzingTest(FolderTest):
     def fails(self, message: str, read) -> None:
         path = self.root / "a.bin"
         path.write_bytes(bytes(range(64)))
-        with mock.patch.object(tempfile, "tempdir", str(self.root)), self.assertRaisesRegex(AssertionError, message):
+        with mock.patch.object(fuzzing, "KEPT", self.root / "kept"), self.assertRaisesRegex(AssertionError, message):
             fuzz(read, path)
-        self.assertNotEmpty(list(self.root.glob("fuzzed-*")))
+        self.assertNotEmpty(list(self.root.glob("kept/*.bin")))
 
     def test_other_errors_fail(self):
         self.fails("KeyError", lambda path: {}[path])

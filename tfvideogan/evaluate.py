@@ -100,10 +100,11 @@ def main() -> None:
 
 def _read_i3d(path: str) -> dict[str, np.ndarray]:
     """I3D's tensors. TensorFlow is not there yet, so that a bad file is refused at once, and takes little memory."""
+    from tfvideogan.files import paths
     from tfvideogan.weights import i3d_files
 
     with cli.naming("i3d"):
-        if i3d_files.is_checkpoint(path):
+        if paths.is_remote(path) or i3d_files.is_checkpoint(path):
             cli.load_tensorflow(gpus=True)  # Its own reader is the only one of these.
         return i3d_files.read(path)
 

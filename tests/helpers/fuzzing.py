@@ -9,14 +9,15 @@ import os
 import random
 import shutil
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.helpers import ROOT
 from tfvideogan.config import UsageError
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0.2"))
+KEPT = ROOT / "runs" / "fuzzed"  # Temporary files end with the tests.
 LONGEST = 5.0  # seconds for a file
 MOST = 512  # megabytes beyond what the process had
 _HANGS = 60  # After so many seconds the process is ended.
@@ -48,7 +49,8 @@ def fuzz(
         try:
             _read_one(read, path, refused)
         except AssertionError as error:
-            kept = shutil.copy(path, Path(tempfile.gettempdir(), f"fuzzed-{seed}-{count}{path.suffix}"))
+            KEPT.mkdir(parents=True, exist_ok=True)
+            kept = shutil.copy(path, KEPT / f"{seed}-{count}{path.suffix}")
             raise AssertionError(f"seed {seed}, file {count}, kept as {kept}: {error}") from error
     path.write_bytes(whole)
     grown = _memory("VmHWM") - before

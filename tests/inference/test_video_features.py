@@ -172,9 +172,9 @@ class CacheTest(tf.test.TestCase):
     def test_kept_features_that_are_damaged_are_computed_again(self):
         expected, _ = self.features("synthetic:sky")
         (file,) = self.cache.iterdir()
-        content = file.read_bytes()
+        content, source = file.read_bytes(), open_source("synthetic:sky", 16, 12, 0)
         key = json.dumps(
-            video_features._key(Known("synthetic:sky", None, 16, 12), self.distance, self.extractor), sort_keys=True
+            video_features._key(Known("synthetic:sky", source, 16, 12), self.distance, self.extractor), sort_keys=True
         )
         for damage in (content[:100], b"", b"no zip", content[:900] + b"?" + content[901:]):
             file.write_bytes(damage)

@@ -24,7 +24,7 @@ from tests.training.processes import MDGAN, SOAK, VGAN, digest, end, start, step
 from tfvideogan.runs import run_folder
 
 STEPS, KILLS = (200, 20) if SOAK else (40, 2)
-WATCHED_SECONDS = 1800 if SOAK else 12
+WATCHED_SECONDS = 1800 if SOAK else 6
 
 
 class ReliabilityTest(tf.test.TestCase):
@@ -114,7 +114,7 @@ class ReliabilityTest(tf.test.TestCase):
         training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(training.wait)
         self.addCleanup(training.kill)
-        wait_for(lambda: steps_logged(run_dir) >= 300, training)
+        wait_for(lambda: steps_logged(run_dir) >= 200, training)
         memory, threads, steps = [], [], []
         deadline = time.monotonic() + WATCHED_SECONDS
         while time.monotonic() < deadline and training.poll() is None:

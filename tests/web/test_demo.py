@@ -57,13 +57,14 @@ class DemoTest(tf.test.TestCase):
         self.assertIn("not loaded, since it has the operation Timestamp", command.err)
         trusting = Command("demo", f"--model={path}", "--trust", "--port=0")
         self.addCleanup(trusting.kill)
-        while not trusting.out and trusting.poll() is None:
+        end, about = time.monotonic() + 120, None
+        while not trusting.out and trusting.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
-        end, about = time.monotonic() + 60, None
         while about is None and time.monotonic() < end and trusting.poll() is None:
             with urllib.request.urlopen(f"{trusting.out.split()[0]}api/model") as answer:
                 about = json.load(answer).get("about")
             time.sleep(0.05)
+        self.assertIsNotNone(about)
         self.assertEqual((about["name"], about["predicts"], about["size"]), ("clock", True, 8))
 
     def test_wrong_flags_end_in_one_line(self):

@@ -37,9 +37,3 @@ def to_uint8(clips: Clips) -> Clips:
 def persistence(clips: np.ndarray) -> np.ndarray:
     """The baseline of every prediction: the first frame of clips [N, T, H, W, 3], repeated."""
     return np.repeat(clips[:, :1], clips.shape[1], axis=1)
-
-
-def evenly(count: int, size: int) -> np.ndarray:
-    """`count` of the numbers from 0 to `size`, at equal distances, or all of them if they are fewer, int64."""
-    count = min(count, size)
-    return np.arange(count) * size // max(count, 1)

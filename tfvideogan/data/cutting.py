@@ -6,7 +6,6 @@ This module needs no TensorFlow, so that the processes that decode start in half
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import stabilize
-from tfvideogan.data.clips import evenly
 from tfvideogan.data.inputs import Input
 from tfvideogan.data.wording import counted
 from tfvideogan.files import arrays, pictures, videos
@@ -36,7 +34,6 @@ class Cutting:
         resize: `squash` distorts a frame to a square, `crop` takes its middle.
         stabilize: the background of each clip is made to stand still; frames are then cropped.
         split_at_cuts: no clip spans a scene cut.
-        most: of a video or a sequence of frames with more windows so many are decoded, at equal distances.
     """
 
     frame_size: int
@@ -47,7 +44,6 @@ class Cutting:
     resize: str = "squash"
     stabilize: bool = False
     split_at_cuts: bool = False
-    most: int | None = None
 
     @property
     def frames_needed(self) -> int:
@@ -68,38 +64,9 @@ def clips_of(item: Input, cutting: Cutting) -> Iterator[Clip | UsageError]:
     crop = cutting.resize == "crop" or cutting.stabilize
     side = max(cutting.frame_size, _STABILIZED_SIDE) if cutting.stabilize else cutting.frame_size
     fit = pictures.short_side(side) if crop else pictures.squash(side)
-    for window in _all_windows(item, cutting, fit):
+    is_strip = item.kind == "strip"
+    for window in _strip_window(item, cutting, fit) if is_strip else _windows(item, _frames(item, fit), cutting):
         yield window if isinstance(window, UsageError) else _finished(item, window, cutting)
-
-
-def _all_windows(item: Input, cutting: Cutting, fit: pictures.Fit) -> Iterator[Clip | UsageError]:
-    if item.kind == "strip":
-        yield from _strip_window(item, cutting, fit)
-    elif starts := _spread_starts(item, cutting):
-        for start in starts:
-            only = dataclasses.replace(cutting, first_only=True)
-            for window in _windows(item, _frames_from(item, start, cutting.frames_needed, fit), only):
-                yield dataclasses.replace(window, start=start) if isinstance(window, Clip) else window
-    else:
-        yield from _windows(item, _frames(item, fit), cutting)
-
-
-def _spread_starts(item: Input, cutting: Cutting) -> list[int]:
-    """Where windows at equal distances begin; none if all frames are to be read, or their number is not known."""
-    if cutting.most is None or item.kind not in ("video", "frames"):
-        return []
-    count = len(item.files) if item.kind == "frames" else len(videos.times(item.files[0]))
-    starts = range(0, count - cutting.frames_needed + 1, cutting.stride or cutting.num_frames)
-    return [starts[i] for i in evenly(cutting.most, len(starts))] if len(starts) > cutting.most else []
-
-
-def _frames_from(item: Input, start: int, count: int, fit: pictures.Fit) -> Iterator[Any]:
-    """So many frames of a sequence from one of them on, and errors in their places."""
-    if item.kind == "frames":
-        return _frames(dataclasses.replace(item, files=item.files[start : start + count]), fit)
-    since = videos.times(item.files[0])[start]
-    read = functools.partial(videos.read_past_damage, since=since)
-    return itertools.islice(_or_error(read, item.files, fit), count)
 
 
 def _frames(item: Input, fit: pictures.Fit) -> Iterator[Any]:

@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from tfvideogan.config import UsageError
-from tfvideogan.data.clips import evenly
 from tfvideogan.data.cutting import Cutting
-from tfvideogan.data.inputs import Contents, Input, find_inputs
+from tfvideogan.data.indexed import evenly
+from tfvideogan.data.inputs import Input, find_inputs
 from tfvideogan.data.layouts import BY_RULE, Form
 from tfvideogan.data.wording import counted
 from tfvideogan.data.worker import EncodedClip, Worker
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 # Where some clips are to represent a whole folder, at most so many times as many are kept to choose from.
 _KEPT_FOR_EACH = 16
-_DECODED_OF_ONE = 2  # Of a single input so many times as many are decoded, since some may be damaged.
 LIMITS = Limits(seconds=600, megabytes=2048)  # Each input has the default limits of `prepare_data`.
 
 
@@ -43,9 +42,8 @@ class ClipFolder:
         num_frames: frames a clip.
         max_clips: decoding stops after so many clips.
         stand_in: the number of clips that are to represent the whole folder. Only so many of its inputs are decoded,
-            at equal distances, and others only if those give too few clips. Of a video or a sequence of frames that has
-            more than 16 times as many clips, or more than twice as many if it is the only input, only so many are
-            decoded, at equal distances. Of very many clips 8 to 16 times this number are kept, at equal distances.
+            at equal distances, and others only if those give too few clips. Of very many clips 8 to 16 times this
+            number are kept, at equal distances.
         allow_outside: whether a list may name files outside of its own folder.
         form: how arrays are read.
         stride: frames from the start of a clip to that of the next in the same input; 0 stands for `num_frames`.
@@ -80,34 +78,29 @@ class ClipFolder:
             contents = find_inputs(str(path), allow_outside, dataclasses.replace(form, least=num_frames))
         except UsageError as error:
             raise UsageError(f"--data: {error}") from error
-        self.num_inputs = len(contents.inputs)
+        self.num_inputs, few = len(contents.inputs), len(contents.inputs) < 2
         for name, reason in contents.unusable:
             self._skip(f"{name}: {reason}")
-        most = (_KEPT_FOR_EACH if self.num_inputs > 1 else _DECODED_OF_ONE) * stand_in if stand_in else None
-        cutting = Cutting(frame_size, num_frames, stride=stride, first_only=first_only, most=most)
         with tempfile.TemporaryFile(prefix="tfvideogan-clips-") as spool:
-            items = self._chosen(contents.inputs, stand_in)
-            bar = tqdm(items, f"reading {path}", unit="", leave=False, disable=self.num_inputs < 2)
+            items = tqdm(self._chosen(contents.inputs, stand_in), f"reading {path}", unit="", leave=False, disable=few)
+            cutting = Cutting(frame_size, num_frames, stride=stride, first_only=first_only)
             with Worker(cutting, None, LIMITS) as worker:
-                clips = itertools.chain.from_iterable(self._usable(worker.clips(item), item) for item in bar)
-                kept = _KEPT_FOR_EACH * stand_in if stand_in else None
-                count = self._spool(itertools.islice(clips, max_clips), spool, path, kept)
-            self._tell(path, contents, num_frames)
+                clips = itertools.chain.from_iterable(self._usable(worker.clips(item), item) for item in items)
+                most = _KEPT_FOR_EACH * stand_in if stand_in else None
+                count = self._spool(itertools.islice(clips, max_clips), spool, path, most)
+            unusable = counted(len(self.skipped), "unusable input")
+            others = counted(len(contents.ignored), "other file")
+            logger.info("%s: %s, %s, %s", path, counted(self.decoded.total(), "clip"), unusable, others)
+            if self.skipped:
+                unusable += f", the first: {self.skipped[0]}"
+            if not count:
+                raise UsageError(
+                    f"--data: nothing usable in {path} ({unusable}). It may hold videos, folders of frames "
+                    f"({', '.join(pictures.IMAGE_SUFFIXES)}), arrays ({', '.join(arrays.SUFFIXES)}) and list files "
+                    f"(*.txt) of vertical strips, each of {num_frames} frames or more"
+                )
             shape = (count, num_frames, frame_size, frame_size, 3)
             self._clips = np.memmap(spool, np.uint8, "r", shape=shape)
-
-    def _tell(self, path: str | Path, contents: Contents, num_frames: int) -> None:
-        """Logs what became of the inputs. Raises UsageError if none gave a clip."""
-        unusable = counted(len(self.skipped), "unusable input")
-        others = counted(len(contents.ignored), "other file")
-        logger.info("%s: %s, %s, %s", path, counted(self.decoded.total(), "clip"), unusable, others)
-        if not self.origins:
-            first = f", the first: {self.skipped[0]}" if self.skipped else ""
-            raise UsageError(
-                f"--data: nothing usable in {path} ({unusable}{first}). It may hold videos, folders of frames "
-                f"({', '.join(pictures.IMAGE_SUFFIXES)}), arrays ({', '.join(arrays.SUFFIXES)}) and list files "
-                f"(*.txt) of vertical strips, each of {num_frames} frames or more"
-            )
 
     def __len__(self) -> int:
         return len(self._clips)

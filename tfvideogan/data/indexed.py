@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfvideogan.data.clips import evenly
 from tfvideogan.data.synthetic import Synthetic
+
+
+def evenly(count: int, size: int) -> np.ndarray:
+    """`count` of the numbers from 0 to `size`, at equal distances, or all of them if they are fewer, int64."""
+    count = min(count, size)
+    return np.arange(count) * size // max(count, 1)
 
 
 class Indexed:

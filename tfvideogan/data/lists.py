@@ -61,13 +61,14 @@ def why_not(files: list[str], base: paths.Path, allow_outside: bool) -> dict[str
 
 
 _MISSING = "no such file"
+_WITH_FLAG = "train, preview, evaluate and prepare_data"
 
 
 def _why_not(base: Path, path: Path, allow_outside: bool) -> str | None:
     root = Path("/") if allow_outside else base.resolve()
     try:
         if not path.resolve().is_relative_to(root):
-            return "outside of the folder of its list; --allow_outside reads it"
+            return f"outside of the folder of its list; {_WITH_FLAG} read it with --allow_outside"
         return why_no_file(root, path) if os.path.lexists(path) else _MISSING
     except (OSError, ValueError):  # A line may be no path at all.
         return _MISSING

@@ -44,7 +44,7 @@ class Job:
     def options(self) -> dict[str, Any]:
         """All options that decide what becomes of an input."""
         return {
-            **{name: value for name, value in dataclasses.asdict(self.cutting).items() if name != "most"},
+            **dataclasses.asdict(self.cutting),
             "encoding": self.encoding.name,
             "quality": self.encoding.quality if self.encoding.name == "jpeg" else None,
             "time_limit": self.limits.seconds,

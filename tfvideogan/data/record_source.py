@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tfvideogan.config import UsageError
 from tfvideogan.data import records
-from tfvideogan.data.clips import evenly
+from tfvideogan.data.indexed import evenly
 from tfvideogan.data.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -77,7 +77,7 @@ def describe(serialized: bytes) -> dict[str, Any]:
         height, width = _declared_shape(strip).numpy().tolist()
         if height == width * fields["frames"] and width * height <= pictures.MAX_PIXELS:
             tf.io.decode_image(strip, 3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
         # Of what TensorFlow raises, the reason stands behind a list of calls, and among names of nodes.
         last = str(error).partition("\n\t [[")[0].splitlines()[-1]
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", last)

@@ -255,11 +255,14 @@ def strip_size(content: bytes) -> tuple[int, int]:
     """Width and height by the header of a JPEG or PNG. Raises ValueError if it is none, or declares too much."""
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as image:
-            return image.size
+            width, height = image.size
     except UnidentifiedImageError as error:
         raise ValueError("strips must be JPEGs or PNGs") from error
     except Exception as error:  # Pillow's readers raise anything on evil files.
         raise ValueError(f"a strip whose header cannot be read ({error})") from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a strip of {width} x {height} pixels, which are more than {MAX_PIXELS:,}")
+    return width, height
 
 
 def decode_strip(content: bytes) -> np.ndarray:

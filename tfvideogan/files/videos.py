@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,13 +40,10 @@ def read_video(path: str | Path, fit: Fit) -> Iterator[np.ndarray]:
         yield frame
 
 
-def read_past_damage(path: str | Path, fit: Fit, since: int | None = None) -> Iterator[np.ndarray | UsageError]:
+def read_past_damage(path: str | Path, fit: Fit) -> Iterator[np.ndarray | UsageError]:
     """The frames as `read_video` gives them, and errors in the places of those that are damaged.
 
     After damage the frames go on with the next good key frame, since those before it are made of damaged ones.
-
-    Args:
-        since: the first of `times` whose frame is wanted; nothing before its key frame is decoded.
 
     Raises:
         UsageError: the file is missing, not a video, or too large.
@@ -59,14 +55,10 @@ def read_past_damage(path: str | Path, fit: Fit, since: int | None = None) -> It
             stream = _meant(container)
             stream.thread_type = "SLICE"  # Threads of whole frames would tell of damage frames too late.
             check_pixels(path, stream.codec_context.width, stream.codec_context.height)
-            if since is not None:
-                container.seek(since, stream=stream)
             matrix = None
             for frame in _deinterlaced(path, stream, _decoded(path, container, stream)):
                 if isinstance(frame, UsageError):
                     yield frame
-                    continue
-                if since is not None and frame.pts < since:
                     continue
                 matrix = matrix or _display_matrix(frame)
                 yield _upright(_scaled(frame, stream, fit), *matrix)
@@ -78,21 +70,6 @@ def read_past_damage(path: str | Path, fit: Fit, since: int | None = None) -> It
         raise UsageError(f"{path}: damaged, or not a video ({error.strerror})") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise error if isinstance(error, UsageError) else UsageError(f"{path}: {error}") from error
-
-
-@functools.lru_cache(maxsize=1)  # It is asked for each clip of a video.
-def times(path: str | Path) -> list[int]:
-    """The time of each frame that a video shows, in order, in units of its stream, by its packets; nothing is decoded.
-
-    None are given if they are not known, or the video cannot be read.
-    """
-    try:
-        with paths.local(path) as file, av.open(str(Path(file).absolute()), options=_ONLY_FILES) as container:
-            packets = container.demux(_meant(container))
-            found = [packet.pts for packet in packets if packet.size and not packet.is_discard]
-            return sorted(found) if None not in found and len(set(found)) == len(found) else []
-    except (av.FFmpegError, OSError, ValueError, IndexError):
-        return []
 
 
 def _decoded(

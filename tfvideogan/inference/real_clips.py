@@ -6,9 +6,8 @@ import logging
 from typing import Any
 
 from tfvideogan.config import Config, UsageError
-from tfvideogan.data.clips import evenly
 from tfvideogan.data.folder import ClipFolder
-from tfvideogan.data.indexed import Indexed
+from tfvideogan.data.indexed import Indexed, evenly
 from tfvideogan.data.layouts import Form
 from tfvideogan.data.record_source import Records
 from tfvideogan.data.sources import ClipSource, held_out, open_source, share_clips, split_names

@@ -224,7 +224,7 @@ def _key(known: Known, distance: Distance, extractor: Extractor) -> dict[str, An
         "data": known.data,
         "files_sha256": hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
         "num_clips": distance.num_clips,
-        "chosen": "evenly",
+        "chosen": f"evenly of {len(known.source)}",  # The more clips are wanted, the more of a folder are decoded.
         "num_frames": distance.num_frames,
         "cut_to_frames": known.num_frames,
         "size_before_resize": known.size,

@@ -294,8 +294,8 @@ class MDGAN(AdversarialModel):
         """X [N, T, H, W, 3] of what the model is called on: the frame repeated, or drifting with the wind."""
         if self.takes_wind:
             if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
-                raise ValueError("this model takes a pair: frames [N, H, W, 3], and winds [N, 2] beside them "
-                                 f"(frame widths and heights a frame). Received: {inputs!r}")  # fmt: skip
+                received = getattr(inputs, "shape", inputs)
+                raise ValueError(f"this model takes a pair: frames [N, H, W, 3] and winds [N, 2]. Received: {received}")
             return drifting_clip(*inputs, self.num_frames)
         return repeat_frame(inputs, self.num_frames)
 

@@ -19,7 +19,7 @@ from tfvideogan.config import Config
 from tfvideogan.data.layouts import Form
 from tfvideogan.data.sources import held_out, open_source, share_clips
 from tfvideogan.files import atomic, paths, pictures
-from tfvideogan.inference import curves, sampling, scoring
+from tfvideogan.inference import curves, measures, sampling, scoring
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.runs import state
 from tfvideogan.runs.journal import Journal, tolerated
@@ -81,6 +81,7 @@ class Validation:
                 beside: [(line["step"], _number(line["beside"].get(name))) for line in lines],
             }
             for name in lines[-1]["held_out"]
+            if name != measures.NOT_FINITE
         }
         return curves.picture({f"stage {self._model.stage}: {name}": panel for name, panel in panels.items()})
 
@@ -93,7 +94,9 @@ class Best:
 
     def offer(self, stage: int, step: int, scores: dict[str, float], model: AdversarialModel) -> None:
         """Keeps a step if it is better than the one that is kept."""
-        value, file = scores[self._metric], self._folder.path / f"{BEST}.json"
+        # A mean over those clips alone that are finite numbers would make a failing step look good.
+        value = math.nan if scores.get(measures.NOT_FINITE) else scores[self._metric]
+        file = self._folder.path / f"{BEST}.json"
         kept = _read(file)
         before = kept.get(str(stage))
         same = before and before["metric"] == self._metric
