@@ -46,9 +46,9 @@ gc.set_threshold(100_000, 50, 50)
 
 # Classes whose tests wait for whole processes. They are begun first, so that no worker is left with one at the end.
 LONGEST = (
-    *("test_reliability", "test_reliability_of_hosts", "test_all", "test_stage", "test_replicas", "test_adversarial"),
+    "test_reliability", "test_reliability_of_hosts", "test_all", "test_stage", "test_replicas", "test_adversarial",
     "test_keras_api",
-)
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,6 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Frees the graphs of a class of tests while they are few: among gigabytes of them the search takes half a minute."""
+    """Frees the graphs of a class while they are few: a search among gigabytes of them takes half a minute."""
     if nextitem is None or nextitem.cls is not item.cls:
         gc.collect()
