@@ -86,7 +86,14 @@ def main() -> None:
         folders = {"generated": args.generated, "real": args.real}
         form = Form(*cli.array_form())
         line = comparison.of_folders(
-            *(folders, args.frame_size, args.num_clips, names, wanted, extractor, args.feature_cache, form),
+            folders,
+            args.frame_size,
+            args.num_clips,
+            names,
+            wanted,
+            extractor,
+            args.feature_cache,
+            form,
             allow_outside=bool(args.allow_outside),
         )
     else:
@@ -261,6 +268,7 @@ def _check_model(args: Any, model: Any, wanted: Sequence[Distance]) -> list[str]
 
 
 def _check_finite(scores: Mapping[str, Mapping[str, float]], count: int) -> None:
+    """Raises UsageError if any of `count` clips is not made of finite numbers."""
     from tfvideogan.inference import measures
 
     for name, of_one in scores.items():

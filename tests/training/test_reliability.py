@@ -1,7 +1,6 @@
 """The promises of docs/reliability.md on real processes; SOAK=1 (`make soak`) takes the long form of each."""
 
 import contextlib
-import itertools
 import json
 import random
 import shutil
@@ -125,12 +124,11 @@ class ReliabilityTest(tf.test.TestCase):
             time.sleep(WATCHED_SECONDS / 30)
         self.assertIsNone(training.poll())
         self.assertGreater(steps[-1], steps[-len(steps) // 10])  # it still trains
-        thirds = [statistics.median(part) for part in np.array_split(memory, 3)]
-        told = f"{' kB, '.join(f'{kilobytes:.0f}' for kilobytes in thirds)} kB in the thirds of {WATCHED_SECONDS} s"
+        lowest = [min(part) for part in np.array_split(memory, 3)]
+        told = f"at least {' kB, '.join(map(str, lowest))} kB in the thirds of {WATCHED_SECONDS} s"
         print(f"{told}, {threads[0]} threads at first and at most {max(threads)}, {steps[-1]} steps")
-        # What leaks grows in every third; a pool that is filled late grows once, and more of them on a busy machine.
-        self.assertLess(min(later / earlier for earlier, later in itertools.pairwise(thirds)), 1.01, told)
-        self.assertLess(thirds[2] / thirds[0], 1.05, told)
+        # The allocator swings by 2.3 % for seconds at a time, so what it always holds tells of a leak, in a long run.
+        self.assertLess(lowest[2] / lowest[0], 1.02 if SOAK else 1.03, told)
         # TensorFlow's pools start a thread when one is first wanted; a thread a save or a sample would be dozens.
         self.assertLessEqual(max(threads), threads[0] + 2)
 

@@ -104,7 +104,7 @@ def naming_unreadable(
     """Raises UsageError, which names the first bad record, in place of what tf.data raises where clips are read.
 
     Args:
-        what: is read, for the message.
+        what: the name, in the message, of what is read.
         besides: what the message says behind the name of `verify_data`.
     """
     try:
@@ -112,8 +112,8 @@ def naming_unreadable(
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         if "IteratorGetNext" not in str(error):
             raise
-        _, said, reason = error.message.splitlines()[0].rpartition("ValueError: ")  # A source has said why.
-        if not said:
+        _, has_reason, reason = error.message.splitlines()[0].rpartition("ValueError: ")  # A source has raised it.
+        if not has_reason:
             faults = (source.first_fault() for source in sources if isinstance(source, Records))
             reason = next(filter(None, faults), reason)
         raise UsageError(f"{what} cannot be read on ({reason}); tfvideogan.verify_data {besides}") from error

@@ -16,7 +16,7 @@ from tfvideogan.data.wording import counted
 
 logger = logging.getLogger(__name__)
 
-Shape = tuple[int, int]  # frames, and pixels a side
+Shape = tuple[int, int]  # A clip has so many frames, and a frame so many pixels a side.
 
 _READ_TOGETHER = 16  # So many records are read in one call, since a call of Python takes longer than to read one.
 
@@ -151,8 +151,8 @@ def _check(shard: str, count: int | None, shape: Shape | None) -> tuple[np.ndarr
     """The byte at which each record of a shard begins, int64, the shape of its clips, and what is wrong with the shard.
 
     Args:
-        count: of its records, if it is known.
-        shape: of its clips, if it is known; otherwise that of the first one.
+        count: the number of its records, if it is known.
+        shape: the shape of its clips, if it is known; otherwise the first one's counts.
     """
     starts, position, fault = [], 0, None
     try:
@@ -182,7 +182,7 @@ def _shape(record: bytes | records.BadRecord, expected: Shape | None) -> Shape:
 
 
 def _stored_shape(shard: str) -> Shape:
-    """That of the first clip, which is decoded. Raises UsageError if it is no clip."""
+    """The shape of the first clip, which is decoded. Raises UsageError if it is no clip."""
     try:
         clip = records.describe(next(iter(records.scan(shard))))
     except ValueError as error:

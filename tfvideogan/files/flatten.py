@@ -8,8 +8,6 @@ import numpy as np
 from PIL import Image
 
 PAPER = (255, 255, 255)  # What is transparent shows this colour.
-
-
 _PIXELS_AT_ONCE = 2**20  # Opacity and paper of a large picture would take twice its memory.
 
 

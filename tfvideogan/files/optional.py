@@ -39,11 +39,11 @@ def how_to_install(extra: str) -> str:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """The versions of Python, of this package, and of others by pip's names as far as they are installed."""
-    found = {"python": platform.python_version(), "tfvideogan": tfvideogan.__version__}
+    numbers = {"python": platform.python_version(), "tfvideogan": tfvideogan.__version__}
     for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            numbers[name] = importlib.metadata.version(name)
+    return numbers
 
 
 @functools.cache

@@ -18,8 +18,8 @@ from tfvideogan.files import confined, optional, paths, pictures
 from tfvideogan.files.confined import Confined, Limits
 from tfvideogan.files.framed import Answer
 
-# For each picture. On a busy machine a good one may take long; only one that hangs takes as much as the wall time. With
-# the start of the process (half a second) a hostile one has 5 s of processor time.
+# A picture has these limits. On a busy machine a good one may take long; only one that hangs takes as much as the wall
+# time. With the start of the process (half a second) a hostile one has 5 s of processor time.
 LIMITS = Limits(seconds=60, megabytes=512, cpu_seconds=4.5)
 
 _Request = tuple[str, str, pictures.Fit | None]

@@ -19,7 +19,7 @@ from tfvideogan.files import optional, paths
 from tfvideogan.inference import messages
 from tfvideogan.inference.messages import Value
 
-MAX_ANSWER = 2**28  # bytes. The limit that gRPC itself has, 4 MiB, is less than a batch of clips.
+MAX_ANSWER = 2**28  # An answer has so many bytes at most; the limit of gRPC itself, 4 MiB, is less than a batch.
 UNAVAILABLE = "UNAVAILABLE"
 _STRANGE = "the answer is not that of a model server"
 _CODES = {  # The code of gRPC stands beside each status of REST.

@@ -33,8 +33,8 @@ _BATCH, _FRAMES, _WIDTH = 4, 4, 2  # These are the sizes of the small steps.
 
 def description() -> Iterator[str]:
     """The lines that say what was checked: versions, devices, and how fast they multiply."""
-    found = optional.versions(["tensorflow", "keras"])
-    yield ", ".join([*(f"{name} {version}" for name, version in found.items()), platform.platform()])
+    versions = optional.versions(["tensorflow", "keras"])
+    yield ", ".join([*(f"{name} {version}" for name, version in versions.items()), platform.platform()])
     for device in tf.config.list_physical_devices("GPU"):
         details = tf.config.experimental.get_device_details(device)
         capability = ".".join(map(str, details.get("compute_capability", ("?",))))

@@ -44,10 +44,10 @@ FILES = {
     **dict.fromkeys(("page.js", "film.js", "seeds.js", "photo.js", "dom.js"), "text/javascript; charset=utf-8"),
 }
 ENGINE = "engine_server.js"  # The page imports `engine.js`, which is this one here, and another without a server.
-MOST_BYTES = 32 * 2**20  # of an upload
-MOST_WAITING = 16  # requests that the model has not answered yet
+MOST_BYTES = 32 * 2**20  # An upload has so many at most.
+MOST_WAITING = 16  # So many requests may wait for the model.
 MOST_CONNECTIONS = 64
-PAUSE = 1.0  # seconds between two tries of a patient server
+PAUSE = 1.0  # A patient server tries again after so many seconds.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds without a byte, after which a connection is closed
+    timeout = 30  # After so many seconds without a byte a connection is closed.
     server_version, sys_version = "tfvideogan", ""
     pages: ClassVar = {"/": "index.html", **{f"/{name}": name for name in FILES}, "/engine.js": ENGINE}
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from tfvideogan.config import UsageError
 
-Shapes = dict[str, tuple[int, ...]]  # Those of our variables, by name.
+Shapes = dict[str, tuple[int, ...]]  # It has the shape of each of our variables, by name.
 
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-LEVELS = range(2, 8)  # Frames of 16 to 512 pixels.
+LEVELS = range(2, 8)  # Frames have 16 to 512 pixels a side.
 LARGEST = 1e9  # Flipped bits of an exponent make more. Torch7's files and PyTorch's legacy ones have no checksum.
 
 

@@ -16,6 +16,15 @@ from tfvideogan.config import UsageError
 from tfvideogan.weights import mapping
 from tfvideogan.weights.torch7 import Module
 
+_LATENTS = 100  # Video-GAN's generators take so many.
+_DOUBLINGS = 3  # The coarsest maps have up to 8 times as many channels as the finest.
+
+# What our networks call the convolutions of each class: two streams, an encoder, and the discriminator.
+_STREAMS = {
+    "VolumetricFullConvolution": "f_conv", "SpatialFullConvolution": "b_conv", "SpatialConvolution": "e_conv",
+    "SpatialConvolutionMM": "e_conv", "VolumetricConvolution": "conv", "VolumetricConvolutionMM": "conv",
+}  # fmt: skip
+
 
 def networks(content: Any) -> list[mapping.Published]:
     """The generator, the discriminator, or both, of a Torch7 file of Video-GAN's authors.
@@ -30,16 +39,6 @@ def networks(content: Any) -> list[mapping.Published]:
     if not with_modules:
         raise UsageError("no network: a Torch7 file must hold an nn.Sequential, or a table of them")
     return [_network(module) for module in with_modules]
-
-
-_LATENTS = 100  # Video-GAN's generators take so many.
-_DOUBLINGS = 3  # The coarsest maps have up to 8 times as many channels as the finest.
-
-# What our networks call the convolutions of each class: two streams, an encoder, and the discriminator.
-_STREAMS = {
-    "VolumetricFullConvolution": "f_conv", "SpatialFullConvolution": "b_conv", "SpatialConvolution": "e_conv",
-    "SpatialConvolutionMM": "e_conv", "VolumetricConvolution": "conv", "VolumetricConvolutionMM": "conv",
-}  # fmt: skip
 
 
 def _network(network: Module) -> mapping.Published:
