@@ -187,6 +187,14 @@ class CacheTest(tf.test.TestCase):
         with self.assertLogs("tfvideogan", "WARNING"):
             self.assertAllEqual(self.features("synthetic:sky")[0], expected)
 
+    def test_features_of_clips_chosen_from_another_number_are_not_taken(self):
+        """Of a folder as many more are decoded as more clips are wanted, and others are chosen."""
+        keys = [
+            video_features._key(Known("synthetic:sky", range(count), 16, 12), self.distance, self.extractor)
+            for count in (32, 64)
+        ]
+        self.assertEqual([name for name, value in keys[0].items() if keys[1][name] != value], ["chosen"])
+
     def test_a_cache_that_cannot_be_written_is_no_error(self):
         self.cache.write_text("a file")
         with self.assertLogs("tfvideogan", "WARNING") as logs:

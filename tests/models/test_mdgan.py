@@ -113,6 +113,10 @@ class DriftTest(tf.test.TestCase):
             clip = self.model(residual=True, drift=drift)((frames, wind))["clip"]
             self.assertAllClose(clip, expected, atol=2**-8 + 1e-6, rtol=0)
 
+    def test_frames_without_a_wind_are_refused(self):
+        with self.assertRaisesRegex(ValueError, r"takes a pair: frames \[N, H, W, 3\] and winds \[N, 2\]. .*32, 3"):
+            self.model(drift="on").input_clip(tiny.clips("mdgan", 2)[:, 0])
+
     def test_the_mask_fuses_as_equation_2(self):
         model = tiny.changing(drift="fused")
         network, clip = model.base_generator, tiny.clips("mdgan", 2)

@@ -87,6 +87,7 @@ class ValidationTest(tf.test.TestCase):
         other = validation.Best(run, tiny.config("mdgan", eval_every=1, keep_best="mse"))
         other.offer(1, 3, {"mse": 7.0}, model)
         other.offer(1, 5, {"mse": 8.0}, model)
+        other.offer(1, 6, {"mse": 1.0, "clips_not_finite": 1}, model)  # The mean is over the clips that are numbers.
         self.assertEqual([c.step for c in run_folder.RunFolder(self.folder / "best").list()], [3])
 
     def test_what_is_not_measured_is_refused(self):
