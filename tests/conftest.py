@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from absl import flags
 
 from tfvideogan import cli
@@ -41,6 +42,13 @@ flags.FLAGS.mark_as_parsed()  # absl's create_tempdir() asks for flags, which py
 # those that TensorFlow's modules hold for ever.
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Frees what a class has left, and keeps what it has not from later searches, which TFLite's converter asks for."""
+    if nextitem is None or nextitem.cls is not item.cls:
+        gc.collect()
+        gc.freeze()
 
 
 # Classes whose tests wait for whole processes. They are begun first, so that no worker is left with one at the end.

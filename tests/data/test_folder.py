@@ -250,5 +250,6 @@ class RealClipsTest(tf.test.TestCase):
                     self.skipTest(f"{REAL_CLIPS / name} is absent")
                 source = ClipFolder(REAL_CLIPS / name, 32, 32)
                 self.assertEqual((len(source), source.skipped), (count, []))
-                self.assertEqual({clip.shape for clip in source}, {(32, 32, 32, 3)})
-                self.assertGreater(min(clip.std() for clip in source), 5)  # pictures, not blanks
+                shapes, deviations = zip(*((clip.shape, clip.std()) for clip in source), strict=True)
+                self.assertEqual(set(shapes), {(32, 32, 32, 3)})
+                self.assertGreater(min(deviations), 5)  # pictures, not blanks

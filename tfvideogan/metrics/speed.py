@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,12 @@ def matrix_product_rate(size: int = 3072, dtype: str = "float32", repeats: int =
     return 2 * size**3 / time_repeats(lambda: product().numpy(), repeats=min(2 * repeats, MOST_PRODUCTS)).median / 1e9
 
 
-def flops_per_clip(network: Any) -> float:
-    """The floating-point operations of a network's convolutions for one clip; a multiply-add counts as two."""
+def flops_per_clip(network: Any, frames_computed: Mapping[str, int] | None = None) -> float:
+    """The floating-point operations of a network's convolutions for one clip; a multiply-add counts as two.
+
+    Args:
+        frames_computed: by the name of a convolution, of how many frames its output is computed, if not of all.
+    """
     import keras
 
     transposed = keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose
@@ -105,6 +109,7 @@ def flops_per_clip(network: Any) -> float:
         if not hasattr(layer, "kernel"):
             continue
         # Each kernel tap is used once at every position of the smaller side.
-        positions = (layer.input if isinstance(layer, transposed) else layer.output).shape[1:-1]
+        positions = list((layer.input if isinstance(layer, transposed) else layer.output).shape[1:-1])
+        positions[0] = (frames_computed or {}).get(layer.name, positions[0])
         total += 2 * math.prod(layer.kernel.shape) * math.prod(positions)
     return float(total)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -55,13 +55,30 @@ class BatchNormalization(keras.layers.BatchNormalization):
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=images, scale=self.gamma, offset=self.beta, mean=none, variance=none, epsilon=self.epsilon
         )
-        if not statistics_are_frozen():
-            self._update_statistics(mean, variance, tf.size(images) // images.shape[-1])
+        count = tf.cast(tf.size(images) // images.shape[-1], tf.float32)
+        # The kernel gives the variance for samples, which divides by count - 1.
+        self._update_statistics(mean, variance * tf.maximum(count - 1.0, 1.0) / count)
         return tf.reshape(normalised, tf.shape(inputs)) if images is not inputs else normalised
 
-    def _update_statistics(self, mean: tf.Tensor, variance: tf.Tensor, count: tf.Tensor) -> None:
-        """Moves the statistics towards the batch's, whose variance the kernel gives for samples (over count - 1)."""
-        count = tf.cast(count, tf.float32)
-        variance = variance * tf.maximum(count - 1.0, 1.0) / count
+    def of_slices(self, slices: tf.Tensor, counts: Sequence[int], training: bool) -> tf.Tensor:
+        """Normalises slices of time [N, S, H, W, C], each of which stands for so many equal frames of a clip.
+
+        In training it is the same as to normalise that clip and to take one frame for each slice.
+        """
+        if not training or not self.trainable:
+            return self(slices, training=training)
+        shares = tf.reshape(tf.constant(counts, tf.float32) / sum(counts), [-1, 1])
+        values = tf.cast(slices, tf.float32)
+        mean = tf.reduce_sum(shares * tf.reduce_mean(values, [0, 2, 3]), 0)
+        centred = values - mean
+        variance = tf.reduce_sum(shares * tf.reduce_mean(tf.square(centred), [0, 2, 3]), 0)
+        self._update_statistics(mean, variance)
+        scale = tf.math.rsqrt(variance + self.epsilon) * tf.cast(self.gamma, tf.float32)
+        return tf.cast(centred * scale + tf.cast(self.beta, tf.float32), slices.dtype)
+
+    def _update_statistics(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        """Moves the statistics towards the batch's, unless they are frozen."""
+        if statistics_are_frozen():
+            return
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.value.assign(moving.value * self.momentum + tf.cast(value, moving.dtype) * (1.0 - self.momentum))
