@@ -2,7 +2,7 @@
 # make test   runs the test suite, and after it make fuzz, damaged files; make test-io the part of it that wants
 #             tensorflow-io; make test-package the wheel in an environment that holds nothing else; make test-serving model
 #             servers; make soak the long tests. BUILD.md lists all targets
-# make experiments   the small forms of the papers' experiments and a page of them, two hours and a half on 2 cores; it
+# make experiments   the small forms of the papers' experiments and a page of them, three hours on 2 cores; it
 #             goes on where it stopped. ARGS=--steps=3 tries it out in a quarter of an hour
 # Each sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
 

@@ -33,7 +33,7 @@ def define_flags() -> None:
 def main() -> None:
     cli.require_run("inputs")
     args = cli.flags.FLAGS
-    torch = optional.package("torch", "torch", extra="bench")
+    torch = optional.torch()
     cli.load_tensorflow()
     from tfvideogan.runs import loading
 

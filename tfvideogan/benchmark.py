@@ -214,7 +214,7 @@ def _in_pytorch(model: AdversarialModel, precision: str, clips: np.ndarray) -> d
     from tfvideogan.files import optional
     from tfvideogan.training.torch_step import TorchStep
 
-    torch = optional.package("torch", "torch", extra="bench")
+    torch = optional.torch()
     layouts = {"PyTorch": False, "PyTorch, channels last": True}
     steps = {label: TorchStep(torch, model, precision, last) for label, last in layouts.items()}
     return {label: lambda step=step: step(clips) for label, step in steps.items()}

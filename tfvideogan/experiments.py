@@ -9,7 +9,7 @@ c  MD-GAN (arXiv 1709.07592): stage 1, stage 2, and stage 2 without the ranking 
 d  action classification with Video-GAN's discriminator, on sprites whose motion is their class
 e  longer clips by roll-out, with the runs of b and c (ours)
 
-By the times in their configs all take about two hours and a half on 2 cores. The same command again goes on where it
+By the times in their configs all take about three hours on 2 cores. The same command again goes on where it
 stopped. Exit statuses are those of tfvideogan.train.
 """
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.helpers import tiny
 from tfvideogan.config import UsageError
+from tfvideogan.files import optional
 from tfvideogan.models import registry
 from tfvideogan.training import torch_step
 
@@ -15,8 +16,7 @@ from tfvideogan.training import torch_step
 @unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed; the extra [bench] has it")
 class TorchStepTest(tf.test.TestCase):
     def test_it_is_our_step(self):
-        import torch
-
+        torch = optional.torch()
         models = {f"{name} {stage}": tiny.shaken(name, stage) for name, stage in tiny.DISTINCT}
         for name, model in (models | {"mdgan, residual": tiny.changing()}).items():
             with self.subTest(name):
@@ -31,8 +31,7 @@ class TorchStepTest(tf.test.TestCase):
                     self.assertAllClose({key: ours[key] for key in losses}, losses, rtol=1e-3 if step else 1e-5)
 
     def test_spectral_normalisation_is_refused(self):
-        import torch
-
+        torch = optional.torch()
         model = registry.build_model(tiny.config("vgan", discriminator_norm="spectral").model)
         model.compile()
         with self.assertRaisesRegex(UsageError, "--discriminator_norm must be batch"):

@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import platform
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,16 @@ def package(module: str, name: str, extra: str = "export") -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise UsageError(f"{name} is not installed: {how_to_install(extra)}") from error
+
+
+def torch() -> ModuleType:
+    """The one door to PyTorch. Raises UsageError if it is missing.
+
+    Its optimizers load Triton where that is installed, and that ends a process with TensorFlow in it by a segmentation
+    fault. Nothing here needs Triton, so it is hidden.
+    """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+    return package("torch", "torch", "bench")
 
 
 def how_to_install(extra: str) -> str:
