@@ -145,8 +145,8 @@ def _as_text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# {card['name']}", "", card["description"], "", "## Training", "", f"    {card['command']}", ""]
     where = f" {card['machine']}" if card["machine"] else ""
-    hours = "a time that no log tells" if card["hours"] is None else f"{card['hours']} hours"
-    lines += [f"It took {hours}{where}, by the code of commit {card['commit']}.", ""]
+    trained = "It was trained" if card["hours"] is None else f"It took {card['hours']} hours"  # A log tells hours.
+    lines += [f"{trained}{where}, by the code of commit {card['commit']}.", ""]
     lines += ["## Scores", ""]
     for line in card["scores"]:
         lines += [f"On {line['num_clips']} clips of `{line['data']}`:", "", *_table(line["scores"]), ""]

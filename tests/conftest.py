@@ -44,8 +44,12 @@ gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
 
+@pytest.hookimpl(trylast=True)  # By then pytest's own teardown has let go of the class.
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Frees what a class has left, and keeps what it has not from later searches, which TFLite's converter asks for."""
+    """Frees a class's graphs after its last test.
+
+    What stays alive is frozen, so that the searches for garbage that TFLite's converter starts do not walk through it.
+    """
     if nextitem is None or nextitem.cls is not item.cls:
         gc.collect()
         gc.freeze()

@@ -185,19 +185,20 @@ def operations_per_clip(model: AdversarialModel) -> float:
     A forward pass counts one and a backward pass two. The generator's update asks the discriminator for the
     gradient of its clip only, which counts one. Stage 2 also runs the Base-Net; and the discriminator on
     the Base-Net's clips for its own update, and on those and the real clips for the generator's, but only up to
-    the features that are compared. Equal frames count once, as `OfOneFrame` computes them.
+    the features that are compared. Equal frames count once, as `models/equal_frames.py` computes them.
     """
     import keras
 
-    from tfvideogan.models.equal_frames import OfOneFrame
-    from tfvideogan.models.mdgan import MDGAN
+    from tfvideogan.models.equal_frames import RepeatedFrameNet
 
     discriminator = model.discriminator
-    spared = OfOneFrame(model.base_generator).frames_computed if isinstance(model, MDGAN) else {}
-    total = 3 * flops_per_clip(model.generator, spared if model.stage == 1 else {}) + 8 * flops_per_clip(discriminator)
+    computed = RepeatedFrameNet(model.base_generator).frames_computed if model.repeats_frame else {}
+    total = 3 * flops_per_clip(model.generator, computed if model.stage == 1 else {}) + 8 * flops_per_clip(
+        discriminator
+    )
     if model.stage == 2:
         features = [discriminator.output[name] for name in ("conv1", "conv3")]
-        total += flops_per_clip(model.base_generator, spared)
+        total += flops_per_clip(model.base_generator, computed)
         total += 5 * flops_per_clip(keras.Model(discriminator.input, features))
         # Both updates compare three matrices. The gradient of a matrix is one product, for all three in the
         # discriminator's update, and in the generator's for that of its own clip.

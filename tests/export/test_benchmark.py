@@ -15,7 +15,7 @@ from export.report import FILE, Row, to_json
 from tests.helpers import converted, tiny
 from tests.helpers.commands import run
 from tfvideogan.config import UsageError
-from tfvideogan.files import checksums
+from tfvideogan.files import checksums, optional
 from tfvideogan.inference.artefacts import load_exported
 from tfvideogan.runs import loading
 
@@ -187,8 +187,7 @@ class TorchTest(tf.test.TestCase):
     def test_the_copy_in_pytorch_is_the_same_function(self):
         if importlib.util.find_spec("torch") is None:
             self.skipTest("PyTorch is not installed: pip install -c constraints.txt -e '.[bench]'")
-        import torch
-
+        torch = optional.torch()
         for name, stage in tiny.MODELS:
             model = tiny.model(name, stage)
             tiny.shake(model)

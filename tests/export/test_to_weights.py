@@ -50,7 +50,7 @@ class ToWeightsTest(tf.test.TestCase):
         result = run("to_weights", *arguments, machine, "--num_clips=2", package="export", folder=self.folder)
         self.assertEqual(result.returncode, 0, result.stderr)
         told = (self.folder / "weights" / "other" / "card.md").read_text()
-        self.assertIn("It took a time that no log tells on a toaster, by the code", told)
+        self.assertIn("It was trained on a toaster, by the code", told)
 
         again = run("to_weights", *arguments, package="export", folder=self.folder)
         self.assertEqual(again.returncode, 2)

@@ -46,6 +46,18 @@ class RuntimesTest(tf.test.TestCase):
             del os.sched_getaffinity
             self.assertEqual(openers.cores(), os.cpu_count())
 
+    def test_products_saturate_on_x86_without_vnni_as_far_as_is_known(self):
+        file = Path(self.create_tempdir().full_path) / "cpuinfo"
+        for machine, flags, expected in (
+            ("x86_64", "avx2 avx512f", True), ("x86_64", "avx2 avx512_vnni", False), ("AMD64", "avx_vnni", False),
+            ("AMD64", "avx2 avx512_vnni2", True), ("aarch64", "asimd", False),
+        ):  # fmt: skip
+            file.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} rdpid\n")
+            with mock.patch("platform.machine", return_value=machine):
+                self.assertEqual(openers._products_saturate(file), expected, (machine, flags))
+        with mock.patch("platform.machine", return_value="x86_64"):
+            self.assertTrue(openers._products_saturate(file.with_name("absent")))
+
 
 if __name__ == "__main__":
     tf.test.main()

@@ -8,12 +8,14 @@ import tensorflow as tf
 
 from tests.helpers import tiny
 from tests.models.case import PolicyTest
+from tfvideogan.benchmark import operations_per_clip
 from tfvideogan.metrics.speed import flops_per_clip
 from tfvideogan.models import batch_statistics, blocks, mdgan, registry
 from tfvideogan.models.batch_norm import frozen_statistics
-from tfvideogan.models.equal_frames import OfOneFrame
+from tfvideogan.models.equal_frames import RepeatedFrameNet
+from tfvideogan.models.generative import Inputs
 
-SIZES = ((32, 2), (32, 4), (32, 8), (64, 8), (64, 16), (64, 32))
+SIZES = ((32, 2), (32, 4), (32, 8), (64, 8), (64, 16), (64, 32), (128, 4))
 
 
 def shaken_base(frame_size: int, num_frames: int, **options) -> keras.Model:
@@ -30,14 +32,14 @@ def frames_of(base: keras.Model) -> tf.Tensor:
     return tf.random.stateless_uniform([3, *base.input.shape[2:]], [1, 2], -1, 1)
 
 
-class OfOneFrameTest(PolicyTest):
+class RepeatedFrameNetTest(PolicyTest):
     def test_inference(self):
         for size in SIZES:
             for residual in (False, True):
                 base = shaken_base(*size, residual=residual)
                 frames = frames_of(base)
                 expected = base(mdgan.repeat_frame(frames, size[1]), training=False)
-                self.assertAllClose(OfOneFrame(base)(frames), expected, rtol=0, atol=1e-5)
+                self.assertAllClose(RepeatedFrameNet(base)(frames), expected, rtol=0, atol=1e-5)
                 self.assertGreater(np.std(expected), 0.1)
 
     def test_training_has_the_same_gradients_and_moves_statistics_alike(self):
@@ -46,7 +48,7 @@ class OfOneFrameTest(PolicyTest):
             frames, weights = frames_of(base), base.get_weights()
             whole = self._trained(base, base, mdgan.repeat_frame(frames, size[1]))
             base.set_weights(weights)
-            sliced = self._trained(base, OfOneFrame(base), frames)
+            sliced = self._trained(base, RepeatedFrameNet(base), frames)
             for name, values in whole.items():
                 # A sum that is rounded otherwise can move a feature over a ReLU's edge; it did for one seed of twelve.
                 self.assertLess(np.linalg.norm(sliced[name] - values), 1e-4 * np.linalg.norm(values), (size, name))
@@ -67,39 +69,66 @@ class OfOneFrameTest(PolicyTest):
         frames = frames_of(base)
         for training in (False, True):
             expected = base(mdgan.repeat_frame(frames, 16), training=training)
-            self.assertAllClose(OfOneFrame(base)(frames, training), expected, rtol=0, atol=0.1)
+            self.assertAllClose(RepeatedFrameNet(base)(frames, training), expected, rtol=0, atol=0.1)
 
     def test_frozen_statistics_and_frozen_layers(self):
         base = shaken_base(64, 16)
-        frames, before = frames_of(base), [v.numpy() for v in batch_statistics.of_network(base)]
+        frames, weights = frames_of(base), base.get_weights()
         with frozen_statistics():
-            OfOneFrame(base)(frames, training=True)
-        self.assertAllEqual(before[0], batch_statistics.of_network(base)[0].numpy())
+            RepeatedFrameNet(base)(frames, training=True)
+        for before, now in zip(weights, base.get_weights(), strict=True):
+            self.assertAllEqual(before, now)
         base.trainable = False
         expected = base(mdgan.repeat_frame(frames, 16), training=True)
-        self.assertAllClose(OfOneFrame(base)(frames, training=True), expected, rtol=0, atol=1e-5)
-        self.assertAllEqual(before[0], batch_statistics.of_network(base)[0].numpy())
+        self.assertAllClose(RepeatedFrameNet(base)(frames, training=True), expected, rtol=0, atol=1e-5)
+        for before, now in zip(weights, base.get_weights(), strict=True):
+            self.assertAllEqual(before, now)
 
     def test_three_slices_are_computed_of_the_papers_size(self):
         base = mdgan.base_generator(32, 128, 32)
-        computed = OfOneFrame(base).frames_computed
+        computed = RepeatedFrameNet(base).frames_computed
         self.assertEqual(list(computed.values()), [3, 3, 3, 3, 2])
         self.assertAllClose(flops_per_clip(base) / 1e9, 18.56, atol=0.01)
         self.assertAllClose(flops_per_clip(base, computed) / 1e9, 12.36, atol=0.01)
 
 
 class ModelTest(tf.test.TestCase):
-    def test_steps_and_samples_of_both_stages_compute_slices_and_a_drifting_clip_is_whole(self):
+    def test_both_stages_generate_from_slices_and_a_drifting_clip_is_whole(self):
         """The first convolution of the Base-Net is applied to three frames, or to all."""
         for stage, options, frames in ((1, {}, 3), (2, {}, 3), (1, {"drift": "on"}, tiny.FRAMES)):
             model = registry.build_model(tiny.config("mdgan", **options).model, stage)
             inputs = model.generator_inputs(tiny.clips("mdgan", 2), 0, *([tf.zeros([2, 2])] if options else []))
             for training in (False, True):
-                graph = tf.function(
-                    lambda x, model=model, training=training: model.generate(x, model.generator, training)["clip"]
-                ).get_concrete_function(inputs)
-                given = [op.inputs[0].shape[1] for op in graph.graph.get_operations() if op.type == "Conv3D"]
-                self.assertEqual(given[0], frames)
+                self.assertEqual(self._frames_of_first_convolution(model, inputs, training), frames)
+
+    def _frames_of_first_convolution(self, model: mdgan.MDGAN, inputs: Inputs, training: bool) -> int:
+        def clip(inputs: Inputs) -> tf.Tensor:
+            return model.generate(inputs, model.generator, training)["clip"]
+
+        graph = tf.function(clip).get_concrete_function(inputs).graph
+        return next(op.inputs[0].shape[1] for op in graph.get_operations() if op.type == "Conv3D")
+
+    def test_statistics_over_replicas_are_of_whole_clips(self):
+        """Keras sums them over replicas, and knows no slices."""
+        model, frames = tiny.model("mdgan"), tiny.clips("mdgan", 2)[:, 0]
+        blocks.synchronize(model.generator)
+        self.assertEqual(self._frames_of_first_convolution(model, frames, training=True), tiny.FRAMES)
+        self.assertEqual(self._frames_of_first_convolution(model, frames, training=False), 3)
+
+    def test_a_base_net_in_training_mode_below_stage_2(self):
+        model = tiny.shaken("mdgan", 2)
+        frames = tiny.clips("mdgan", 3)[:, 0]
+        expected = model.base_generator(mdgan.repeat_frame(frames, model.num_frames), training=True)
+        self.assertAllClose(model(frames, training=True)["base"], expected, rtol=0, atol=1e-4)
+
+    def test_operations_are_counted_as_they_are_computed(self):
+        for options in ({}, {"drift": "on"}):
+            model = registry.build_model(tiny.config("mdgan", **options).model)
+            base = model.base_generator
+            whole, spared = flops_per_clip(base), flops_per_clip(base, RepeatedFrameNet(base).frames_computed)
+            self.assertLess(spared, whole)
+            of_generator = operations_per_clip(model) - 8 * flops_per_clip(model.discriminator)
+            self.assertAllClose(of_generator, 3 * (whole if options else spared))
 
     def test_the_average_has_a_form_of_its_own(self):
         model = tiny.model("mdgan", ema=0.9)

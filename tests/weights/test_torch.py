@@ -1,6 +1,7 @@
 """Our files and our readers held against PyTorch itself, where it is installed."""
 
 import functools
+import importlib.util
 import io
 import tempfile
 from collections import OrderedDict
@@ -11,14 +12,11 @@ import tensorflow as tf
 
 from tests.helpers import published_files as files
 from tests.models.test_forward_pass import randomise
-from tfvideogan.files import paths
+from tfvideogan.files import optional, paths
 from tfvideogan.models import mdgan
 from tfvideogan.weights import mdgan_files, torch_file
 
-try:
-    import torch
-except ImportError:
-    torch = None
+torch = optional.torch() if importlib.util.find_spec("torch") else None
 
 
 class TorchTest(tf.test.TestCase):

@@ -33,8 +33,8 @@ def package(module: str, name: str, extra: str = "export") -> ModuleType:
 def torch() -> ModuleType:
     """The one door to PyTorch. Raises UsageError if it is missing.
 
-    Its optimizers load Triton where that is installed, and that ends a process with TensorFlow in it by a segmentation
-    fault. Nothing here needs Triton, so it is hidden.
+    PyTorch's optimizers load Triton where it is installed, and Triton ends a process that holds TensorFlow by a
+    segmentation fault. Nothing here needs Triton, so it is hidden from the whole process.
     """
     sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
     return package("torch", "torch", "bench")

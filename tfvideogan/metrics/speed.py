@@ -101,6 +101,7 @@ def flops_per_clip(network: Any, frames_computed: Mapping[str, int] | None = Non
     Args:
         frames_computed: by the name of a convolution, of how many frames its output is computed, if not of all.
     """
+    computed = frames_computed or {}
     import keras
 
     transposed = keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose
@@ -109,7 +110,8 @@ def flops_per_clip(network: Any, frames_computed: Mapping[str, int] | None = Non
         if not hasattr(layer, "kernel"):
             continue
         # Each kernel tap is used once at every position of the smaller side.
-        positions = list((layer.input if isinstance(layer, transposed) else layer.output).shape[1:-1])
-        positions[0] = (frames_computed or {}).get(layer.name, positions[0])
+        positions = (layer.input if isinstance(layer, transposed) else layer.output).shape[1:-1]
+        if layer.name in computed:
+            positions = (computed[layer.name], *positions[1:])
         total += 2 * math.prod(layer.kernel.shape) * math.prod(positions)
     return float(total)

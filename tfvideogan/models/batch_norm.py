@@ -64,6 +64,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Normalises slices of time [N, S, H, W, C], each of which stands for so many equal frames of a clip.
 
         In training it is the same as to normalise that clip and to take one frame for each slice.
+
+        Args:
+            counts: of how many frames each slice is; together they are the clip's T.
         """
         if not training or not self.trainable:
             return self(slices, training=training)

@@ -28,7 +28,7 @@ from tfvideogan.models import blocks, figures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.drift import drifting_clip
-from tfvideogan.models.equal_frames import OfOneFrame
+from tfvideogan.models.equal_frames import RepeatedFrameNet
 from tfvideogan.models.generative import Inputs, Tensors
 
 SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
@@ -232,7 +232,7 @@ class MDGAN(AdversarialModel):
     ):
         super().__init__(refine_generator or base_generator, discriminator, **options)
         self.base_generator = base_generator
-        self._of_frames: dict[int, OfOneFrame] = {}
+        self._repeated_frame_nets: dict[int, RepeatedFrameNet] = {}  # Each holds its network, so no id comes again.
         self.adversarial_weight = adversarial_weight
         self.ranking_weight = ranking_weight
         self.takes_wind = takes_wind
@@ -293,15 +293,15 @@ class MDGAN(AdversarialModel):
         if self.takes_wind:
             return self.generate_from_clip(self.input_clip(inputs), generator, training, base_training)
         if self.stage == 1:
-            return {"clip": self._of_one_frame(generator)(inputs, training)}
-        base = tf.stop_gradient(self._of_one_frame(self.base_generator)(inputs, base_training))
+            return {"clip": self._repeated_frame_net(generator)(inputs, training)}
+        base = tf.stop_gradient(self._repeated_frame_net(self.base_generator)(inputs, base_training))
         return {"clip": generator(base, training=training), "base": base}
 
-    def _of_one_frame(self, network: keras.Model) -> OfOneFrame:
+    def _repeated_frame_net(self, network: keras.Model) -> RepeatedFrameNet:
         """A Base-Net, or its moving average, as it is called on a frame, which is repeated."""
-        if id(network) not in self._of_frames:
-            self._of_frames[id(network)] = OfOneFrame(network)
-        return self._of_frames[id(network)]
+        if id(network) not in self._repeated_frame_nets:
+            self._repeated_frame_nets[id(network)] = RepeatedFrameNet(network)
+        return self._repeated_frame_nets[id(network)]
 
     def input_clip(self, inputs: Inputs) -> tf.Tensor:
         """X [N, T, H, W, 3] of what the model is called on: the frame repeated, or drifting with the wind."""
