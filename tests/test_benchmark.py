@@ -25,7 +25,7 @@ class BenchmarkTest(CommandCase):
             self.assertEqual(out.count(label), 2)
 
     def test_benchmark_loader_reports_both_sizes_on_one_core_and_on_all(self):
-        out = self.succeed("benchmark_loader", "--steps=0", "--repeats=1", "--num_clips=4", "--timed_clips=32")
+        out = self.succeed("benchmark_loader", "--steps=0", "--repeats=1", "--num_clips=4", "--timed_clips=8")
         rows = re.findall(r"(64|128) x \1, jpeg +(\d+) +(\d+)", out)
         cores = len(os.sched_getaffinity(0))
         self.assertEqual(

@@ -250,6 +250,7 @@ class RealClipsTest(tf.test.TestCase):
                     self.skipTest(f"{REAL_CLIPS / name} is absent")
                 source = ClipFolder(REAL_CLIPS / name, 32, 32)
                 self.assertEqual((len(source), source.skipped), (count, []))
-                shapes, deviations = zip(*((clip.shape, clip.std()) for clip in source), strict=True)
+                some = [source[index] for index in range(0, count, 5)]
+                shapes, deviations = zip(*((clip.shape, clip.std()) for clip in some), strict=True)
                 self.assertEqual(set(shapes), {(32, 32, 32, 3)})
                 self.assertGreater(min(deviations), 5)  # pictures, not blanks

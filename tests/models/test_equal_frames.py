@@ -15,7 +15,7 @@ from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.equal_frames import RepeatedFrameNet
 from tfvideogan.models.generative import Inputs
 
-SIZES = ((32, 2), (32, 4), (32, 8), (64, 8), (64, 16), (64, 32), (128, 4))
+SIZES = ((32, 2), (32, 4), (64, 16), (64, 32), (128, 4))
 
 
 def shaken_base(frame_size: int, num_frames: int, **options) -> keras.Model:
@@ -34,13 +34,12 @@ def frames_of(base: keras.Model) -> tf.Tensor:
 
 class RepeatedFrameNetTest(PolicyTest):
     def test_inference(self):
-        for size in SIZES:
-            for residual in (False, True):
-                base = shaken_base(*size, residual=residual)
-                frames = frames_of(base)
-                expected = base(mdgan.repeat_frame(frames, size[1]), training=False)
-                self.assertAllClose(RepeatedFrameNet(base)(frames), expected, rtol=0, atol=1e-5)
-                self.assertGreater(np.std(expected), 0.1)
+        for size, residual in zip(SIZES, (False, True, False, True, False), strict=True):
+            base = shaken_base(*size, residual=residual)
+            frames = frames_of(base)
+            expected = base(mdgan.repeat_frame(frames, size[1]), training=False)
+            self.assertAllClose(RepeatedFrameNet(base)(frames), expected, rtol=0, atol=1e-5)
+            self.assertGreater(np.std(expected), 0.1)
 
     def test_training_has_the_same_gradients_and_moves_statistics_alike(self):
         for size in SIZES:
