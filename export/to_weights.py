@@ -145,7 +145,7 @@ def _as_text(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# {card['name']}", "", card["description"], "", "## Training", "", f"    {card['command']}", ""]
     where = f" {card['machine']}" if card["machine"] else ""
-    trained = "It was trained" if card["hours"] is None else f"It took {card['hours']} hours"  # A log tells hours.
+    trained = "It was trained" if card["hours"] is None else f"It took {card['hours']} hours"
     lines += [f"{trained}{where}, by the code of commit {card['commit']}.", ""]
     lines += ["## Scores", ""]
     for line in card["scores"]:

@@ -193,9 +193,8 @@ def operations_per_clip(model: AdversarialModel) -> float:
 
     discriminator = model.discriminator
     computed = RepeatedFrameNet(model.base_generator).frames_computed if model.repeats_frame else {}
-    total = 3 * flops_per_clip(model.generator, computed if model.stage == 1 else {}) + 8 * flops_per_clip(
-        discriminator
-    )
+    total = 8 * flops_per_clip(discriminator)
+    total += 3 * flops_per_clip(model.generator, computed if model.stage == 1 else {})
     if model.stage == 2:
         features = [discriminator.output[name] for name in ("conv1", "conv3")]
         total += flops_per_clip(model.base_generator, computed)

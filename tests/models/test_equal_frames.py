@@ -137,3 +137,7 @@ class ModelTest(tf.test.TestCase):
         self.assertAllClose(model(frames)["clip"], model.ema_generator(clip), rtol=0, atol=1e-5)
         own = model.generate(frames, model.generator, training=False)["clip"]
         self.assertAllClose(own, model.generator(clip), rtol=0, atol=1e-5)
+
+
+if __name__ == "__main__":
+    tf.test.main()

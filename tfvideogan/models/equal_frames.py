@@ -31,6 +31,11 @@ class _Level:
     frames: int
 
 
+def repeat_frame(frame: tf.Tensor, num_frames: int) -> tf.Tensor:
+    """Frame [N, H, W, 3] -> clip [N, T, H, W, 3]: the Base-Net's input."""
+    return tf.repeat(frame[:, tf.newaxis], num_frames, axis=1)
+
+
 class RepeatedFrameNet:
     """A Base-Net that is called on frames, and computes what it does of clips of each of them repeated.
 
@@ -56,7 +61,7 @@ class RepeatedFrameNet:
         return {level.conv.name: level.computed for level in self._levels}
 
     def __call__(self, frames: tf.Tensor, training: bool = False) -> tf.Tensor:
-        clip = tf.repeat(frames[:, tf.newaxis], self._num_frames, axis=1)
+        clip = repeat_frame(frames, self._num_frames)
         if training and any(level.batch_norm and level.batch_norm.synchronized for level in self._levels):
             return self._base(clip, training=training)  # Keras itself sums over replicas, and knows no slices.
         x, skips = clip[:, :SLICES], []

@@ -28,7 +28,7 @@ from tfvideogan.models import blocks, figures
 from tfvideogan.models.adversarial import AdversarialModel
 from tfvideogan.models.batch_norm import frozen_statistics
 from tfvideogan.models.drift import drifting_clip
-from tfvideogan.models.equal_frames import RepeatedFrameNet
+from tfvideogan.models.equal_frames import RepeatedFrameNet, repeat_frame
 from tfvideogan.models.generative import Inputs, Tensors
 
 SMALLEST_FRAME = config.SMALLEST_FRAME["mdgan"]
@@ -181,11 +181,6 @@ def _check_and_strides(base_width: int, frame_size: int, num_frames: int) -> lis
 def _widths(base_width: int, levels: int) -> list[int]:
     """Channels of the feature maps, finest first: 1, 2, 4, 8, 16, 16, ... * base_width."""
     return [base_width * 2 ** min(level, 4) for level in range(levels)]
-
-
-def repeat_frame(frame: tf.Tensor, num_frames: int) -> tf.Tensor:
-    """Frame [N, H, W, 3] -> clip [N, T, H, W, 3]: the Base-Net's input."""
-    return tf.repeat(frame[:, tf.newaxis], num_frames, axis=1)
 
 
 @keras.saving.register_keras_serializable(package="tfvideogan")
